@@ -1,0 +1,370 @@
+/**
+ * The datapath's interfaces: everything the agent asks of the kernel, behind types that the kernel
+ * implementation (libbpf and rtnetlink) and the in-memory fake both satisfy. Cells import only these.
+ */
+
+/** An object that holds a kernel resource; closing twice is harmless. */
+export interface Closeable {
+  close(): void;
+}
+
+/** Kernel map types used here, with the numbers of `enum bpf_map_type` (include/uapi/linux/bpf.h). */
+export const MapType = {
+  hash: 1,
+  array: 2,
+  progArray: 3,
+  perfEventArray: 4,
+  percpuHash: 5,
+  percpuArray: 6,
+  lruHash: 9,
+  lpmTrie: 11,
+  ringbuf: 27,
+} as const;
+export type MapType = (typeof MapType)[keyof typeof MapType];
+
+/** What defines a map in the kernel. Sizes in bytes. */
+export interface MapSpec {
+  /** Name of the map in the C source and of its pin. The kernel keeps the first 15 bytes. */
+  readonly name: string;
+  readonly type: MapType;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  /** `BPF_F_*` creation flags; LPM tries need 1 (BPF_F_NO_PREALLOC). */
+  readonly flags?: number;
+}
+
+/** Encodes and decodes one fixed-size C struct. */
+export interface Codec<T> {
+  /** Bytes, padding included. */
+  readonly size: number;
+  encode(value: T, into: Buffer, offset: number): void;
+  decode(from: Buffer, offset: number): T;
+}
+
+/** A map as the agent knows it: kernel layout, codecs, and the words the CLI prints. */
+export interface TypedMapSpec<K, V> extends MapSpec {
+  readonly key: Codec<K>;
+  readonly value: Codec<V>;
+  /** One line each, in the columns of `waggle map get`. */
+  formatKey(key: K): string;
+  formatValue(value: V): string;
+}
+
+/** Facts about a loaded map (`struct bpf_map_info`). */
+export interface MapInfo {
+  readonly id: number;
+  readonly name: string;
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+}
+
+/** Semantics of an update: create or replace, only create (EEXIST), only replace (ENOENT). */
+export type UpdateMode = "any" | "noexist" | "exist";
+
+/** An open map with raw keys and values. All sizes are checked before the kernel sees them. */
+export interface RawMap extends Closeable {
+  readonly spec: MapSpec;
+  readonly info: MapInfo;
+  /** @throws DatapathError */
+  update(key: Buffer, value: Buffer, mode?: UpdateMode): void;
+  /** The value (per-CPU maps: all CPUs' values one after another, each padded to 8 bytes), or undefined. */
+  lookup(key: Buffer): Buffer | undefined;
+  /** False when there was no such key. */
+  delete(key: Buffer): boolean;
+  /** Updates with as few system calls as the kernel allows; yields to the event loop between chunks. */
+  updateBatch(keys: readonly Buffer[], values: readonly Buffer[]): Promise<void>;
+  /** Deletes what is there; absent keys are no error. Resolves to the number deleted. */
+  deleteBatch(keys: readonly Buffer[]): Promise<number>;
+  /** All entries as of a walk that may miss or repeat entries changed meanwhile. */
+  entries(): Promise<readonly { readonly key: Buffer; readonly value: Buffer }[]>;
+  pin(path: string): void;
+}
+
+/** An open map with typed keys and values. For per-CPU maps `V` is one CPU's value. */
+export interface BpfMap<K, V> extends Closeable {
+  readonly spec: TypedMapSpec<K, V>;
+  readonly raw: RawMap;
+  readonly info: MapInfo;
+  update(key: K, value: V, mode?: UpdateMode): void;
+  lookup(key: K): V | undefined;
+  /** One value per possible CPU; only for per-CPU maps. */
+  lookupPerCpu(key: K): readonly V[] | undefined;
+  delete(key: K): boolean;
+  updateBatch(entries: readonly (readonly [K, V])[]): Promise<void>;
+  deleteBatch(keys: readonly K[]): Promise<number>;
+  entries(): Promise<readonly (readonly [K, V])[]>;
+  entriesPerCpu(): Promise<readonly (readonly [K, readonly V[]])[]>;
+}
+
+/** Facts about a loaded program (`struct bpf_prog_info`). */
+export interface ProgramInfo {
+  readonly id: number;
+  /** At most 15 bytes. */
+  readonly name: string;
+  readonly type: number;
+  /** SHA-1 prefix of the instructions, 16 hex digits. */
+  readonly tag: string;
+  readonly xlatedBytes: number;
+  readonly jitedBytes: number;
+  /** Instructions the verifier walked. */
+  readonly verifiedInsns: number;
+  readonly mapIds: readonly number[];
+  /** Total run time and runs; zero unless the kernel's BPF statistics are on. */
+  readonly runTimeNs: bigint;
+  readonly runCount: bigint;
+}
+
+/** A loaded program. */
+export interface Program extends Closeable {
+  readonly id: number;
+  /** Name in the C source. */
+  readonly name: string;
+  info(): ProgramInfo;
+  pin(path: string): void;
+  /** BPF_PROG_TEST_RUN. `data` is an Ethernet frame; `context` a `struct __sk_buff`. */
+  testRun(input: TestRunInput): TestRunResult;
+}
+
+export interface TestRunInput {
+  readonly data: Buffer;
+  readonly repeat?: number;
+  readonly ifindex?: number;
+  readonly mark?: number;
+  readonly cb?: readonly [number, number, number, number, number];
+}
+
+export interface TestRunResult {
+  readonly returnValue: number;
+  readonly data: Buffer;
+  /** Average nanoseconds a run. */
+  readonly durationNs: number;
+}
+
+/** What to load from one compiled object. */
+export interface CollectionSpec {
+  /** Path of the ELF object. */
+  readonly object: string;
+  /** Programs to load, by C function name; all others are left out. Undefined: all. */
+  readonly programs?: readonly string[];
+  /** Values of `const volatile` variables in `.rodata*`, by C name. Unknown names are an error. */
+  readonly constants?: Readonly<Record<string, number | bigint | Buffer>>;
+  /** Open maps to use for maps of the object, by C name. Unknown names are ignored. */
+  readonly maps?: Readonly<Record<string, RawMap>>;
+  /** Ask the verifier for its statistics (stack depth, states): slower, for reports. */
+  readonly verifierStats?: boolean;
+}
+
+/** What a compiled object contains, read without loading it. */
+export interface ObjectDescription {
+  readonly programs: readonly { readonly name: string; readonly section: string; readonly insns: number }[];
+  /** Maps declared in `.maps`; internal data sections are listed in `dataSections`. */
+  readonly maps: readonly MapSpec[];
+  /** Names of internal data maps present: `.rodata.config`, `.rodata`, `.data`, `.bss`. */
+  readonly dataSections: readonly string[];
+  /** `const volatile` variables of `.rodata*` sections with size in bytes. */
+  readonly constants: readonly { readonly name: string; readonly size: number; readonly section: string }[];
+  /** Structs of the object's BTF: name to size and member offsets (bytes) and sizes. */
+  struct(name: string): StructLayout | undefined;
+}
+
+export interface StructLayout {
+  readonly name: string;
+  readonly size: number;
+  readonly members: readonly { readonly name: string; readonly offset: number; readonly size: number }[];
+}
+
+export interface Collection extends Closeable {
+  readonly programs: ReadonlyMap<string, Program>;
+  /** Maps the object created itself (those not given in `maps`), internal ones left out. */
+  readonly maps: ReadonlyMap<string, RawMap>;
+  /** Per program, with `verifierStats`: instructions processed, stack depth in bytes. */
+  readonly stats: ReadonlyMap<string, { readonly insnsProcessed: number; readonly stackDepth: number }>;
+}
+
+/** Where on an interface a program hangs, as seen by the interface. */
+export type Direction = "ingress" | "egress";
+
+/** How programs are attached: TCX links where the kernel has them, a clsact filter otherwise. */
+export type AttachMode = "tcx" | "clsact";
+
+/** A program attached to an interface. */
+export interface Attachment extends Closeable {
+  readonly mode: AttachMode;
+  readonly ifindex: number;
+  readonly direction: Direction;
+  /** Id of the program that runs there now. */
+  programId(): number;
+  /** Atomically replaces the program; no packet passes without one. */
+  update(program: Program): void;
+  /** Ends the attachment, pin included. */
+  detach(): void;
+}
+
+export interface AttachSpec {
+  readonly ifindex: number;
+  readonly direction: Direction;
+  readonly mode: AttachMode;
+  /** Where the TCX link is pinned so that it survives the agent. Unused by clsact. */
+  readonly pinPath: string;
+}
+
+/** Everything BPF. All paths of pins are absolute and on a mounted bpffs. */
+export interface BpfOps {
+  readonly cpus: number;
+  /** Which attach modes this kernel has, best first. */
+  attachModes(): readonly AttachMode[];
+  /** Mounts a bpffs at `path` when none is there. True when this call mounted it. */
+  ensureBpffs(path: string): boolean;
+  unmountBpffs(path: string): void;
+  createMap(spec: MapSpec): RawMap;
+  /** Opens the pin when its layout fits, otherwise creates and pins. @throws MapLayoutError on a mismatch. */
+  ensurePinnedMap(spec: MapSpec, path: string): RawMap;
+  openPinnedMap(path: string): RawMap | undefined;
+  typed<K, V>(raw: RawMap, spec: TypedMapSpec<K, V>): BpfMap<K, V>;
+  describeObject(object: string): ObjectDescription;
+  /** @throws VerifierError with the log, MapLayoutError, DatapathError */
+  load(spec: CollectionSpec): Collection;
+  openPinnedProgram(path: string): Program | undefined;
+  programById(id: number): Program | undefined;
+  /** Puts a program into a PROG_ARRAY slot. */
+  setProgram(array: RawMap, slot: number, program: Program): void;
+  clearProgram(array: RawMap, slot: number): void;
+  /** Ids in the slots of a PROG_ARRAY; empty slots are absent. */
+  programIds(array: RawMap): ReadonlyMap<number, number>;
+  /** Attaches, replacing what this spec attached before (pinned link or filter). */
+  attach(spec: AttachSpec, program: Program): Attachment;
+  /** The attachment made earlier by `attach` with this spec, or undefined. */
+  openAttachment(spec: AttachSpec): Attachment | undefined;
+  /** Resolves when every packet that was in a BPF program at the call has left it (an RCU grace period). */
+  quiesce(): Promise<void>;
+  /** Reads notifications from a PERF_EVENT_ARRAY until closed; never blocks the event loop. */
+  readPerfEvents(array: RawMap, onEvent: (data: Buffer, cpu: number) => void, onLost: (count: number) => void): Closeable;
+  /** Reads records from a RINGBUF until closed. */
+  readRingbuf(ringbuf: RawMap, onRecord: (data: Buffer) => void): Closeable;
+  /** Removes a pin, file or empty directory; absent is no error. `recursive` removes a directory's content. */
+  unpin(path: string, recursive?: boolean): void;
+  listPins(directory: string): readonly string[];
+  makePinDirectory(path: string): void;
+  /** Switches the kernel's BPF run-time statistics on until closed. */
+  enableStats(): Closeable;
+}
+
+/** A MAC address as six bytes in text: "0a:00:27:00:00:01". */
+export type Mac = string;
+
+export interface LinkInfo {
+  readonly ifindex: number;
+  readonly name: string;
+  readonly mac: Mac;
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly kind: string | undefined;
+  /** Index of the veth peer or lower device; in another namespace when `peerNetnsId` is set. */
+  readonly peerIfindex: number | undefined;
+  readonly peerNetnsId: number | undefined;
+}
+
+export interface Route {
+  /** CIDR, "0.0.0.0/0" for the default route. */
+  readonly destination: string;
+  readonly gateway?: string;
+  readonly ifindex: number;
+  readonly source?: string;
+  readonly mtu?: number;
+  readonly scope?: "global" | "link" | "host";
+  readonly protocol?: number;
+  readonly table?: number;
+}
+
+export interface Neighbour {
+  readonly ifindex: number;
+  readonly address: string;
+  readonly mac: Mac;
+  readonly permanent?: boolean;
+}
+
+export interface VethSpec {
+  readonly name: string;
+  readonly peerName: string;
+  /** Namespace for the peer: an open one from `openNamespace`; undefined keeps it here. */
+  readonly peerNamespace?: NetNamespace;
+  readonly mtu: number;
+  readonly mac?: Mac;
+  readonly peerMac?: Mac;
+}
+
+/** rtnetlink in one network namespace. Every method throws a DatapathError on failure. */
+export interface NetOps {
+  links(): Promise<readonly LinkInfo[]>;
+  linkByName(name: string): Promise<LinkInfo | undefined>;
+  linkByIndex(ifindex: number): Promise<LinkInfo | undefined>;
+  /** Creates a veth pair; both ends down. */
+  createVeth(spec: VethSpec): Promise<{ readonly host: LinkInfo; readonly peer: LinkInfo }>;
+  /** False when there was no such link. */
+  deleteLink(ifindex: number): Promise<boolean>;
+  setLink(
+    ifindex: number,
+    change: { readonly up?: boolean; readonly mtu?: number; readonly mac?: Mac; readonly name?: string },
+  ): Promise<void>;
+  addresses(ifindex?: number): Promise<readonly { readonly ifindex: number; readonly cidr: string }[]>;
+  /** Adds; an address that is there already is no error. */
+  addAddress(ifindex: number, cidr: string): Promise<void>;
+  deleteAddress(ifindex: number, cidr: string): Promise<boolean>;
+  routes(): Promise<readonly Route[]>;
+  replaceRoute(route: Route): Promise<void>;
+  deleteRoute(route: Route): Promise<boolean>;
+  neighbours(ifindex?: number): Promise<readonly Neighbour[]>;
+  replaceNeighbour(neighbour: Neighbour): Promise<void>;
+  deleteNeighbour(neighbour: Neighbour): Promise<boolean>;
+  /** Writes /proc/sys/net/… of this namespace; `key` as in "ipv4.ip_forward" or "ipv4/conf/lxc1/rp_filter". */
+  setSysctl(key: string, value: string): Promise<void>;
+  getSysctl(key: string): Promise<string>;
+}
+
+/** An open network namespace. */
+export interface NetNamespace extends Closeable {
+  /** Path it was opened from. */
+  readonly path: string;
+  /** Device and inode of the namespace: equal for equal namespaces. */
+  readonly identity: string;
+  readonly net: NetOps;
+}
+
+export interface CompileInput {
+  /** Main source file, absolute. */
+  readonly source: string;
+  /** Include directories in order, absolute. */
+  readonly includes: readonly string[];
+  readonly defines: Readonly<Record<string, string | number>>;
+}
+
+export interface CompileResult {
+  /** Path of the object in the cache. */
+  readonly object: string;
+  /** SHA-256 of everything that went in: sources, headers, compiler, flags. Hex. */
+  readonly digest: string;
+  readonly cached: boolean;
+  /** Compiler warnings, if any. */
+  readonly warnings: string;
+}
+
+/** Compiles BPF C into a content-addressed cache. */
+export interface Compiler {
+  /** @throws CompileError with clang's message (file, line, column) */
+  compile(input: CompileInput): Promise<CompileResult>;
+}
+
+/** The kernel, or the fake of it. */
+export interface Datapath extends Closeable {
+  readonly kind: "kernel" | "fake";
+  readonly bpf: BpfOps;
+  /** The agent's own network namespace. */
+  readonly net: NetOps;
+  readonly compiler: Compiler;
+  /** @throws DatapathError when the path is no network namespace */
+  openNamespace(path: string): NetNamespace;
+}
