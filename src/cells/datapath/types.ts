@@ -1,0 +1,30 @@
+import type { BpfMap, CompileResult, RawMap } from "../../datapath/index.ts";
+
+/** Paths of everything on the agent's bpffs. */
+export interface PinLayout {
+  readonly root: string;
+  /** Shared maps: `<root>/globals/<map>`. */
+  readonly globals: string;
+  /** `<root>/policy/<map>`. */
+  readonly policy: string;
+  /** `<root>/attachments/<attachment>/…`, e.g. `lxc-12`, `netdev-eth0`, `host-cilium_host`. */
+  attachment(name: string): string;
+  /** `<root>/plugins/<plugin>/<map>`. */
+  plugin(name: string): string;
+}
+
+/** The maps shared by all programs, open for the life of the agent. */
+export interface GlobalMaps {
+  readonly pins: PinLayout;
+  /** By C name, for `CollectionSpec.maps`. */
+  readonly raw: Readonly<Record<string, RawMap>>;
+  /** @throws when no such map exists */
+  typed<K, V>(name: string): BpfMap<K, V>;
+}
+
+/** Compiled templates of the core's objects. */
+export interface Templates {
+  /** Ready after start. */
+  readonly lxc: CompileResult;
+  readonly host: CompileResult;
+}

@@ -1,0 +1,85 @@
+import type { Collection, Program, RawMap } from "../../datapath/index.ts";
+import type { Plugin } from "../plugin-registry/types.ts";
+
+/** Something hooks are linked into: an endpoint's device, a node device, or cilium_host. */
+export interface AttachmentRef {
+  /** "lxc-12", "netdev-eth0", "host-cilium_host": pin directory, counters' key, and API name. */
+  readonly name: string;
+  readonly kind: "lxc" | "netdev" | "host";
+  /** 0 unless kind is lxc. */
+  readonly endpointId: number;
+  /** Constants of the attachment that plugin programs may read (cfg_endpoint_id, cfg_identity, …). */
+  readonly constants: Readonly<Record<string, number | bigint | Buffer>>;
+}
+
+/** A plugin's place in a chain. */
+export interface ChainLink {
+  readonly plugin: string;
+  readonly version: string;
+  /** Id of the loaded instance. */
+  readonly programId: number;
+  /** Slot in waggle_hook_stats. */
+  readonly statsSlot: number;
+}
+
+/** A linked chain as it runs now. */
+export interface Chain {
+  readonly attachment: string;
+  readonly hook: string;
+  /** In the order packets meet them. */
+  readonly links: readonly ChainLink[];
+  /** Stage after the last plugin. */
+  readonly target: string;
+  /** Constraints naming plugins that are not there: "audit BEFORE firewall". */
+  readonly unresolved: readonly string[];
+  /** Best-effort plugins left out, with why. */
+  readonly skipped: readonly { readonly plugin: string; readonly reason: string }[];
+}
+
+/** Counters of one plugin at one hook of one attachment, summed over CPUs. */
+export interface HookCounters {
+  readonly plugin: string;
+  readonly hook: string;
+  readonly attachment: string;
+  readonly packets: bigint;
+  readonly next: bigint;
+  readonly pass: bigint;
+  readonly drop: bigint;
+  readonly redirect: bigint;
+  readonly other: bigint;
+  readonly missed: bigint;
+}
+
+export interface HookLinker {
+  /**
+   * The order of enabled plugins at each hook point, without loading anything.
+   * @throws RefusalError FAILED_PRECONDITION on a cycle (with its path) or a blown tail-call budget (with the sum)
+   */
+  plan(plugins: readonly Plugin[]): ReadonlyMap<string, readonly string[]>;
+  /**
+   * Builds all chains for a collection that is about to be attached, and fills the hook slots of `calls`.
+   * Nothing of what runs is touched. Commit after the entry programs were swung, or abort.
+   */
+  prepare(attachment: AttachmentRef, calls: RawMap, stages: ReadonlyMap<string, Program>): Promise<PreparedChains>;
+  /** Rebuilds the chains of an attachment that is in place, and swings the entry slots of those that differ. */
+  relink(attachment: AttachmentRef): Promise<readonly Chain[]>;
+  /** Takes over the chains found pinned; undefined when they do not match what is wanted (then prepare anew). */
+  adopt(attachment: AttachmentRef, calls: RawMap): readonly Chain[] | undefined;
+  /** Forgets and unpins the chains of an attachment that is gone. */
+  remove(attachment: string): void;
+  chains(attachment?: string): readonly Chain[];
+  counters(filter?: { readonly plugin?: string; readonly attachment?: string }): Promise<readonly HookCounters[]>;
+}
+
+export interface PreparedChains {
+  readonly chains: readonly Chain[];
+  /** Records them as running; call after the swing, then release the old ones after a grace period. */
+  commit(): void;
+  abort(): void;
+}
+
+/** Loaded instances of one plugin at one attachment. */
+export interface PluginInstance {
+  readonly plugin: string;
+  readonly collection: Collection;
+}

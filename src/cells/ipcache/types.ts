@@ -1,0 +1,29 @@
+import type { Reconciler, Table } from "../../table/index.ts";
+
+/** Who said that a prefix has an identity. Higher sources win: see `sourcePriority`. */
+export type IpCacheSource = "api" | "endpoint" | "node" | "reserved";
+
+/** A prefix and the identity behind it. */
+export interface IpCacheEntry {
+  /** "10.0.1.5/32"; host bits are zero. */
+  readonly prefix: string;
+  readonly identity: number;
+  /** Address of the node to encapsulate towards; "0.0.0.0" for none. */
+  readonly tunnelEndpoint: string;
+  readonly encryptKey: number;
+  readonly source: IpCacheSource;
+}
+
+export interface IpCache {
+  readonly table: Table<IpCacheEntry, string>;
+  readonly reconciler: Reconciler<IpCacheEntry, string>;
+  /** Adds or replaces what this source says of the prefix. Sources shadow each other; deleting one shows the next. */
+  upsert(entry: IpCacheEntry): number;
+  upsertMany(entries: readonly IpCacheEntry[]): number;
+  /** Removes what this source said; undefined when it said nothing. */
+  remove(prefix: string, source: IpCacheSource): IpCacheEntry | undefined;
+  /** The API's own entries survive restarts; resolves when stored and in the kernel. @throws RefusalError */
+  apiUpsert(entry: Omit<IpCacheEntry, "source">, signal?: AbortSignal): Promise<IpCacheEntry>;
+  apiDelete(prefix: string, signal?: AbortSignal): Promise<void>;
+  lookup(address: string): IpCacheEntry | undefined;
+}
