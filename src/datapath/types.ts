@@ -308,7 +308,14 @@ export interface NetOps {
   deleteLink(ifindex: number): Promise<boolean>;
   setLink(
     ifindex: number,
-    change: { readonly up?: boolean; readonly mtu?: number; readonly mac?: Mac; readonly name?: string },
+    change: {
+      readonly up?: boolean;
+      readonly mtu?: number;
+      readonly mac?: Mac;
+      readonly name?: string;
+      /** False sets IFF_NOARP: the device resolves no neighbours. */
+      readonly arp?: boolean;
+    },
   ): Promise<void>;
   addresses(ifindex?: number): Promise<readonly { readonly ifindex: number; readonly cidr: string }[]>;
   /** Adds; an address that is there already is no error. */

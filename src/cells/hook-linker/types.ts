@@ -1,4 +1,4 @@
-import type { Collection, Program, RawMap } from "../../datapath/index.ts";
+import type { Program, RawMap } from "../../datapath/index.ts";
 import type { Plugin } from "../plugin-registry/types.ts";
 
 /** Something hooks are linked into: an endpoint's device, a node device, or cilium_host. */
@@ -55,31 +55,47 @@ export interface HookLinker {
    * The order of enabled plugins at each hook point, without loading anything.
    * @throws RefusalError FAILED_PRECONDITION on a cycle (with its path) or a blown tail-call budget (with the sum)
    */
-  plan(plugins: readonly Plugin[]): ReadonlyMap<string, readonly string[]>;
+  plan(plugins: readonly Plugin[]): HookPlan;
   /**
    * Builds all chains for a collection that is about to be attached, and fills the hook slots of `calls`.
    * Nothing of what runs is touched. Commit after the entry programs were swung, or abort.
    */
-  prepare(attachment: AttachmentRef, calls: RawMap, stages: ReadonlyMap<string, Program>): Promise<PreparedChains>;
-  /** Rebuilds the chains of an attachment that is in place, and swings the entry slots of those that differ. */
-  relink(attachment: AttachmentRef): Promise<readonly Chain[]>;
-  /** Takes over the chains found pinned; undefined when they do not match what is wanted (then prepare anew). */
-  adopt(attachment: AttachmentRef, calls: RawMap): readonly Chain[] | undefined;
+  prepare(
+    attachment: AttachmentRef,
+    calls: RawMap,
+    stages: ReadonlyMap<string, Program>,
+  ): Promise<PreparedChains>;
+  /** Takes over the chains found pinned, then brings those up to date that differ from what is wanted. */
+  adopt(attachment: AttachmentRef, calls: RawMap): Promise<void>;
+  /**
+   * Makes this set of plugins the wanted one: builds every chain that changes at every attachment, calls
+   * `commit` once all of them have loaded, then swings. When a load or `commit` fails nothing has changed.
+   */
+  apply(plugins: readonly Plugin[], commit: () => Promise<void>): Promise<void>;
+  /** Loads the plugin's programs once, unattached, so that the verifier has its say. @throws RefusalError */
+  tryLoad(plugin: Plugin): void;
   /** Forgets and unpins the chains of an attachment that is gone. */
-  remove(attachment: string): void;
+  remove(attachment: string): Promise<void>;
+  /** Runs `work` while no chain changes; loads of endpoints use it, so that they see one set of plugins. */
+  exclusive<T>(work: () => Promise<T>): Promise<T>;
   chains(attachment?: string): readonly Chain[];
-  counters(filter?: { readonly plugin?: string; readonly attachment?: string }): Promise<readonly HookCounters[]>;
+  counters(filter?: {
+    readonly plugin?: string;
+    readonly attachment?: string;
+  }): Promise<readonly HookCounters[]>;
+}
+
+/** What the constraints make of a set of plugins. */
+export interface HookPlan {
+  /** Plugins in the order packets meet them, by hook point; hook points without plugins are absent. */
+  readonly order: ReadonlyMap<string, readonly string[]>;
+  /** Constraints that name a plugin which is not at that hook point: "audit BEFORE firewall". */
+  readonly unresolved: ReadonlyMap<string, readonly string[]>;
 }
 
 export interface PreparedChains {
   readonly chains: readonly Chain[];
-  /** Records them as running; call after the swing, then release the old ones after a grace period. */
-  commit(): void;
+  /** Records them as running, on disk too; call after the swing. Resolves when the old ones are released. */
+  commit(): Promise<void>;
   abort(): void;
-}
-
-/** Loaded instances of one plugin at one attachment. */
-export interface PluginInstance {
-  readonly plugin: string;
-  readonly collection: Collection;
 }

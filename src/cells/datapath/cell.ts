@@ -1,0 +1,69 @@
+import { resolve } from "node:path";
+import { createFakeDatapath, createKernelDatapath } from "../../datapath/index.ts";
+import { bundle, config, flag, Lifecycle, Log, module, provide, token, type ConfigOf } from "../../hive/index.ts";
+import { State } from "../state/index.ts";
+import { PinnedGlobalMaps, pinLayout } from "./maps.ts";
+import { CompiledTemplates } from "./templates.ts";
+import { parseSizes } from "./sizes.ts";
+import { DatapathToken, GlobalMapsToken, TemplatesToken } from "./tokens.ts";
+
+const packageRoot = resolve(import.meta.dirname, "../../..");
+
+const flags = {
+  datapath: flag.choice(["kernel", "fake"], {
+    default: "kernel",
+    help: "kernel: load BPF programs; fake: keep maps in memory and move no packet",
+  }),
+  "bpf-root": flag.string({ default: "/sys/fs/bpf/waggle", help: "directory on a bpffs for everything pinned" }),
+  "bpf-source": flag.string({ default: resolve(packageRoot, "bpf"), help: "directory of the datapath's C sources" }),
+  "cache-dir": flag.string({ default: "", help: "compiled objects; by default cache/ in the state directory" }),
+  "map-sizes": flag.map({ default: {}, help: "entries of shared maps, as cilium_ipcache=1000000" }),
+};
+
+/** What the datapath cell is told. */
+export const DatapathConfig = token<ConfigOf<typeof flags>>("DatapathConfig");
+
+/** Shared maps and templates on a datapath that something else provides: for tests and embedders. */
+export const datapathResourcesCell = bundle(
+  provide(
+    GlobalMapsToken,
+    { datapath: DatapathToken, config: DatapathConfig, lifecycle: Lifecycle },
+    ({ datapath, config: settings, lifecycle }) => {
+      const maps = new PinnedGlobalMaps(
+        datapath,
+        pinLayout(resolve(settings.bpfRoot)),
+        parseSizes(settings.mapSizes),
+      );
+      lifecycle.append({ name: "shared maps", start: () => maps.open(), stop: () => maps.close() });
+      return maps;
+    },
+  ),
+  provide(
+    TemplatesToken,
+    { datapath: DatapathToken, config: DatapathConfig, lifecycle: Lifecycle },
+    ({ datapath, config: settings, lifecycle }) => {
+      const templates = new CompiledTemplates(datapath, resolve(settings.bpfSource));
+      lifecycle.append({ name: "templates", start: () => templates.compile() });
+      return templates;
+    },
+  ),
+);
+
+/** The kernel (or its fake), the shared maps and the compiled templates. */
+export const datapathCell = module(
+  "datapath",
+  "Kernel datapath: shared maps and compiled templates",
+  config(DatapathConfig, flags),
+  provide(
+    DatapathToken,
+    { config: DatapathConfig, state: State, lifecycle: Lifecycle, log: Log },
+    ({ config: settings, state, lifecycle, log }) => {
+      const cacheDir = settings.cacheDir === "" ? resolve(state.directory, "cache") : resolve(settings.cacheDir);
+      const datapath = settings.datapath === "fake" ? createFakeDatapath() : createKernelDatapath({ cacheDir });
+      log.debug({ kind: datapath.kind, attachModes: datapath.bpf.attachModes() }, "datapath chosen");
+      lifecycle.append({ name: "datapath", stop: () => datapath.close() });
+      return datapath;
+    },
+  ),
+  datapathResourcesCell,
+);

@@ -1,0 +1,48 @@
+import { join } from "node:path";
+import type { CompileResult, Datapath } from "../../datapath/index.ts";
+import { checkLayouts, mapSpecs } from "../../datapath/maps/index.ts";
+import type { Templates } from "./types.ts";
+
+/** Compiles the core's objects and checks them against the TypeScript codecs. */
+export class CompiledTemplates implements Templates {
+  #lxc: CompileResult | undefined;
+  #host: CompileResult | undefined;
+  readonly #datapath: Datapath;
+  readonly #source: string;
+
+  /** @param source the directory `bpf/` of this package */
+  constructor(datapath: Datapath, source: string) {
+    this.#datapath = datapath;
+    this.#source = source;
+  }
+
+  get lxc(): CompileResult {
+    return this.#ready(this.#lxc);
+  }
+
+  get host(): CompileResult {
+    return this.#ready(this.#host);
+  }
+
+  /** @throws CompileError; LayoutError when C and TypeScript disagree about a struct */
+  async compile(): Promise<void> {
+    [this.#lxc, this.#host] = await Promise.all([this.#object("bpf_lxc.c"), this.#object("bpf_host.c")]);
+    if (this.#datapath.kind === "fake") return;
+    for (const template of [this.#lxc, this.#host]) {
+      checkLayouts(this.#datapath.bpf.describeObject(template.object), Object.values(mapSpecs));
+    }
+  }
+
+  #object(file: string): Promise<CompileResult> {
+    return this.#datapath.compiler.compile({
+      source: join(this.#source, file),
+      includes: [join(this.#source, "include"), join(this.#source, "lib"), this.#source],
+      defines: {},
+    });
+  }
+
+  #ready(template: CompileResult | undefined): CompileResult {
+    if (template === undefined) throw new Error("the templates are compiled when the datapath cell starts");
+    return template;
+  }
+}

@@ -1,0 +1,10 @@
+import type { Datapath } from "../../datapath/index.ts";
+import { token } from "../../hive/index.ts";
+import type { GlobalMaps, Templates } from "./types.ts";
+
+/** The kernel, or the fake of it. */
+export const DatapathToken = token<Datapath>("Datapath");
+/** Usable once the datapath cell has started. */
+export const GlobalMapsToken = token<GlobalMaps>("GlobalMaps");
+/** Usable once the datapath cell has started. */
+export const TemplatesToken = token<Templates>("Templates");
