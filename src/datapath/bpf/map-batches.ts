@@ -1,0 +1,186 @@
+/** Many elements at a time: batch system calls where the map's type has them, single ones otherwise. */
+import { constants } from "node:os";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { DatapathError } from "../errors.ts";
+import {
+  bpf_map_delete_batch,
+  bpf_map_get_next_key,
+  bpf_map_lookup_batch,
+  bpf_map_update_batch,
+} from "./ffi/map.ts";
+import type { KernelMap } from "./map.ts";
+
+interface Entry {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+/** Entries a system call: about a millisecond of kernel time, and at most `CHUNK_BYTES` of memory. */
+const CHUNK_ENTRIES = 4096;
+const CHUNK_BYTES = 4 << 20;
+
+const { ENOENT, ENOSPC, EINTR, EINVAL, EOPNOTSUPP } = constants.errno;
+/** What the kernel answers for a map type without batch operations (include/linux/errno.h). */
+const ENOTSUPP = 524;
+
+/** Batches of one map. Remembers when its type has none. */
+export class MapBatches {
+  readonly #map: KernelMap;
+  #batchable = true;
+
+  constructor(map: KernelMap) {
+    this.#map = map;
+  }
+
+  async update(keys: readonly Buffer[], values: readonly Buffer[]): Promise<void> {
+    const map = this.#map;
+    for (const key of keys) map.checkKey(key);
+    for (const value of values) map.checkValue(value);
+    for (let start = 0; start < keys.length; start += this.#chunk) {
+      if (start > 0) await nextTurn();
+      const end = Math.min(keys.length, start + this.#chunk);
+      if (this.#batchable && this.#updateChunk(keys, values, start, end)) continue;
+      for (let i = start; i < end; i++) map.update(keys[i]!, values[i]!);
+    }
+  }
+
+  /** False, having changed nothing, when the type has no batches. */
+  #updateChunk(keys: readonly Buffer[], values: readonly Buffer[], start: number, end: number): boolean {
+    const map = this.#map;
+    const packedKeys = pack(keys, start, end, map.spec.keySize);
+    const packedValues = pack(values, start, end, map.userValueSize);
+    const count = counter(end - start);
+    const result = bpf_map_update_batch(map.fd, packedKeys, packedValues, count, null);
+    if (result === 0) return true;
+    if (this.#isUnsupported(result)) return false;
+    const done = start + count.readUInt32LE(0);
+    throw this.#failure("update batch in", result, `after ${done} of ${keys.length} entries`);
+  }
+
+  async delete(keys: readonly Buffer[]): Promise<number> {
+    const map = this.#map;
+    for (const key of keys) map.checkKey(key);
+    let deleted = 0;
+    for (let start = 0; start < keys.length; start += this.#chunk) {
+      if (start > 0) await nextTurn();
+      const end = Math.min(keys.length, start + this.#chunk);
+      const batched = this.#batchable ? this.#deleteChunk(keys, start, end) : undefined;
+      if (batched !== undefined) deleted += batched;
+      else for (let i = start; i < end; i++) deleted += map.delete(keys[i]!) ? 1 : 0;
+    }
+    return deleted;
+  }
+
+  /** Number deleted; undefined, having changed nothing, when the type has no batches. */
+  #deleteChunk(keys: readonly Buffer[], start: number, end: number): number | undefined {
+    const map = this.#map;
+    const { keySize } = map.spec;
+    const packed = pack(keys, start, end, keySize);
+    let position = 0;
+    let deleted = 0;
+    while (position < end - start) {
+      const count = counter(end - start - position);
+      const result = bpf_map_delete_batch(map.fd, packed.subarray(position * keySize), count, null);
+      if (this.#isUnsupported(result)) return undefined;
+      const done = count.readUInt32LE(0);
+      deleted += done;
+      if (result === 0) return deleted;
+      if (result !== -ENOENT)
+        throw this.#failure("delete batch from", result, `after ${start + position + done}`);
+      // The kernel stops at the first key that is absent: go on behind it.
+      position += done + 1;
+    }
+    return deleted;
+  }
+
+  async entries(): Promise<readonly Entry[]> {
+    return (this.#batchable ? await this.#entriesByBatch() : undefined) ?? (await this.#entriesByKey());
+  }
+
+  async #entriesByBatch(): Promise<readonly Entry[] | undefined> {
+    const map = this.#map;
+    const { keySize, maxEntries } = map.spec;
+    const found: Entry[] = [];
+    let room = Math.min(this.#chunk, Math.max(maxEntries, 1));
+    // A position is a bucket number in hashes and a whole key elsewhere.
+    let position: Buffer | null = null;
+    for (;;) {
+      const next = Buffer.alloc(Math.max(keySize, 4));
+      const keys = Buffer.alloc(room * keySize);
+      const values = Buffer.alloc(room * map.userValueSize);
+      const count = counter(room);
+      const result = bpf_map_lookup_batch(map.fd, position, next, keys, values, count, null);
+      if (this.#isUnsupported(result)) return undefined;
+      if (result === -ENOSPC) {
+        // A single hash bucket holds more than there is room for.
+        room *= 2;
+        continue;
+      }
+      if (result === -EINTR) continue;
+      if (result !== 0 && result !== -ENOENT) throw this.#failure("list", result);
+      const read = count.readUInt32LE(0);
+      for (let i = 0; i < read; i++) {
+        found.push({
+          key: keys.subarray(i * keySize, (i + 1) * keySize),
+          value: values.subarray(i * map.userValueSize, (i + 1) * map.userValueSize),
+        });
+      }
+      if (result === -ENOENT) return found;
+      position = next;
+      await nextTurn();
+    }
+  }
+
+  async #entriesByKey(): Promise<readonly Entry[]> {
+    const map = this.#map;
+    const found: Entry[] = [];
+    let previous: Buffer | null = null;
+    // When the previous key vanishes the kernel starts over; the bound keeps a busy map from doing so forever.
+    for (let steps = 0; steps <= 2 * map.spec.maxEntries; steps++) {
+      const key: Buffer = Buffer.alloc(map.spec.keySize);
+      const result = bpf_map_get_next_key(map.fd, previous, key);
+      if (result === -ENOENT) break;
+      if (result < 0) throw this.#failure("list", result);
+      const value = map.lookup(key);
+      if (value !== undefined) found.push({ key, value });
+      previous = key;
+      if (steps % CHUNK_ENTRIES === CHUNK_ENTRIES - 1) await nextTurn();
+    }
+    return found;
+  }
+
+  get #chunk(): number {
+    const bytes = this.#map.spec.keySize + this.#map.userValueSize;
+    return Math.max(1, Math.min(CHUNK_ENTRIES, Math.floor(CHUNK_BYTES / bytes)));
+  }
+
+  #isUnsupported(result: number): boolean {
+    if (result === -ENOTSUPP || result === -EOPNOTSUPP) this.#batchable = false;
+    // EINVAL: a kernel from before the batch commands (Linux 5.6), or a bad element, which a single call names.
+    else if (result !== -EINVAL) return false;
+    return true;
+  }
+
+  #failure(operation: string, result: number, detail?: string): DatapathError {
+    const object = this.#map.label;
+    return new DatapathError({
+      operation,
+      object,
+      errno: -result,
+      ...(detail === undefined ? {} : { detail }),
+    });
+  }
+}
+
+function counter(value: number): Buffer {
+  const count = Buffer.alloc(4);
+  count.writeUInt32LE(value);
+  return count;
+}
+
+/** Lays `items[start, end)` one behind the other. */
+function pack(items: readonly Buffer[], start: number, end: number, size: number): Buffer {
+  const packed = Buffer.allocUnsafe((end - start) * size);
+  for (let i = start; i < end; i++) items[i]!.copy(packed, (i - start) * size);
+  return packed;
+}

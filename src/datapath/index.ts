@@ -1,0 +1,4 @@
+/** The datapath's public area. Cells import this and nothing below it. */
+export { createTypedMap } from "./bpf/typed-map.ts";
+export * from "./errors.ts";
+export * from "./types.ts";
