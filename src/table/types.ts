@@ -184,6 +184,9 @@ export interface ChangeCursor<Row, Key extends TableKey> {
 
 /** A table, for those who read it. */
 export interface Table<Row, Key extends TableKey> extends TableReader<Row, Key> {
+  /** The revision of the database: that of the last transaction that wrote to any of its tables. */
+  readonly databaseRevision: number;
+
   /** The key of a row, as the table's definition says. */
   keyOf(row: Row): Key;
 

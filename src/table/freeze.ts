@@ -1,0 +1,21 @@
+const production = process.env.NODE_ENV === "production";
+
+/**
+ * Makes a row immutable, outside production: whoever writes to a row that a table holds then gets a TypeError
+ * instead of a table whose indexes and readers disagree. Plain objects and arrays are frozen all the way down;
+ * what else a row may hold (class instances, typed arrays, which cannot be frozen) is left alone.
+ */
+export function freezeRow<Row>(row: Row): Row {
+  if (!production) freezePlain(row);
+  return row;
+}
+
+function freezePlain(value: unknown): void {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return;
+  if (!Array.isArray(value)) {
+    const prototype = Object.getPrototypeOf(value);
+    if (prototype !== Object.prototype && prototype !== null) return;
+  }
+  Object.freeze(value);
+  for (const inner of Object.values(value)) freezePlain(inner);
+}
