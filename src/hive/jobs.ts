@@ -8,7 +8,10 @@ import type { Logger } from "./logger.ts";
 export interface JobContext {
   /** Aborts when the hive stops or the job is stopped; a run should end soon after. */
   readonly signal: AbortSignal;
-  /** The job's own health node; the job machinery reports success and failure on it by itself. */
+  /**
+   * The job's own health node. A run that throws makes it degraded; one that succeeds makes it ok, unless the run
+   * has reported something itself.
+   */
   readonly health: HealthScope;
   readonly log: Logger;
 }
@@ -87,7 +90,7 @@ export interface Job {
   status(): JobStatus;
   /** Resolves when the job has ended for whatever reason; never rejects. A timer ends only by stopping. */
   readonly done: Promise<void>;
-  /** Aborts the job, waits for its end, and forgets it. Safe to repeat. */
+  /** Aborts the job and waits for its end. Safe to repeat; not to be awaited by the job's own run. */
   stop(): Promise<void>;
 }
 

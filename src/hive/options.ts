@@ -29,4 +29,9 @@ export interface HiveOptions {
   readonly stopTimeoutMs?: number;
   /** A hook that takes longer is warned about while it runs; default 3 seconds. */
   readonly slowHookMs?: number;
+  /**
+   * Start hooks side by side where the dependency graph allows: a hook waits for those of everything its constructor
+   * or invoke needs. Default false: strictly one after the other, in construction order. Stopping is always in order.
+   */
+  readonly parallelStart?: boolean;
 }
