@@ -1,0 +1,76 @@
+import { formatCidr, splitCidr } from "../address.ts";
+import { MapType } from "../types.ts";
+import { defineMap } from "./definition.ts";
+import { ipv4InUnion, padding, struct, transform, u8, u16, u32 } from "./layout.ts";
+import { FAMILY_IPV4 } from "./lxc.ts";
+
+/** Bits of the key before the address that always take part in the match: cluster, padding, family. */
+const STATIC_PREFIX_BITS = 32;
+
+/** Key of `cilium_ipcache`: a prefix. */
+export interface IpCacheKey {
+  /** "10.0.1.5/32". */
+  readonly prefix: string;
+}
+
+/** Value of `cilium_ipcache`: who is behind a prefix, and how to reach it. */
+export interface RemoteEndpointInfo {
+  readonly identity: number;
+  /** Node to encapsulate towards; "0.0.0.0" for none. */
+  readonly tunnelEndpoint: string;
+  /** Index of the key to encrypt with; 0 for none. */
+  readonly encryptKey: number;
+  readonly flags: number;
+}
+
+const ipcacheKey = transform(
+  struct("ipcache_key", {
+    prefixlen: u32,
+    clusterId: u16,
+    pad1: padding(1),
+    family: u8,
+    address: ipv4InUnion,
+  }),
+  ({ prefix }: IpCacheKey) => {
+    const { address, prefixLength } = splitCidr(prefix);
+    return { prefixlen: STATIC_PREFIX_BITS + prefixLength, clusterId: 0, family: FAMILY_IPV4, address };
+  },
+  ({ prefixlen, address }) => ({
+    prefix: formatCidr({ address, prefixLength: prefixlen - STATIC_PREFIX_BITS }),
+  }),
+);
+
+const remoteEndpointInfo = transform(
+  struct("remote_endpoint_info", {
+    secIdentity: u32,
+    tunnelEndpoint: ipv4InUnion,
+    pad: padding(2),
+    key: u8,
+    flags: u8,
+  }),
+  (info: RemoteEndpointInfo) => ({
+    secIdentity: info.identity,
+    tunnelEndpoint: info.tunnelEndpoint,
+    key: info.encryptKey,
+    flags: info.flags,
+  }),
+  (members) => ({
+    identity: members.secIdentity,
+    tunnelEndpoint: members.tunnelEndpoint,
+    encryptKey: members.key,
+    flags: members.flags,
+  }),
+);
+
+/** Prefix to identity. The agent writes, all programs read. */
+export const ipcacheMap = defineMap<IpCacheKey, RemoteEndpointInfo>({
+  name: "cilium_ipcache",
+  type: MapType.lpmTrie,
+  maxEntries: 512000,
+  flags: 1,
+  key: ipcacheKey,
+  value: remoteEndpointInfo,
+  formatKey: (key) => key.prefix,
+  formatValue: (info) =>
+    `identity=${info.identity} encryptkey=${info.encryptKey} tunnelendpoint=${info.tunnelEndpoint}`,
+});

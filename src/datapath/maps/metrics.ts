@@ -1,0 +1,44 @@
+import { MapType } from "../types.ts";
+import { defineMap } from "./definition.ts";
+import { named, padding, struct, u8, u16, u64 } from "./layout.ts";
+
+/** `MetricsKey.direction`, as the pod sees it. */
+export const MetricDirection = { unknown: 0, ingress: 1, egress: 2 } as const;
+
+/** Key of `cilium_metrics`. */
+export interface MetricsKey {
+  /** 0 forwarded; otherwise a drop reason's number without its sign. */
+  readonly reason: number;
+  readonly direction: number;
+  /** Where in the C source; zero for forwarded packets. */
+  readonly line: number;
+  readonly file: number;
+}
+
+/** Value of `cilium_metrics` on one CPU. */
+export interface MetricsValue {
+  readonly count: bigint;
+  readonly bytes: bigint;
+}
+
+const metricsKey = struct("metrics_key", {
+  reason: u8,
+  direction: named("dir", u8),
+  line: u16,
+  file: u8,
+  reserved: padding(3),
+});
+
+const metricsValue = struct("metrics_value", { count: u64, bytes: u64 });
+
+/** Packets and bytes forwarded and dropped. All programs write, the agent reads. */
+export const metricsMap = defineMap<MetricsKey, MetricsValue>({
+  name: "cilium_metrics",
+  type: MapType.percpuHash,
+  maxEntries: 1024,
+  flags: 1,
+  key: metricsKey,
+  value: metricsValue,
+  formatKey: (key) => `reason:${key.reason} dir:${key.direction} line:${key.line} file:${key.file}`,
+  formatValue: (value) => `count:${value.count} bytes:${value.bytes}`,
+});

@@ -1,0 +1,91 @@
+import { DatapathError } from "../errors.ts";
+import { type MapSpec, MapType, type ObjectDescription } from "../types.ts";
+import { ct4Map } from "./ct.ts";
+import type { AnyMapDefinition, MapDefinition } from "./definition.ts";
+import { fragmentsMap } from "./frag.ts";
+import { ipcacheMap } from "./ipcache.ts";
+import { lb4BackendsMap, lb4ReverseNatMap, lb4ServicesMap } from "./lb.ts";
+import { lxcMap } from "./lxc.ts";
+import { metricsMap } from "./metrics.ts";
+import { POLICY_MAP, policyMap } from "./policy.ts";
+import { callPolicyMap, eventsMap } from "./programs.ts";
+import { hookStatsMap, rateLimitMap, runtimeMap } from "./waggle.ts";
+
+/** State of one packet between stages. Its layout is the C sources' own affair (bpf/lib). */
+export const SCRATCH_MAP = "waggle_scratch";
+
+/** Maps shared by all programs of the node whose layout is known here. */
+const GLOBAL = [
+  lxcMap,
+  ipcacheMap,
+  lb4ServicesMap,
+  lb4BackendsMap,
+  lb4ReverseNatMap,
+  ct4Map,
+  metricsMap,
+  fragmentsMap,
+  callPolicyMap,
+  eventsMap,
+  runtimeMap,
+  hookStatsMap,
+  rateLimitMap,
+] as readonly unknown[] as readonly AnyMapDefinition[];
+
+/** Every typed map by its C name; `cilium_policy` stands for the policy map of any endpoint. */
+export const mapSpecs: ReadonlyMap<string, AnyMapDefinition> = new Map(
+  [...GLOBAL, policyMap as unknown as AnyMapDefinition].map((spec) => [spec.name, spec]),
+);
+
+export interface GlobalMapOptions {
+  /** Possible CPUs, for per-CPU rings. */
+  readonly cpus: number;
+  /** Other limits than the usual ones, by map name. */
+  readonly maxEntries?: Readonly<Record<string, number>>;
+}
+
+/**
+ * The maps that all programs of a node share, ready for `BpfOps.ensurePinnedMap`.
+ * @throws DatapathError INVALID_ARGUMENT when a limit is no positive integer or names no such map
+ */
+export function globalMapSpecs(options: GlobalMapOptions): readonly AnyMapDefinition[] {
+  const limits = new Map(Object.entries(options.maxEntries ?? {}));
+  const specs = GLOBAL.map((spec) => {
+    const usual = spec.type === MapType.perfEventArray ? options.cpus : spec.maxEntries;
+    const maxEntries = limits.get(spec.name) ?? usual;
+    limits.delete(spec.name);
+    if (!Number.isInteger(maxEntries) || maxEntries < 1) throw badLimit(spec.name, `${maxEntries} entries`);
+    return { ...spec, maxEntries };
+  });
+  const [unknown] = limits.keys();
+  if (unknown !== undefined) throw badLimit(unknown, "no such map");
+  return specs;
+}
+
+/**
+ * The scratch map as a compiled object declares it: programs and plugins share one, so the agent creates it.
+ * @throws DatapathError when the object declares none
+ */
+export function scratchMapSpec(object: ObjectDescription): MapSpec {
+  const spec = object.maps.find((map) => map.name === SCRATCH_MAP);
+  if (spec !== undefined) return spec;
+  throw new DatapathError({
+    operation: "find map",
+    object: SCRATCH_MAP,
+    detail: "the object declares no such map",
+    status: "FAILED_PRECONDITION",
+  });
+}
+
+/**
+ * The typed definition of a map by name, policy maps of endpoints included. Undefined for maps of plugins
+ * and others without a known layout.
+ */
+export function mapSpecByName(name: string): MapDefinition<unknown, unknown> | undefined {
+  const base = /^cilium_policy_\d{5}$/.test(name) ? POLICY_MAP : name;
+  const spec = mapSpecs.get(base);
+  return spec === undefined ? undefined : ({ ...spec, name } as unknown as MapDefinition<unknown, unknown>);
+}
+
+function badLimit(map: string, detail: string): DatapathError {
+  return new DatapathError({ operation: "limit map", object: map, detail, status: "INVALID_ARGUMENT" });
+}
