@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The machinery behind HOOK(). PRIVATE to the datapath.
+ *
+ * A plugin's program is one link of the chain A -> P1 -> … -> Pn -> B. It runs the author's body and, on
+ * HOOK_NEXT, tail-calls the link after it. Where that sits in the chain's program array is a constant
+ * of the instance, so the jump has a constant key and the JIT compiles it to a direct one.
+ */
+#ifndef __WAGGLE_INTERNAL_HOOK_H
+#define __WAGGLE_INTERNAL_HOOK_H
+
+#include <waggle/hooks.h>
+#include <waggle/internal/report.h>
+
+#define HOOK_CHAIN_SLOTS 40
+#define HOOK_STATS_SLOTS 16384
+
+/* Indexes into hook_stats.verdicts; read by the agent. */
+#define HOOK_STAT_NEXT 0
+#define HOOK_STAT_PASS 1
+#define HOOK_STAT_DROP 2
+#define HOOK_STAT_REDIRECT 3
+#define HOOK_STAT_OTHER 4
+#define HOOK_STAT_MISSED 5
+
+struct hook_stats {
+	__u64 verdicts[8];
+};
+
+/* A record a plugin, hook point and attachment; the agent hands out the indexes (cfg_slot_<hook>). */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, HOOK_STATS_SLOTS);
+	__type(key, __u32);
+	__type(value, struct hook_stats);
+} waggle_hook_stats SEC(".maps");
+
+static __always_inline struct hook_stats *hook_stats_get(__u32 slot)
+{
+	return bpf_map_lookup_elem(&waggle_hook_stats, &slot);
+}
+
+/* Counts the body's verdict (all but "next") and turns it into that of the program. */
+static __always_inline int hook_verdict(struct __sk_buff *ctx, struct hook_stats *stats, int verdict)
+{
+	struct pkt_state *st = state_get();
+	__u32 index = verdict == TC_ACT_OK	   ? HOOK_STAT_PASS
+		      : verdict == TC_ACT_SHOT	   ? HOOK_STAT_DROP
+		      : verdict == TC_ACT_REDIRECT ? HOOK_STAT_REDIRECT
+						   : HOOK_STAT_OTHER;
+
+	if (stats)
+		stats->verdicts[index]++;
+	if (index == HOOK_STAT_PASS || index == HOOK_STAT_REDIRECT)
+		return verdict;
+	if (!st)
+		return TC_ACT_SHOT;
+	st->drop_line = 0;
+	st->drop_file = FILE_PLUGIN;
+	return drop_report(ctx, st, DROP_BY_PLUGIN);
+}
+
+/* The next link was not there: never silently, and never past a stage. */
+static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats *stats)
+{
+	struct pkt_state *st = state_get();
+
+	if (stats)
+		stats->verdicts[HOOK_STAT_MISSED]++;
+	if (!st)
+		return TC_ACT_SHOT;
+	st->drop_line = 0;
+	st->drop_file = FILE_PLUGIN;
+	return drop_report(ctx, st, DROP_MISSED_TAIL_CALL);
+}
+
+#define WAGGLE_DEFINE_HOOK(name)                                                                     \
+	_Static_assert(                                                                              \
+		WAGGLE_IS_HOOK_POINT(name),                                                          \
+		"HOOK(" #name "): no such hook point. Pods (hooks/lxc.c): "                          \
+		"from_container_pre_{service,ct,policy,forward}_v4, "                                \
+		"to_container_pre_{ct,policy,deliver}_v4. Host (hooks/host.c): "                     \
+		"from_netdev_v4, to_netdev_v4, from_host_v4, to_host_v4. See <waggle/hooks.h>.");    \
+	const volatile __u32 cfg_slot_##name SEC(".rodata.config") = 0;                              \
+	const volatile __u32 cfg_pos_##name SEC(".rodata.config") = 0;                               \
+	struct {                                                                                     \
+		__uint(type, BPF_MAP_TYPE_PROG_ARRAY);                                               \
+		__uint(max_entries, HOOK_CHAIN_SLOTS);                                               \
+		__uint(key_size, sizeof(__u32));                                                     \
+		__uint(value_size, sizeof(__u32));                                                   \
+	} wg_chain_##name SEC(".maps");                                                              \
+	static __always_inline int waggle_body_##name(struct __sk_buff *ctx);                        \
+	SEC("tc") int name(struct __sk_buff *ctx)                                                    \
+	{                                                                                            \
+		int verdict = waggle_body_##name(ctx);                                               \
+		struct hook_stats *stats = hook_stats_get(cfg_slot_##name);                          \
+		if (verdict != -1)                                                                   \
+			return hook_verdict(ctx, stats, verdict);                                    \
+		if (stats)                                                                           \
+			stats->verdicts[HOOK_STAT_NEXT]++;                                           \
+		bpf_tail_call(ctx, &wg_chain_##name, cfg_pos_##name);                                \
+		return hook_missed(ctx, stats);                                                      \
+	}                                                                                            \
+	static __always_inline int waggle_body_##name(                                               \
+		struct __sk_buff *ctx __attribute__((unused)))
+
+#endif

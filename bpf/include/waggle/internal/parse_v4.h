@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Reading the headers of an IPv4 packet, fragments included. PRIVATE to the datapath.
+ *
+ * A packet that passes is safe to work on: the IP header is whole, the length fields agree with the
+ * buffer, and the first bytes of a known transport header lie within the packet.
+ */
+#ifndef __WAGGLE_INTERNAL_PARSE_V4_H
+#define __WAGGLE_INTERNAL_PARSE_V4_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <waggle/drop_reasons.h>
+
+#define IPV4_OFF ETH_HLEN
+#define IPV4_MIN_HLEN ((__u32)sizeof(struct iphdr))
+
+/* RFC 791: flag and offset bits of iphdr.frag_off */
+#define IPV4_MORE_FRAGMENTS 0x2000
+#define IPV4_FRAGMENT_OFFSET 0x1fff
+
+/* RFC 792. Not from <linux/icmp.h>, which drags in the C library. */
+#define ICMP_ECHOREPLY 0
+#define ICMP_DEST_UNREACH 3
+#define ICMP_SOURCE_QUENCH 4
+#define ICMP_REDIRECT 5
+#define ICMP_ECHO 8
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETERPROB 12
+#define ICMP_HLEN 8
+
+#define TCP_MIN_HLEN 20
+#define TCP_FLAGS_OFF 13
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+#define FRAGMENT_NONE 0
+#define FRAGMENT_FIRST 1 /* has the transport header */
+#define FRAGMENT_LATER 2 /* has not: ports come from cilium_ipv4_frag_datagrams */
+
+struct ipv4_frag_id {
+	__be32 daddr;
+	__be32 saddr;
+	__be16 id;
+	__u8 proto;
+	__u8 pad;
+};
+
+struct ipv4_frag_l4ports {
+	__be16 sport;
+	__be16 dport;
+};
+
+/* Ports of fragmented datagrams. Written when a first fragment is seen, read for the later ones. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct ipv4_frag_id);
+	__type(value, struct ipv4_frag_l4ports);
+} cilium_ipv4_frag_datagrams SEC(".maps");
+
+/*
+ * What a stage knows of the packet. Addresses and ports as on the wire. ICMP has no ports; so that both
+ * directions of an echo find the same conntrack entry and policy can tell types apart,
+ *   echo request: sport = identifier, dport = 8      echo reply: sport = 8, dport = identifier
+ *   any other:    sport = 0,          dport = type
+ */
+struct pkt_v4 {
+	__be32 saddr;
+	__be32 daddr;
+	__be16 sport;
+	__be16 dport;
+	__u8 protocol;
+	__u8 tcp_flags;	 /* TCP_*, of the transport header's 14th byte */
+	__u8 fragment;	 /* FRAGMENT_* */
+	__u8 icmp_error; /* quotes another packet (RFC 1122, 3.2.2) */
+	__u16 l4_off;	 /* from the start of the frame */
+};
+
+/* Points at `len` readable bytes from the start of the frame, or NULL. Linearises only when it must. */
+static __always_inline void *frame_head(struct __sk_buff *ctx, __u32 len)
+{
+	void *data = (void *)(long)ctx->data;
+
+	if (data + len <= (void *)(long)ctx->data_end)
+		return data;
+	if (bpf_skb_pull_data(ctx, len))
+		return (void *)0;
+	data = (void *)(long)ctx->data;
+	return data + len <= (void *)(long)ctx->data_end ? data : (void *)0;
+}
+
+/* The IP header without options, or NULL when the frame is too short. */
+static __always_inline struct iphdr *ipv4_header(struct __sk_buff *ctx)
+{
+	void *data = frame_head(ctx, IPV4_OFF + IPV4_MIN_HLEN);
+
+	return data ? data + IPV4_OFF : (void *)0;
+}
+
+/* Bytes of transport header that a stage may look at. 0: a protocol without a meaning here. */
+static __always_inline __u32 l4_need(__u8 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return TCP_MIN_HLEN;
+	case IPPROTO_UDP:
+	case IPPROTO_ICMP:
+		return 8;
+	default:
+		return 0;
+	}
+}
+
+static __always_inline void parse_icmp_v4(const __u8 *icmp, struct pkt_v4 *pkt)
+{
+	__be16 id = *(const __be16 *)(icmp + 4);
+
+	switch (icmp[0]) {
+	case ICMP_ECHO:
+		pkt->sport = id;
+		pkt->dport = bpf_htons(ICMP_ECHO);
+		break;
+	case ICMP_ECHOREPLY:
+		pkt->sport = bpf_htons(ICMP_ECHO);
+		pkt->dport = id;
+		break;
+	case ICMP_DEST_UNREACH:
+	case ICMP_SOURCE_QUENCH:
+	case ICMP_REDIRECT:
+	case ICMP_TIME_EXCEEDED:
+	case ICMP_PARAMETERPROB:
+		pkt->icmp_error = 1;
+		/* fallthrough */
+	default:
+		pkt->dport = bpf_htons(icmp[0]);
+	}
+}
+
+/* Fills in the ports of a fragment, or remembers them for those that follow. */
+static __always_inline int parse_fragment_v4(struct pkt_v4 *pkt, __be16 id)
+{
+	struct ipv4_frag_id key = {
+		.daddr = pkt->daddr,
+		.saddr = pkt->saddr,
+		.id = id,
+		.proto = pkt->protocol,
+	};
+	const struct ipv4_frag_l4ports *known;
+
+	if (pkt->fragment == FRAGMENT_FIRST) {
+		struct ipv4_frag_l4ports ports = {.sport = pkt->sport, .dport = pkt->dport};
+
+		/* A full table only means that the later fragments will be dropped. */
+		bpf_map_update_elem(&cilium_ipv4_frag_datagrams, &key, &ports, BPF_ANY);
+		return 0;
+	}
+	known = bpf_map_lookup_elem(&cilium_ipv4_frag_datagrams, &key);
+	if (!known)
+		return DROP_FRAG_NOT_FOUND;
+	pkt->sport = known->sport;
+	pkt->dport = known->dport;
+	return 0;
+}
+
+/*
+ * Reads the packet's headers into `pkt`. 0, or DROP_INVALID, or DROP_FRAG_NOT_FOUND (then all but the
+ * ports is filled in). Invalidates packet pointers.
+ */
+static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
+{
+	__u32 ip_len, total, need, frag_off;
+	struct iphdr *ip = ipv4_header(ctx);
+	__be16 id;
+	__u8 *l4;
+
+	__builtin_memset(pkt, 0, sizeof(*pkt));
+	if (!ip)
+		return DROP_INVALID;
+	ip_len = (*(__u8 *)ip & 0x0f) * 4;
+	total = bpf_ntohs(ip->tot_len);
+	if (!total && ctx->gso_size) /* TCP segments of more than 64 KiB (RFC-less, "BIG TCP") */
+		total = ctx->len - IPV4_OFF;
+	if (*(__u8 *)ip >> 4 != 4 || ip_len < IPV4_MIN_HLEN || total < ip_len ||
+	    IPV4_OFF + total > ctx->len)
+		return DROP_INVALID;
+
+	pkt->saddr = ip->saddr;
+	pkt->daddr = ip->daddr;
+	pkt->protocol = ip->protocol;
+	pkt->l4_off = IPV4_OFF + ip_len;
+	id = ip->id;
+	frag_off = bpf_ntohs(ip->frag_off);
+	if (frag_off & IPV4_FRAGMENT_OFFSET)
+		pkt->fragment = FRAGMENT_LATER;
+	else if (frag_off & IPV4_MORE_FRAGMENTS)
+		pkt->fragment = FRAGMENT_FIRST;
+
+	need = l4_need(pkt->protocol);
+	if (!need)
+		return 0;
+	if (pkt->fragment == FRAGMENT_LATER)
+		return parse_fragment_v4(pkt, id);
+	if (ip_len + need > total)
+		return DROP_INVALID;
+
+	/* The fixed bound keeps the verifier's arithmetic simple; the real one is checked right after. */
+	l4 = frame_head(ctx, IPV4_OFF + ip_len + need);
+	if (!l4)
+		return DROP_INVALID;
+	l4 += IPV4_OFF + ip_len;
+	if ((void *)l4 + 8 > (void *)(long)ctx->data_end)
+		return DROP_INVALID;
+
+	if (pkt->protocol == IPPROTO_ICMP) {
+		parse_icmp_v4(l4, pkt);
+	} else {
+		pkt->sport = *(__be16 *)l4;
+		pkt->dport = *(__be16 *)(l4 + 2);
+		if (pkt->protocol == IPPROTO_TCP) {
+			if ((void *)l4 + TCP_MIN_HLEN > (void *)(long)ctx->data_end)
+				return DROP_INVALID;
+			pkt->tcp_flags = l4[TCP_FLAGS_OFF];
+		}
+	}
+	return pkt->fragment ? parse_fragment_v4(pkt, id) : 0;
+}
+
+#endif

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * What the stages of one packet's journey tell each other. PRIVATE: plugins use <waggle/plugin.h>.
+ *
+ * The programs of a journey run one after another on one CPU with bottom halves disabled, so one record
+ * a CPU is enough. An entry program resets it; it does not survive a redirect or the host stack (there,
+ * the identity travels in the packet's mark). Addresses and ports are not kept: a plugin may rewrite
+ * the packet between two stages, so every stage reads the headers itself.
+ */
+#ifndef __WAGGLE_INTERNAL_STATE_H
+#define __WAGGLE_INTERNAL_STATE_H
+
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+/* Directions as the pod sees them; also the `dir` of cilium_metrics. */
+#define DIR_INGRESS 1
+#define DIR_EGRESS 2
+
+/* What conntrack found. */
+#define CT_STATE_UNKNOWN 0 /* the conntrack stage has not run */
+#define CT_STATE_NEW 1
+#define CT_STATE_ESTABLISHED 2
+#define CT_STATE_REPLY 3
+#define CT_STATE_RELATED 4
+
+/* How the last ingress stage hands the packet over. */
+#define DELIVER_STACK 0 /* we run on the egress of the pod's device: let it pass */
+#define DELIVER_PEER 1	/* we run on some ingress: bpf_redirect_peer() into the pod */
+
+/* Bits of pkt_state.observe, copied from waggle_runtime when the journey begins. */
+#define OBSERVE_TRACE (1 << 0)
+#define OBSERVE_VERDICTS (1 << 1)
+
+struct pkt_state {
+	__u32 src_identity;  /* 0: not looked up yet */
+	__u32 dst_identity;  /* 0: not looked up yet */
+	__u16 endpoint_id;   /* whose programs run now; 0: the host's */
+	__u8 direction;	     /* DIR_* */
+	__u8 delivery;	     /* DELIVER_* */
+	__u8 ct_state;	     /* CT_STATE_* */
+	__u8 observe;	     /* OBSERVE_* */
+	__u16 rev_nat_index; /* egress: to be remembered; ingress: to be undone. Host order */
+	__be32 orig_daddr;   /* destination before service translation; 0: none took place */
+	__be16 orig_dport;
+	__u16 drop_line; /* where the drop was decided, for the notification */
+	__u8 drop_file;
+	__u8 pad[39];
+};
+
+_Static_assert(sizeof(struct pkt_state) == 64, "struct pkt_state is one cache line");
+
+/* Written by every stage, read by every stage and by plugin accessors. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pkt_state);
+} waggle_scratch SEC(".maps");
+
+/* The record of the packet at hand. The verifier wants the NULL case handled; it cannot happen. */
+static __always_inline struct pkt_state *state_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&waggle_scratch, &zero);
+}
+
+#endif

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Writing a Waggle plugin: the only header a plugin needs.
+ *
+ *	#include <waggle/plugin.h>
+ *
+ *	HOOK(to_container_pre_ct_v4)
+ *	{
+ *		if (waggle_src_identity(ctx) == WAGGLE_IDENTITY_WORLD)
+ *			return HOOK_DROP;
+ *		return HOOK_NEXT;
+ *	}
+ *
+ * The file is hooks/lxc.c for the hook points of pods (from_container_*, to_container_*) and hooks/host.c
+ * for those of node devices and the host (from_netdev_v4, to_netdev_v4, from_host_v4, to_host_v4);
+ * plugin.yaml lists the hook points that the plugin implements. The agent compiles it with
+ *
+ *	clang -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -I bpf/include
+ *
+ * and loads one instance for each pod or device. Kernel headers under <linux/> and libbpf's
+ * <bpf/bpf_helpers.h> and <bpf/bpf_endian.h> are at hand; everything under <waggle/internal/> is not part
+ * of the interface and changes without notice.
+ *
+ * State. Keep it in maps, declared as usual (SEC(".maps")). A map belongs to the plugin, is shared by all
+ * its instances, and survives relinking and restarts of the agent. Names that begin with wg_,
+ * cilium_ or waggle_ are reserved. Global variables are refused: an instance a pod would make them
+ * hold a different value for each pod, so use a map.
+ *
+ * Rewriting packets. Rewrite addresses and ports only before the conntrack stage (…_pre_service_v4,
+ * …_pre_ct_v4, from_netdev_v4, from_host_v4); later the connection is known by its old name. Use the
+ * bpf_l3_csum_replace() and bpf_l4_csum_replace() helpers to keep checksums right.
+ *
+ * Stable: all names here that begin with HOOK, PLUGIN_CONFIG, WAGGLE_ or waggle_.
+ */
+#ifndef __WAGGLE_PLUGIN_H
+#define __WAGGLE_PLUGIN_H
+
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <waggle/hooks.h>
+#include <waggle/internal/ipcache.h>
+#include <waggle/internal/parse_v4.h>
+#include <waggle/internal/report.h>
+#include <waggle/internal/state.h>
+#include <waggle/internal/hook.h>
+
+/* ------------------------------------------------------------------ verdicts */
+
+/*
+ * What a hook returns.
+ *
+ * HOOK_NEXT      go on with the next plugin, or with the stage that follows.
+ * HOOK_PASS      leave the pipeline and give the packet to the kernel's stack as it is (TC_ACT_OK). At pods'
+ *                ingress hooks this need not reach the pod: prefer HOOK_NEXT.
+ * HOOK_DROP      drop it. Counted and reported as "dropped by plugin" (220).
+ * HOOK_REDIRECT  the packet's fate is what bpf_redirect() and its kin have arranged:
+ *                `return bpf_redirect(ifindex, 0);` is fine.
+ *
+ * Any other value drops the packet and is counted as "other".
+ */
+#define HOOK_NEXT (-1)
+#define HOOK_PASS TC_ACT_OK
+#define HOOK_DROP TC_ACT_SHOT
+#define HOOK_REDIRECT TC_ACT_REDIRECT
+
+/* ------------------------------------------------------------------ hooks */
+
+/*
+ * Defines the plugin's program for a hook point. The body sees the packet as `struct __sk_buff *ctx`.
+ * At most one for each hook point and file.
+ */
+#define HOOK(name) WAGGLE_DEFINE_HOOK(name)
+
+/* ------------------------------------------------------------------ configuration */
+
+/*
+ * PLUGIN_CONFIG(__u32, sample_rate, 100);
+ *
+ * Declares a value that operators may set: `config:` of plugin.yaml gives its type, default and bounds, and
+ * the agent checks values against it. The value is constant for the verifier, so a branch on a feature that is
+ * off costs nothing. Changing it relinks the plugin without losing a packet.
+ */
+#define PLUGIN_CONFIG(type, name, default_value) \
+	const volatile type plugin_cfg_##name SEC(".rodata.config") = default_value
+
+/* PLUGIN_CONFIG_GET(sample_rate): the value. */
+#define PLUGIN_CONFIG_GET(name) (plugin_cfg_##name)
+
+/* ------------------------------------------------------------------ where am I */
+
+/*
+ * What this instance is attached to. Constants for the verifier; 0 where they make no sense.
+ *
+ *	cfg_endpoint_id    the pod's endpoint id; 0 for host attachments
+ *	cfg_identity       the pod's identity; 0 for host attachments
+ *	cfg_ifindex        the device: the pod's device on the node, the node device, or cilium_host
+ *	cfg_endpoint_ipv4  the pod's address as on the wire; 0 for host attachments
+ */
+const volatile __u16 cfg_endpoint_id SEC(".rodata.config") = 0;
+const volatile __u32 cfg_identity SEC(".rodata.config") = 0;
+const volatile __u32 cfg_ifindex SEC(".rodata.config") = 0;
+const volatile __u32 cfg_endpoint_ipv4 SEC(".rodata.config") = 0;
+
+/* Reserved identities. Pods have 256 and up. */
+#define WAGGLE_IDENTITY_HOST IDENTITY_HOST
+#define WAGGLE_IDENTITY_WORLD IDENTITY_WORLD
+
+/* Id of the endpoint this instance serves; 0 for host attachments. */
+static __always_inline __u16 waggle_endpoint_id(struct __sk_buff *ctx __attribute__((unused)))
+{
+	return cfg_endpoint_id;
+}
+
+#define WAGGLE_INGRESS DIR_INGRESS
+#define WAGGLE_EGRESS DIR_EGRESS
+
+/* WAGGLE_INGRESS or WAGGLE_EGRESS, as the pod sees it; at the host's hooks, towards pods is ingress. */
+static __always_inline int waggle_direction(struct __sk_buff *ctx __attribute__((unused)))
+{
+	const struct pkt_state *st = state_get();
+
+	return st ? st->direction : 0;
+}
+
+/* ------------------------------------------------------------------ the packet */
+
+/* Length of the packet in bytes, Ethernet header included. More than the MTU for segments to be split. */
+static __always_inline __u32 waggle_packet_len(struct __sk_buff *ctx)
+{
+	return ctx->len;
+}
+
+/*
+ * The IPv4 header (its 20 fixed bytes are readable) or NULL when the frame is not IPv4. `data_end` is set to
+ * the end of what may be accessed directly: compare against it before reading further,
+ *
+ *	void *end;
+ *	struct iphdr *ip = waggle_ipv4(ctx, &end);
+ *	struct udphdr *udp = ip ? (void *)ip + ip->ihl * 4 : NULL;
+ *	if (!udp || (void *)(udp + 1) > end) …
+ *
+ * or use waggle_l4(). Helpers that change the packet, and waggle_tuple4(), invalidate the pointers.
+ */
+static __always_inline struct iphdr *waggle_ipv4(struct __sk_buff *ctx, void **data_end)
+{
+	struct iphdr *ip;
+
+	if (ctx->protocol != bpf_htons(ETH_P_IP))
+		return (void *)0;
+	ip = ipv4_header(ctx);
+	*data_end = (void *)(long)ctx->data_end;
+	if (!ip || (void *)(ip + 1) > *data_end)
+		return (void *)0;
+	return ip;
+}
+
+/*
+ * The first `len` (a constant) bytes of the transport header of an IPv4 packet, behind options if there are
+ * any, or NULL when it has not so many or is a later fragment.
+ */
+static __always_inline void *waggle_l4(struct __sk_buff *ctx, __u32 len)
+{
+	struct iphdr *ip = ipv4_header(ctx);
+	__u32 ip_len;
+	void *l4;
+
+	if (!ip || ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
+		return (void *)0;
+	ip_len = (*(__u8 *)ip & 0x0f) * 4;
+	if (ip_len < IPV4_MIN_HLEN)
+		return (void *)0;
+	l4 = frame_head(ctx, IPV4_OFF + ip_len + len);
+	if (!l4)
+		return (void *)0;
+	l4 += IPV4_OFF + ip_len;
+	return l4 + len <= (void *)(long)ctx->data_end ? l4 : (void *)0;
+}
+
+/* Addresses and ports in network order. For ICMP echo, the identifier and 8 stand for the ports. */
+struct waggle_tuple4 {
+	__be32 saddr;
+	__be32 daddr;
+	__be16 sport;
+	__be16 dport;
+	__u8 protocol; /* IPPROTO_* */
+};
+
+/*
+ * Reads the packet's tuple as it is now (so after translation by earlier stages or plugins). 0, or -1 when
+ * the packet is malformed. Ports are 0 for protocols without and for fragments whose first one was not
+ * seen. Invalidates packet pointers.
+ */
+static __always_inline int waggle_tuple4(struct __sk_buff *ctx, struct waggle_tuple4 *tuple)
+{
+	struct pkt_v4 pkt;
+	int ret = parse_v4(ctx, &pkt);
+
+	if (ret && ret != DROP_FRAG_NOT_FOUND)
+		return -1;
+	tuple->saddr = pkt.saddr;
+	tuple->daddr = pkt.daddr;
+	tuple->sport = pkt.sport;
+	tuple->dport = pkt.dport;
+	tuple->protocol = pkt.protocol;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ what the core knows */
+
+/*
+ * Identity of the sender: a number that stands for its labels. Known for packets of local pods; otherwise it
+ * is looked up by address, which is a longest-prefix match: ask once.
+ */
+static __always_inline __u32 waggle_src_identity(struct __sk_buff *ctx)
+{
+	const struct pkt_state *st = state_get();
+	struct iphdr *ip;
+
+	if (st && st->src_identity)
+		return st->src_identity;
+	ip = ipv4_header(ctx);
+	return ip ? identity_of_v4(ip->saddr) : IDENTITY_UNKNOWN;
+}
+
+/* Identity of the destination as the packet is now: before the service stage, that of a service address. */
+static __always_inline __u32 waggle_dst_identity(struct __sk_buff *ctx)
+{
+	const struct pkt_state *st = state_get();
+	struct iphdr *ip;
+
+	if (st && st->dst_identity)
+		return st->dst_identity;
+	ip = ipv4_header(ctx);
+	return ip ? identity_of_v4(ip->daddr) : IDENTITY_UNKNOWN;
+}
+
+/* What conntrack knows of the connection. UNKNOWN at hooks before the conntrack stage and of the host. */
+#define WAGGLE_CT_UNKNOWN CT_STATE_UNKNOWN
+#define WAGGLE_CT_NEW CT_STATE_NEW
+#define WAGGLE_CT_ESTABLISHED CT_STATE_ESTABLISHED
+#define WAGGLE_CT_REPLY CT_STATE_REPLY
+#define WAGGLE_CT_RELATED CT_STATE_RELATED /* an ICMP error about a known connection */
+
+static __always_inline int waggle_ct_state(struct __sk_buff *ctx __attribute__((unused)))
+{
+	const struct pkt_state *st = state_get();
+
+	return st ? st->ct_state : CT_STATE_UNKNOWN;
+}
+
+char waggle_license[] SEC("license") = "Dual BSD/GPL";
+
+#endif

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Slots of the stages in `cilium_calls`, and the tail-call budget. Slots of hook points: <waggle/hooks.h>.
+ *
+ * The kernel ends a journey at 33 tail calls. Without plugins the longest one is pod to pod on one node:
+ *
+ *	cil_from_container -1-> service -2-> conntrack -3-> policy -4-> forward
+ *	  -5-> cil_lxc_policy -6-> conntrack -7-> policy -8-> deliver
+ *
+ * which leaves 25 for plugins; the hook linker adds up the chains against that.
+ */
+#ifndef __LIB_SLOTS_H
+#define __LIB_SLOTS_H
+
+#include <bpf/bpf_helpers.h>
+#include <waggle/hooks.h>
+
+#define CALLS_SLOTS 32
+
+/* bpf_lxc.c */
+#define SLOT_LXC_SERVICE_V4 0
+#define SLOT_LXC_CT_EGRESS_V4 1
+#define SLOT_LXC_POLICY_EGRESS_V4 2
+#define SLOT_LXC_FORWARD_V4 3
+#define SLOT_LXC_CT_INGRESS_V4 4
+#define SLOT_LXC_POLICY_INGRESS_V4 5
+#define SLOT_LXC_DELIVER_V4 6
+#define SLOT_LXC_ARP 7
+#define SLOT_LXC_ICMP_TTL_V4 8
+
+/* bpf_host.c */
+#define SLOT_HOST_FROM_NETDEV_V4 0
+#define SLOT_HOST_TO_NETDEV_V4 1
+#define SLOT_HOST_FROM_HOST_V4 2
+#define SLOT_HOST_TO_HOST_V4 3
+#define SLOT_HOST_ICMP_TTL_V4 4
+
+/*
+ * The stages and hook entries of this pod or device. The loader fills all slots before it attaches the
+ * entry programs; the hook linker swings the hook slots afterwards.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, CALLS_SLOTS);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} cilium_calls SEC(".maps");
+
+#endif
