@@ -20,4 +20,4 @@ FIN(tail_to_netdev_v4)
 FIN(tail_from_host_v4)
 FIN(tail_to_host_v4)
 FIN(tail_icmp_ttl_v4)
-char license[] SEC("license") = "Dual BSD/GPL";
+char bpf_license[] SEC("license") = "Dual BSD/GPL";

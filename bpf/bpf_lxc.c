@@ -26,4 +26,4 @@ FIN(tail_forward_v4)
 FIN(tail_deliver_v4)
 FIN(tail_arp)
 FIN(tail_icmp_ttl_v4)
-char license[] SEC("license") = "Dual BSD/GPL";
+char bpf_license[] SEC("license") = "Dual BSD/GPL";
