@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Runs all checks, each as a step with its name and time, to the end even when one fails; the last line is
+# "N passed, N failed, N skipped", counted over all tests. Usage: test.sh [STEP…]   (default: all)
+#
+# Tests that need the kernel run in a network namespace that ends with them: whatever goes wrong in there, the
+# machine's own interfaces are out of reach.
+set -uo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+export PATH="$PWD/node_modules/.bin:$PATH"
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+started=$(date +%s.%N)
+passed=0 failed=0 skipped=0
+broken=()
+wanted=("$@")
+
+since() { awk -v from="$1" -v to="$(date +%s.%N)" 'BEGIN { printf "%.1f s", to - from }'; }
+chosen() {
+  [ ${#wanted[@]} -eq 0 ] && return 0
+  local name
+  for name in "${wanted[@]}"; do [ "$name" = "$1" ] && return 0; done
+  return 1
+}
+
+# step NAME COMMAND…: quiet when it succeeds.
+step() {
+  local name=$1 from
+  shift
+  chosen "$name" || return 0
+  from=$(date +%s.%N)
+  if "$@" >"$logs/$name" 2>&1; then
+    printf 'ok      %-8s %s\n' "$name" "$(since "$from")"
+  else
+    broken+=("$name")
+    printf 'FAILED  %-8s %s\n' "$name" "$(since "$from")"
+    sed 's/^/    /' "$logs/$name"
+  fi
+}
+
+# tests NAME WRAPPER -- PATTERN…: runs ava, adds up its counts.
+tests() {
+  local name=$1 from code patterns=() wrapper=()
+  shift
+  chosen "$name" || return 0
+  while [ "$1" != -- ]; do wrapper+=("$1") && shift; done
+  shift
+  local pattern
+  for pattern in "$@"; do
+    # ava refuses patterns without a match.
+    if [ "${pattern:0:1}" = '!' ] || [ -n "$(find "${pattern%%/\**}" -name '*.test.ts' -print -quit 2>/dev/null)" ]; then
+      patterns+=("$pattern")
+    fi
+  done
+  [ ${#patterns[@]} -gt 0 ] || { printf '–       %-8s no tests\n' "$name" && return 0; }
+  from=$(date +%s.%N)
+  printf '…       %-8s\n' "$name"
+  NO_COLOR=1 "${wrapper[@]}" node node_modules/ava/entrypoints/cli.mjs "${patterns[@]}" >"$logs/$name" 2>&1
+  code=$?
+  local ok bad left
+  count() { sed -nE "s/^ *([0-9]+) (known failure|tests?|uncaught exceptions?|unhandled rejections?|test files?)? ?$1.*/\1/p" "$logs/$name" | awk '{ n += $1 } END { print n + 0 }'; }
+  ok=$(count passed) bad=$(count failed) left=$(count skipped)
+  [ "$code" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+  passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + left))
+  if [ "$code" -eq 0 ]; then
+    printf 'ok      %-8s %s: %d passed, %d skipped\n' "$name" "$(since "$from")" "$ok" "$left"
+    grep -E '^ +- ' "$logs/$name" | sed 's/^ */          skipped: /' || true
+  else
+    broken+=("$name")
+    printf 'FAILED  %-8s %s: %d passed, %d failed\n' "$name" "$(since "$from")" "$ok" "$bad"
+    sed 's/^/    /' "$logs/$name"
+  fi
+}
+
+step format biome format .
+step lint biome lint --error-on-warnings .
+step types tsc --noEmit
+step proto buf lint
+step bpf scripts/compile-bpf.sh
+
+isolated=(unshare --net sh -c 'ip link set lo up && exec "$@"' sh)
+may=$(node --conditions=waggle-source --disable-warning=ExperimentalWarning scripts/may.ts)
+case $may in
+  bpf)
+    tests unit "${isolated[@]}" -- 'src/**/*.test.ts'
+    tests kernel "${isolated[@]}" -- 'test/kernel/**/*.test.ts'
+    tests e2e "${isolated[@]}" -- 'test/e2e/**/*.test.ts' 'test/cli/**/*.test.ts'
+    ;;
+  *)
+    tests unit env WAGGLE_TEST_WITHOUT_KERNEL=1 -- 'src/**/*.test.ts' '!src/**/*.kernel.test.ts' '!src/datapath/kernel/**'
+    tests e2e env WAGGLE_TEST_WITHOUT_KERNEL=1 -- 'test/cli/**/*.test.ts'
+    echo "–       kernel   left out, and with it test/e2e: BPF is not permitted here ($may)"
+    ;;
+esac
+
+printf '\n%s in %s\n' "$([ ${#broken[@]} -eq 0 ] && echo 'all steps ok' || echo "failed steps: ${broken[*]}")" "$(since "$started")"
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ ${#broken[@]} -eq 0 ]

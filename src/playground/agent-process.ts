@@ -1,0 +1,152 @@
+// The agent of a world: a child process in the node's network namespace, under everybody's mount namespace.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { open, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { waitUntilServing } from "../client/health.ts";
+import { installed } from "./command.ts";
+import { inNamespace } from "./namespaces.ts";
+
+/** The agent ended, or did not get ready; carries the last lines it wrote. */
+export class AgentError extends Error {
+  constructor(what: string, log: string, cause?: unknown) {
+    super(
+      log === "" ? what : `${what}; its last words:\n${log}`,
+      cause === undefined ? undefined : { cause },
+    );
+    this.name = "AgentError";
+  }
+}
+
+export interface AgentSettings {
+  readonly namespace: string;
+  readonly socket: string;
+  readonly log: string;
+  /** Arguments after `waggle agent`. */
+  readonly arguments: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Milliseconds until the agent must serve; the first start compiles all templates. */
+  readonly startTimeoutMs: number;
+}
+
+/** How a process ended. */
+export interface Ending {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+const sourceRoot = dirname(dirname(fileURLToPath(import.meta.url)));
+/** main.ts in a checkout, main.js in a build. */
+const cliMain = join(
+  sourceRoot,
+  "cli",
+  `main${fileURLToPath(import.meta.url).endsWith(".ts") ? ".ts" : ".js"}`,
+);
+
+const runtimeFlags = ["--conditions=waggle-source", "--disable-warning=ExperimentalWarning"];
+
+/** The command line of `waggle` with this very runtime and these very sources. */
+export const waggleArgv = (...args: readonly string[]): readonly string[] => [
+  process.execPath,
+  ...runtimeFlags,
+  cliMain,
+  ...args,
+];
+
+/** Last lines of a log file; empty when there is none. */
+export async function logTail(file: string, lines = 20): Promise<string> {
+  if (!existsSync(file)) return "";
+  return (await readFile(file, "utf8")).trimEnd().split("\n").slice(-lines).join("\n");
+}
+
+/** One run of the agent. */
+export class AgentProcess {
+  readonly pid: number;
+  /** Resolves when the process is gone, however it went. */
+  readonly ended: Promise<Ending>;
+  readonly #child: ChildProcess;
+  readonly #log: string;
+
+  constructor(child: ChildProcess, pid: number, log: string) {
+    this.#child = child;
+    this.#log = log;
+    this.pid = pid;
+    this.ended = new Promise((resolve) => {
+      child.once("exit", (code, signal) => resolve({ code, signal }));
+    });
+  }
+
+  get running(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Sends a signal; false when the process is gone already. */
+  signal(signal: NodeJS.Signals): boolean {
+    return this.running && this.#child.kill(signal);
+  }
+
+  /**
+   * Sends a signal and waits for the end. A process that outlives `graceMs` after SIGTERM is killed.
+   * @throws AgentError when it had to be killed: a clean stop was asked for and not given
+   */
+  async stop(signal: NodeJS.Signals = "SIGTERM", graceMs = 15_000): Promise<Ending> {
+    this.signal(signal);
+    const timer = setTimeout(() => this.signal("SIGKILL"), graceMs);
+    try {
+      const ending = await this.ended;
+      if (signal !== "SIGKILL" && ending.signal === "SIGKILL") {
+        throw new AgentError(
+          `the agent did not stop within ${graceMs} ms of ${signal}`,
+          await logTail(this.#log),
+        );
+      }
+      return ending;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** Starts an agent and waits until it serves. @throws AgentError */
+export async function startAgentProcess(settings: AgentSettings): Promise<AgentProcess> {
+  const argv = [
+    ...inNamespace(settings.namespace, [
+      // Whoever started the agent may be killed outright; the agent must not outlive it.
+      ...((await installed("setpriv")) ? ["setpriv", "--pdeathsig", "TERM", "--"] : []),
+      ...waggleArgv("agent", ...settings.arguments),
+    ]),
+  ];
+  const log = await open(settings.log, "a");
+  let agent: AgentProcess;
+  try {
+    const child = spawn(argv[0]!, argv.slice(1), {
+      stdio: ["ignore", log.fd, log.fd],
+      env: { ...process.env, ...settings.env },
+    });
+    await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
+    agent = new AgentProcess(child, child.pid!, settings.log);
+  } catch (error) {
+    throw new AgentError(`the agent could not be started (${argv[0]})`, "", error);
+  } finally {
+    await log.close();
+  }
+
+  const abort = new AbortController();
+  const early = agent.ended.then(({ code, signal }) => {
+    abort.abort();
+    return `the agent ended during its start (${signal ?? `exit code ${code}`})`;
+  });
+  const serving = waitUntilServing(settings.socket, settings.startTimeoutMs, abort.signal).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const problem = await Promise.race([serving, early]);
+  if (problem === undefined) return agent;
+  const tail = await logTail(settings.log);
+  await agent.stop("SIGKILL");
+  throw typeof problem === "string"
+    ? new AgentError(problem, tail)
+    : new AgentError(`the agent did not serve within ${settings.startTimeoutMs} ms`, tail, problem);
+}

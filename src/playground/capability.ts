@@ -1,0 +1,52 @@
+// What this machine lets us do. Asked before a world is built, so that the answer is a sentence and not a stack.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { attempt, CommandError, run } from "./command.ts";
+
+/** What may be done here; reasons are for people. */
+export interface Capabilities {
+  /** Network namespaces can be made. */
+  readonly namespaces: { readonly ok: boolean; readonly reason: string };
+  /** BPF maps can be made and pinned. */
+  readonly bpf: { readonly ok: boolean; readonly reason: string };
+}
+
+const yes = { ok: true, reason: "" } as const;
+const no = (reason: string) => ({ ok: false, reason }) as const;
+
+async function namespaces(): Promise<Capabilities["namespaces"]> {
+  try {
+    await run(["unshare", "--net", "true"]);
+    return yes;
+  } catch (error) {
+    return no(error instanceof CommandError ? error.message : String(error));
+  }
+}
+
+/** Makes a one-entry map and pins it on a bpffs of its own, in a mount namespace that ends with the attempt. */
+async function bpf(): Promise<Capabilities["bpf"]> {
+  const directory = await mkdtemp(join(tmpdir(), "waggle-probe-"));
+  const script =
+    'mount -t bpf bpf "$1" && exec bpftool map create "$1/probe" type array key 4 value 4 entries 1 name probe';
+  try {
+    const result = await attempt(["unshare", "--mount", "sh", "-c", script, "sh", directory]);
+    if (result.code === 0) return yes;
+    return no((result.stderr || result.stdout).trim().split("\n").at(-1) || `exit code ${result.code}`);
+  } catch (error) {
+    return no(error instanceof Error ? error.message : String(error));
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** Finds out what is permitted. Takes some 50 ms and leaves nothing behind. */
+export async function probeCapabilities(): Promise<Capabilities> {
+  if (process.getuid?.() !== 0) {
+    const reason = "not root: run it as root, or in a privileged container";
+    return { namespaces: no(reason), bpf: no(reason) };
+  }
+  const [mayNamespaces, mayBpf] = await Promise.all([namespaces(), bpf()]);
+  return { namespaces: mayNamespaces, bpf: mayBpf };
+}
