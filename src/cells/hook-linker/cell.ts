@@ -1,0 +1,48 @@
+import { Health, Lifecycle, module, provide } from "../../hive/index.ts";
+import { DatapathToken, GlobalMapsToken } from "../datapath/index.ts";
+import { PluginMapsToken, PluginTable } from "../plugin-registry/index.ts";
+import { State } from "../state/index.ts";
+import type { ChainRecord } from "./attached.ts";
+import { ChainBuilder } from "./builder.ts";
+import { PluginInstances } from "./instances.ts";
+import { TailCallLinker } from "./linker.ts";
+import { StatsSlots } from "./slots.ts";
+import { HookLinking } from "./tokens.ts";
+import { TrialLoader } from "./trial.ts";
+
+/** Chains of plugins between the stages of the datapath. */
+export const hookLinkerCell = module(
+  "hook-linker",
+  "Plugin chains between the stages of the datapath",
+  provide(
+    HookLinking,
+    {
+      datapath: DatapathToken,
+      globals: GlobalMapsToken,
+      plugins: PluginTable,
+      maps: PluginMapsToken,
+      state: State,
+      lifecycle: Lifecycle,
+      health: Health,
+    },
+    ({ datapath, globals, plugins, maps, state, lifecycle, health }) => {
+      const slots = new StatsSlots(state.collection<number>("hook-counters"));
+      const instances = new PluginInstances(datapath, globals, maps);
+      const linker = new TailCallLinker({
+        datapath,
+        globals,
+        plugins,
+        records: state.collection<readonly ChainRecord[]>("chains"),
+        slots,
+        builder: new ChainBuilder(datapath, globals, instances, slots),
+        trial: new TrialLoader(datapath, instances),
+        onChange: (skipped) => {
+          if (skipped.length === 0) health.ok("all chains are linked as planned");
+          else health.degraded(`best-effort plugins left out: ${skipped.join(", ")}`);
+        },
+      });
+      lifecycle.append({ name: "hook counters", start: () => slots.open(globals.typed("waggle_hook_stats")) });
+      return linker;
+    },
+  ),
+);

@@ -1,0 +1,79 @@
+import type { Collection, Datapath, ObjectDescription, RawMap } from "../../datapath/index.ts";
+import {
+  CHAIN_MAP_PREFIX,
+  CHAIN_POSITION_PREFIX,
+  HOOK_STATS_PREFIX,
+  type ObjectKind,
+  PLUGIN_CONFIG_PREFIX,
+} from "../../datapath/pipeline.ts";
+import type { GlobalMaps } from "../datapath/index.ts";
+import type { Plugin, PluginMaps } from "../plugin-registry/index.ts";
+import type { AttachmentRef } from "./types.ts";
+
+/** Where one hook program of an instance stands. */
+export interface Placement {
+  readonly hook: string;
+  /** Chain the program passes packets on in. */
+  readonly chain: RawMap;
+  /** Index in the chain of what comes after it. */
+  readonly next: number;
+  /** Index of its counters in waggle_hook_stats. */
+  readonly statsSlot: number;
+}
+
+/** Loads instances of plugins from their templates. */
+export class PluginInstances {
+  readonly #datapath: Datapath;
+  readonly #globals: GlobalMaps;
+  readonly #maps: PluginMaps;
+  readonly #descriptions = new Map<string, ObjectDescription>();
+
+  constructor(datapath: Datapath, globals: GlobalMaps, maps: PluginMaps) {
+    this.#datapath = datapath;
+    this.#globals = globals;
+    this.#maps = maps;
+  }
+
+  /**
+   * Loads the plugin's programs for these places, and no others.
+   * @throws VerifierError, DatapathError
+   */
+  load(
+    plugin: Plugin,
+    kind: ObjectKind,
+    attachment: Pick<AttachmentRef, "constants">,
+    places: readonly Placement[],
+    maps: Readonly<Record<string, RawMap>> = this.#maps.open(plugin),
+  ): Collection {
+    const template = plugin.templates[kind];
+    if (template === undefined) throw new Error(`plugin ${plugin.name} has no ${kind} hooks compiled`);
+    const wanted: Record<string, number | bigint | Buffer> = { ...attachment.constants };
+    const chains: Record<string, RawMap> = {};
+    for (const { hook, chain, next, statsSlot } of places) {
+      wanted[CHAIN_POSITION_PREFIX + hook] = next;
+      wanted[HOOK_STATS_PREFIX + hook] = statsSlot;
+      chains[CHAIN_MAP_PREFIX + hook] = chain;
+    }
+    for (const [name, value] of Object.entries(plugin.config)) wanted[PLUGIN_CONFIG_PREFIX + name] = value;
+    return this.#datapath.bpf.load({
+      object: template.object,
+      programs: places.map(({ hook }) => hook),
+      constants: this.#known(template.object, wanted),
+      maps: { ...this.#globals.raw, ...maps, ...chains },
+    });
+  }
+
+  /** The constants that the object has: the compiler leaves out those its programs never read. */
+  #known(
+    object: string,
+    constants: Readonly<Record<string, number | bigint | Buffer>>,
+  ): Record<string, number | bigint | Buffer> {
+    let description = this.#descriptions.get(object);
+    if (description === undefined) {
+      description = this.#datapath.bpf.describeObject(object);
+      this.#descriptions.set(object, description);
+    }
+    const names = new Set(description.constants.map(({ name }) => name));
+    return Object.fromEntries(Object.entries(constants).filter(([name]) => names.has(name)));
+  }
+}

@@ -1,0 +1,217 @@
+import { join } from "node:path";
+import { Mutex } from "async-mutex";
+import type { Datapath, Program, RawMap } from "../../datapath/index.ts";
+import { hooksOf } from "../../datapath/pipeline.ts";
+import type { Table } from "../../table/index.ts";
+import type { GlobalMaps } from "../datapath/index.ts";
+import type { Plugin } from "../plugin-registry/index.ts";
+import type { StateCollection } from "../state/index.ts";
+import { Attached, type ChainRecord } from "./attached.ts";
+import type { BuiltChain, ChainBuilder } from "./builder.ts";
+import { planHooks } from "./plan.ts";
+import type { StatsSlots } from "./slots.ts";
+import type {
+  AttachmentRef,
+  Chain,
+  HookCounters,
+  HookLinker,
+  HookPlan,
+  PreparedChains,
+} from "./types.ts";
+import type { TrialLoader } from "./trial.ts";
+
+/** What the linker works with. */
+export interface LinkerParts {
+  readonly datapath: Datapath;
+  readonly globals: GlobalMaps;
+  readonly plugins: Table<Plugin, string>;
+  readonly records: StateCollection<readonly ChainRecord[]>;
+  readonly slots: StatsSlots;
+  readonly builder: ChainBuilder;
+  readonly trial: TrialLoader;
+  /** Told after every change which best-effort plugins are left out, as "plugin at attachment". */
+  readonly onChange: (skipped: readonly string[]) => void;
+}
+
+/** Links plugins into running datapaths by tail-call interposition. */
+export class TailCallLinker implements HookLinker {
+  readonly #parts: LinkerParts;
+  readonly #attached = new Map<string, Attached>();
+  readonly #mutex = new Mutex();
+
+  constructor(parts: LinkerParts) {
+    this.#parts = parts;
+  }
+
+  plan(plugins: readonly Plugin[]): HookPlan {
+    return planHooks(plugins);
+  }
+
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    return this.#mutex.runExclusive(work);
+  }
+
+  async prepare(
+    ref: AttachmentRef,
+    calls: RawMap,
+    stages: ReadonlyMap<string, Program>,
+  ): Promise<PreparedChains> {
+    const plugins = this.#parts.plugins.list();
+    const hooks = hooksOf(ref.kind);
+    const targets = new Map(hooks.map((hook) => [hook.name, stages.get(hook.target)!]));
+    const names = hooks.map(({ name }) => name);
+    const built = await this.#parts.builder.build(ref, names, this.plan(plugins), byName(plugins), targets);
+    const next = new Attached(this.#parts.datapath, ref, calls);
+    for (const chain of built) next.swing(chain);
+    for (const chain of built) closeHandles(chain, targets);
+    return {
+      chains: built.map(({ chain }) => chain),
+      commit: async () => {
+        this.#attached.set(ref.name, next);
+        await this.#store(next);
+        await this.#parts.datapath.bpf.quiesce();
+        this.#dropStalePins(next);
+      },
+      abort: () => {
+        for (const { pin } of built) if (pin !== undefined) this.#parts.datapath.bpf.unpin(pin);
+      },
+    };
+  }
+
+  async adopt(ref: AttachmentRef, calls: RawMap): Promise<void> {
+    const attached = new Attached(this.#parts.datapath, ref, calls);
+    for (const record of this.#parts.records.get(ref.name) ?? []) {
+      if (attached.runs(record)) attached.note(record);
+    }
+    this.#attached.set(ref.name, attached);
+    await this.#replaceChains(this.#parts.plugins.list(), [attached], async () => {});
+  }
+
+  apply(plugins: readonly Plugin[], commit: () => Promise<void>): Promise<void> {
+    return this.exclusive(() => this.#replaceChains(plugins, [...this.#attached.values()], commit));
+  }
+
+  tryLoad(plugin: Plugin): void {
+    this.#parts.trial.load(plugin);
+  }
+
+  async remove(attachment: string): Promise<void> {
+    this.#attached.delete(attachment);
+    await this.#parts.records.delete(attachment);
+    await this.#parts.slots.release({ attachment });
+    this.#parts.datapath.bpf.unpin(this.#chainDirectory(attachment), true);
+  }
+
+  forgetCounters(plugin: string): Promise<void> {
+    return this.#parts.slots.release({ plugin });
+  }
+
+  chains(attachment?: string): readonly Chain[] {
+    const attached =
+      attachment === undefined
+        ? [...this.#attached.values()].sort((a, b) => (a.ref.name < b.ref.name ? -1 : 1))
+        : [this.#attached.get(attachment)].filter((found) => found !== undefined);
+    return attached.flatMap(({ records, ref }) => {
+      const slots = new Map(hooksOf(ref.kind).map(({ name, slot }) => [name, slot]));
+      return records
+        .map(({ chain }) => chain)
+        .sort((a, b) => (slots.get(a.hook) ?? 0) - (slots.get(b.hook) ?? 0));
+    });
+  }
+
+  counters(
+    filter: { readonly plugin?: string; readonly attachment?: string } = {},
+  ): Promise<readonly HookCounters[]> {
+    return this.#parts.slots.read(filter);
+  }
+
+  /** Two phases: load everything that changes, commit, and only then let packets see any of it. */
+  async #replaceChains(
+    plugins: readonly Plugin[],
+    attachments: readonly Attached[],
+    commit: () => Promise<void>,
+  ): Promise<void> {
+    const plan = this.plan(plugins);
+    const changes: { readonly attached: Attached; readonly built: readonly BuiltChain[] }[] = [];
+    const targets: Program[] = [];
+    try {
+      for (const attached of attachments) {
+        const hooks = this.#changedHooks(attached, plan, byName(plugins));
+        if (hooks.length === 0) continue;
+        const targetOf = new Map(hooks.map((hook) => [hook, attached.target(hook)]));
+        targets.push(...targetOf.values());
+        const built = await this.#parts.builder.build(attached.ref, hooks, plan, byName(plugins), targetOf);
+        changes.push({ attached, built });
+      }
+      await commit();
+    } catch (error) {
+      for (const { built } of changes) {
+        for (const chain of built) {
+          closeHandles(chain);
+          if (chain.pin !== undefined) this.#parts.datapath.bpf.unpin(chain.pin);
+        }
+      }
+      for (const target of targets) target.close();
+      throw error;
+    }
+    for (const { attached, built } of changes) for (const chain of built) attached.swing(chain);
+    for (const { built } of changes) for (const chain of built) closeHandles(chain);
+    for (const target of targets) target.close();
+    await Promise.all(changes.map(({ attached }) => this.#store(attached)));
+    if (changes.length > 0) await this.#parts.datapath.bpf.quiesce();
+    for (const attached of attachments) this.#dropStalePins(attached);
+  }
+
+  /** Hooks whose running chain is another than the plan's; a plugin that failed before is tried again. */
+  #changedHooks(attached: Attached, plan: HookPlan, plugins: ReadonlyMap<string, Plugin>): readonly string[] {
+    return hooksOf(attached.ref.kind)
+      .map(({ name }) => name)
+      .filter((hook) => {
+        const running = attached.record(hook);
+        if (running === undefined || running.chain.skipped.length > 0) return true;
+        const wanted = (plan.order.get(hook) ?? []).map((name) => plugins.get(name)!);
+        return (
+          running.fingerprint !== this.#parts.builder.fingerprint(attached.ref, wanted) ||
+          running.chain.unresolved.join() !== (plan.unresolved.get(hook) ?? []).join()
+        );
+      });
+  }
+
+  #store(attached: Attached): Promise<void> {
+    this.#report();
+    const records = attached.records.map(({ chain, fingerprint, pin }) => ({ chain, fingerprint, pin }));
+    return this.#parts.records.put(attached.ref.name, records);
+  }
+
+  #report(): void {
+    const skipped = this.chains().flatMap((chain) =>
+      chain.skipped.map(({ plugin }) => `${plugin} at ${chain.hook} of ${chain.attachment}`),
+    );
+    this.#parts.onChange(skipped);
+  }
+
+  /** Unpins arrays that no chain uses. Only after a grace period: packets may still be inside them. */
+  #dropStalePins({ ref, records }: Attached): void {
+    const used = new Set(records.map(({ pin }) => pin));
+    const directory = this.#chainDirectory(ref.name);
+    for (const name of this.#parts.datapath.bpf.listPins(directory)) {
+      const pin = join(directory, name);
+      if (!used.has(pin)) this.#parts.datapath.bpf.unpin(pin);
+    }
+  }
+
+  #chainDirectory(attachment: string): string {
+    return join(this.#parts.globals.pins.attachment(attachment), "chains");
+  }
+}
+
+function byName(plugins: readonly Plugin[]): ReadonlyMap<string, Plugin> {
+  return new Map(plugins.map((plugin) => [plugin.name, plugin]));
+}
+
+/** The kernel holds what is linked: our descriptors are needed no longer. Targets belong to the caller. */
+function closeHandles(built: BuiltChain, targets?: ReadonlyMap<string, Program>): void {
+  built.array?.close();
+  if (built.array !== undefined && built.first !== targets?.get(built.chain.hook)) built.first.close();
+}
+

@@ -1,0 +1,180 @@
+import { constants } from "node:fs";
+import { access, readFile, stat } from "node:fs/promises";
+import { dirname, isAbsolute, join, normalize } from "node:path";
+import {
+  type CompileResult,
+  type Datapath,
+  DatapathError,
+  layoutDifference,
+  type MapSpec,
+  type ObjectDescription,
+} from "../../datapath/index.ts";
+import { hookPoint, type ObjectKind, PIPELINE, PLUGIN_CONFIG_PREFIX } from "../../datapath/pipeline.ts";
+import { failedPrecondition, invalidArgument } from "../errors.ts";
+import { manifestFile, parseManifest } from "./manifest.ts";
+import { isPluginMap } from "./maps.ts";
+import type { Plugin, PluginManifest } from "./types.ts";
+
+const largestManifest = 64 * 1024;
+
+/** What a plugin's directory amounts to: a valid manifest and compiled templates. */
+export type BuiltPlugin = Pick<Plugin, "manifest" | "templates" | "maps" | "directory">;
+
+/** Reads, validates and compiles plugin directories. */
+export class PluginBuilder {
+  readonly #datapath: Datapath;
+  readonly #include: string;
+
+  /** @param include directory that holds waggle/plugin.h */
+  constructor(datapath: Datapath, include: string) {
+    this.#datapath = datapath;
+    this.#include = include;
+  }
+
+  /** @throws RefusalError INVALID_ARGUMENT or FAILED_PRECONDITION, with files and lines */
+  async build(directory: string): Promise<BuiltPlugin> {
+    const manifest = parseManifest(await readManifest(directory));
+    const templates: { lxc?: CompileResult; host?: CompileResult } = {};
+    const maps = new Map<string, MapSpec>();
+    for (const kind of ["lxc", "host"] as const) {
+      const hooks = manifest.hooks.filter(({ point }) => hookPoint(point)?.object === kind);
+      const source = join(directory, PIPELINE[kind].pluginSource);
+      const exists = await isReadable(source);
+      if (hooks.length === 0 && !exists) continue;
+      if (!exists) {
+        throw invalidArgument([
+          {
+            field: manifestFile,
+            description: `${hooks[0]!.point} needs ${PIPELINE[kind].pluginSource}, which ${directory} does not have`,
+          },
+        ]);
+      }
+      const template = await this.#compile(source);
+      const description = this.#datapath.bpf.describeObject(template.object);
+      checkPrograms(manifest, kind, description);
+      checkData(kind, description);
+      checkConfig(manifest, kind, description);
+      collectMaps(description, kind, maps);
+      templates[kind] = template;
+    }
+    return { directory, manifest, templates, maps: [...maps.values()] };
+  }
+
+  async #compile(source: string): Promise<CompileResult> {
+    try {
+      return await this.#datapath.compiler.compile({
+        source,
+        includes: [this.#include, dirname(source)],
+        defines: {},
+      });
+    } catch (error) {
+      if (error instanceof DatapathError) throw failedPrecondition(error.message, error);
+      throw error;
+    }
+  }
+}
+
+/** @throws RefusalError INVALID_ARGUMENT */
+async function readManifest(directory: string): Promise<string> {
+  const refuse = (description: string, cause?: unknown): never => {
+    const refusal = invalidArgument([{ field: "directory", description }]);
+    refusal.cause = cause;
+    throw refusal;
+  };
+  if (!isAbsolute(directory) || normalize(directory) !== directory.replace(/(?<=.)\/$/, "")) {
+    refuse(`${JSON.stringify(directory)} is no absolute path without "." and ".."`);
+  }
+  const path = join(directory, manifestFile);
+  try {
+    const { size } = await stat(path);
+    if (size > largestManifest) refuse(`${path} is larger than ${largestManifest} bytes`);
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error) {
+      refuse(`cannot read ${path}: ${error.code === "ENOENT" ? "there is no such file" : error.message}`, error);
+    }
+    throw error;
+  }
+}
+
+async function isReadable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The manifest and the object must name the same hook points. */
+function checkPrograms(manifest: PluginManifest, kind: ObjectKind, description: ObjectDescription): void {
+  const declared = new Set(
+    manifest.hooks.map(({ point }) => point).filter((point) => hookPoint(point)?.object === kind),
+  );
+  const source = PIPELINE[kind].pluginSource;
+  const present = new Set(description.programs.map(({ name }) => name));
+  const violations = [
+    ...[...declared]
+      .filter((point) => !present.has(point))
+      .map((point) => `${point} is listed under hooks, but ${source} has no HOOK(${point})`),
+    ...[...present]
+      .filter((name) => !declared.has(name))
+      .map((name) =>
+        hookPoint(name) === undefined
+          ? `${source} has the program ${name}, which is no HOOK(…) of a hook point`
+          : hookPoint(name)?.object === kind
+            ? `${source} has HOOK(${name}), which is not listed under hooks`
+            : `${source} has HOOK(${name}), which belongs into ${PIPELINE[hookPoint(name)!.object].pluginSource}`,
+      ),
+  ];
+  if (violations.length > 0) {
+    throw invalidArgument(violations.map((description) => ({ field: manifestFile, description })));
+  }
+}
+
+/** Global variables would be one copy an instance, gone with every relink. */
+function checkData(kind: ObjectKind, description: ObjectDescription): void {
+  const writable = description.dataSections.filter((name) => name.startsWith(".bss") || name.startsWith(".data"));
+  if (writable.length === 0) return;
+  throw failedPrecondition(
+    `${PIPELINE[kind].pluginSource} has global variables (${writable.join(", ")}): their values would be lost with ` +
+      "every relink; keep state in a map, and constants in const variables or PLUGIN_CONFIG",
+  );
+}
+
+/** Every PLUGIN_CONFIG of the source must be declared in the manifest, where its limits are. */
+function checkConfig(manifest: PluginManifest, kind: ObjectKind, description: ObjectDescription): void {
+  const fields = new Map(manifest.config.map((field) => [field.name, field]));
+  const sizes = { bool: 1, u8: 1, u16: 2, u32: 4, u64: 8 };
+  const violations: string[] = [];
+  for (const { name, size } of description.constants) {
+    if (!name.startsWith(PLUGIN_CONFIG_PREFIX)) continue;
+    const field = fields.get(name.slice(PLUGIN_CONFIG_PREFIX.length));
+    const source = PIPELINE[kind].pluginSource;
+    if (field === undefined) {
+      violations.push(`${source} has PLUGIN_CONFIG ${name.slice(PLUGIN_CONFIG_PREFIX.length)}, not listed under config`);
+    } else if (sizes[field.type] !== size) {
+      violations.push(`${field.name} is ${field.type} (${sizes[field.type]} bytes), but ${size} bytes in ${source}`);
+    }
+  }
+  if (violations.length > 0) {
+    throw invalidArgument(violations.map((description) => ({ field: manifestFile, description })));
+  }
+}
+
+/** Maps of one name are one map, in whichever source they stand. */
+function collectMaps(description: ObjectDescription, kind: ObjectKind, into: Map<string, MapSpec>): void {
+  for (const spec of description.maps.filter(isPluginMap)) {
+    const other = into.get(spec.name);
+    if (other !== undefined) {
+      const difference = layoutDifference(
+        { ...other, flags: other.flags ?? 0 },
+        { ...spec, flags: spec.flags ?? 0 },
+      );
+      if (difference !== "") {
+        throw failedPrecondition(`map ${spec.name} differs between the sources, ${PIPELINE[kind].pluginSource}: ${difference}`);
+      }
+    }
+    into.set(spec.name, spec);
+  }
+}

@@ -1,0 +1,228 @@
+import { existsSync } from "node:fs";
+import { Mutex } from "async-mutex";
+import { type Datapath, layoutDifference, type RawMap } from "../../datapath/index.ts";
+import type { HealthScope, Logger } from "../../hive/index.ts";
+import type { RWTable } from "../../table/index.ts";
+import { failedPrecondition, notFound, RefusalError } from "../errors.ts";
+import type { HookLinker } from "../hook-linker/index.ts";
+import type { StateCollection } from "../state/index.ts";
+import type { BuiltPlugin, PluginBuilder } from "./build.ts";
+import { checkPriority, resolveConfig } from "./config.ts";
+import type { PluginMaps } from "./maps.ts";
+import type { Plugin, PluginRegistry } from "./types.ts";
+
+/** What is kept on disk: the row, and what the operator set apart from the manifest. */
+export interface StoredPlugin {
+  readonly plugin: Plugin;
+  readonly priority: number | undefined;
+  readonly config: Readonly<Record<string, string>>;
+}
+
+/** What the registry works with. */
+export interface RegistryParts {
+  readonly datapath: Datapath;
+  readonly table: RWTable<Plugin, string>;
+  readonly stored: StateCollection<StoredPlugin>;
+  readonly builder: PluginBuilder;
+  readonly maps: PluginMaps;
+  readonly linker: HookLinker;
+  readonly health: HealthScope;
+  readonly log: Logger;
+}
+
+/** The registry on disk, in the table and, through the linker, in the kernel. One change at a time. */
+export class StoredPluginRegistry implements PluginRegistry {
+  readonly #parts: RegistryParts;
+  readonly #mutex = new Mutex();
+
+  constructor(parts: RegistryParts) {
+    this.#parts = parts;
+  }
+
+  get table(): RWTable<Plugin, string> {
+    return this.#parts.table;
+  }
+
+  /** Puts what is on disk into the table; recompiles where the cache has lost the objects. */
+  async restore(): Promise<void> {
+    const broken: string[] = [];
+    for (const { value } of this.#parts.stored.all()) {
+      let { plugin } = value;
+      const objects = Object.values(plugin.templates).map(({ object }) => object);
+      if (this.#parts.datapath.kind === "fake" || !objects.every((object) => existsSync(object))) {
+        try {
+          plugin = { ...plugin, ...(await this.#parts.builder.build(plugin.directory)) };
+        } catch (error) {
+          // What is linked keeps running; only new endpoints cannot get the plugin.
+          this.#parts.log.error({ plugin: plugin.name, err: error }, "plugin cannot be rebuilt");
+          broken.push(plugin.name);
+          plugin = { ...plugin, enabled: false };
+        }
+      }
+      this.table.upsert(plugin);
+    }
+    if (broken.length > 0) this.#parts.health.degraded(`cannot be rebuilt, disabled: ${broken.join(", ")}`);
+    else this.#parts.health.ok(`${this.table.size} registered`);
+  }
+
+  register(
+    directory: string,
+    options: Parameters<PluginRegistry["register"]>[1],
+    signal?: AbortSignal,
+  ): Promise<Plugin> {
+    return this.#mutex.runExclusive(async () => {
+      signal?.throwIfAborted();
+      if (options.priority !== undefined) checkPriority(options.priority);
+      const built = await this.#parts.builder.build(directory);
+      const { name } = built.manifest;
+      const before = this.table.get(name);
+      if (before !== undefined && before.directory !== directory) {
+        throw new RefusalError(
+          "ALREADY_EXISTS",
+          `plugin ${name} is registered from ${before.directory}; unregister it first, or rename one of them`,
+        );
+      }
+      const known = this.#parts.stored.get(name);
+      const stored = this.#compose(built, before, {
+        priority: options.priority ?? known?.priority,
+        config: { ...keepKnown(known?.config ?? {}, built), ...options.config },
+        enabled: options.enable ?? before?.enabled ?? false,
+      });
+      this.#parts.linker.tryLoad(stored.plugin);
+      signal?.throwIfAborted();
+      const replacement = this.#replaceMaps(stored.plugin, options.replaceMaps ?? false);
+      try {
+        await this.#put(stored);
+      } catch (error) {
+        replacement.rollback();
+        throw error;
+      }
+      replacement.commit();
+      return stored.plugin;
+    });
+  }
+
+  enable(name: string, signal?: AbortSignal): Promise<Plugin> {
+    return this.#change(name, signal, (stored) => ({ ...stored, plugin: { ...stored.plugin, enabled: true } }));
+  }
+
+  disable(name: string, signal?: AbortSignal): Promise<Plugin> {
+    return this.#change(name, signal, (stored) => ({ ...stored, plugin: { ...stored.plugin, enabled: false } }));
+  }
+
+  configure(
+    name: string,
+    change: Parameters<PluginRegistry["configure"]>[1],
+    signal?: AbortSignal,
+  ): Promise<Plugin> {
+    if (change.priority !== undefined) checkPriority(change.priority);
+    return this.#change(name, signal, ({ plugin, priority, config }) =>
+      this.#compose(plugin, plugin, {
+        priority: change.priority ?? priority,
+        config: { ...config, ...change.config },
+        enabled: plugin.enabled,
+      }),
+    );
+  }
+
+  unregister(name: string, signal?: AbortSignal): Promise<void> {
+    return this.#mutex.runExclusive(async () => {
+      signal?.throwIfAborted();
+      if (this.table.get(name) === undefined) throw notFound("plugin", name);
+      const rest = this.table.list().filter((plugin) => plugin.name !== name);
+      await this.#parts.linker.apply(rest, async () => {
+        await this.#parts.stored.delete(name);
+        this.table.delete(name);
+      });
+      await this.#parts.linker.forgetCounters(name);
+      this.#parts.maps.remove(name);
+    });
+  }
+
+  openMaps(plugin: Plugin): Readonly<Record<string, RawMap>> {
+    return this.#parts.maps.open(plugin);
+  }
+
+  #change(
+    name: string,
+    signal: AbortSignal | undefined,
+    change: (stored: StoredPlugin) => StoredPlugin,
+  ): Promise<Plugin> {
+    return this.#mutex.runExclusive(async () => {
+      signal?.throwIfAborted();
+      const stored = this.#parts.stored.get(name);
+      const plugin = this.table.get(name);
+      if (stored === undefined || plugin === undefined) throw notFound("plugin", name);
+      const next = change({ ...stored, plugin });
+      const bumped = { ...next, plugin: { ...next.plugin, revision: plugin.revision + 1 } };
+      await this.#put(bumped);
+      return bumped.plugin;
+    });
+  }
+
+  #compose(
+    built: BuiltPlugin,
+    before: Plugin | undefined,
+    set: { priority: number | undefined; config: Readonly<Record<string, string>>; enabled: boolean },
+  ): StoredPlugin {
+    const { directory, manifest, templates, maps } = built;
+    return {
+      priority: set.priority,
+      config: set.config,
+      plugin: {
+        name: manifest.name,
+        directory,
+        manifest,
+        templates,
+        maps,
+        enabled: set.enabled,
+        priority: set.priority ?? manifest.priority,
+        config: resolveConfig(manifest.config, set.config),
+        revision: (before?.revision ?? 0) + 1,
+      },
+    };
+  }
+
+  /** Links, and in between stores: a crash before the store changes nothing, one after it is finished at restart. */
+  async #put(next: StoredPlugin): Promise<void> {
+    const { plugin } = next;
+    const others = this.table.list().filter(({ name }) => name !== plugin.name);
+    await this.#parts.linker.apply([...others, plugin], async () => {
+      await this.#parts.stored.put(plugin.name, next);
+      this.table.upsert(plugin);
+    });
+    this.#parts.health.ok(`${this.table.size} registered`);
+  }
+
+  /** Moves pinned maps of another layout out of the way, so that it can be undone; refuses unless told to. */
+  #replaceMaps(plugin: Plugin, allowed: boolean): { commit(): void; rollback(): void } {
+    const pinned = this.#parts.maps.pinned(plugin.name);
+    const conflicts = plugin.maps.flatMap((spec) => {
+      const old = pinned.get(spec.name);
+      if (old === undefined) return [];
+      const difference = layoutDifference(
+        { ...spec, flags: spec.flags ?? 0 },
+        { ...old.info, flags: old.info.flags },
+      );
+      return difference === "" ? [] : [{ name: spec.name, difference }];
+    });
+    for (const map of pinned.values()) map.close();
+    if (conflicts.length > 0 && !allowed) {
+      throw failedPrecondition(
+        `plugin ${plugin.name} changes the layout of its maps (${conflicts
+          .map(({ name, difference }) => `${name}: ${difference}`)
+          .join("; ")}); the old ones are kept. Register with replace_maps to drop their content`,
+      );
+    }
+    return this.#parts.maps.setAside(
+      plugin.name,
+      conflicts.map(({ name }) => name),
+    );
+  }
+}
+
+/** Values for fields that the new version still has. */
+function keepKnown(values: Readonly<Record<string, string>>, { manifest }: BuiltPlugin): Record<string, string> {
+  const known = new Set(manifest.config.map(({ name }) => name));
+  return Object.fromEntries(Object.entries(values).filter(([name]) => known.has(name)));
+}
