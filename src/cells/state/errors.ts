@@ -101,8 +101,5 @@ export class StateArgumentError extends StateError {
 }
 
 function messageOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
-  // lmdb hides the reason of a failed commit one level down.
-  const inner = (cause as { commitError?: unknown }).commitError;
-  return inner instanceof Error ? `${cause.message}: ${inner.message}` : cause.message;
+  return cause instanceof Error ? cause.message : String(cause);
 }

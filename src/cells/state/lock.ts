@@ -4,7 +4,7 @@
 
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, openSync } from "node:fs";
-import { link, rename, unlink } from "node:fs/promises";
+import { link, unlink } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { StateDirectoryError, StateLockedError } from "./errors.ts";
@@ -67,27 +67,31 @@ async function claim(directory: string, path: string, own: string): Promise<void
     if (await linkUnlessThere(own, path)) return;
     const holder = await askHolder(path);
     if (holder.alive) throw new StateLockedError(directory, holder.pid);
-    await removeStale(directory, path);
+    await removeDead(directory, path, own);
   }
   throw new StateDirectoryError("lock", directory, new Error(`${path} comes back as often as it is removed`));
 }
 
 /**
- * Two agents may find the same dead lock. So it is moved aside and asked again: what turns out to be alive is the
- * lock of the faster one and goes back.
+ * Several agents may find the same dead lock, and the slower ones must not remove the lock of the fastest. So only
+ * the holder of a second lock may remove the first, after asking once more.
  */
-async function removeStale(directory: string, path: string): Promise<void> {
-  const aside = `${path}.${unique()}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return;
-    throw error;
+async function removeDead(directory: string, path: string, own: string): Promise<void> {
+  const guard = `${path}.takeover`;
+  if (!(await linkUnlessThere(own, guard))) {
+    const holder = await askHolder(guard);
+    if (holder.alive) throw new StateLockedError(directory, holder.pid);
+    // Its holder died within the few lines below.
+    await unlinkIfThere(guard);
+    return;
   }
-  const holder = await askHolder(aside);
-  if (holder.alive) await linkUnlessThere(aside, path);
-  await unlinkIfThere(aside);
-  if (holder.alive) throw new StateLockedError(directory, holder.pid);
+  try {
+    const holder = await askHolder(path);
+    if (holder.alive) throw new StateLockedError(directory, holder.pid);
+    await unlinkIfThere(path);
+  } finally {
+    await unlinkIfThere(guard);
+  }
 }
 
 function listen(path: string): Promise<Server> {

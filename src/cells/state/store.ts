@@ -9,11 +9,11 @@ import {
   StateDirectoryError,
   StateError,
   StateVersionError,
-  StateWriteError,
 } from "./errors.ts";
 import { DirectoryLock } from "./lock.ts";
 import type { StateCollection, StateStore } from "./types.ts";
 import { decodeValue, encodeValue } from "./values.ts";
+import { GroupWriter } from "./writer.ts";
 
 /** Version of the format: of the values' encoding and of what the agent's collections hold. */
 export const stateVersion = 1;
@@ -27,13 +27,18 @@ const maxKeyBytes = 1_024;
 
 type Db = RootDatabase<Buffer, string>;
 
+interface Open {
+  readonly db: Db;
+  readonly writer: GroupWriter;
+}
+
 /**
- * The state store on LMDB. Writes happen on a thread of their own and resolve after the commit's fdatasync;
- * writes of one turn of the event loop share a transaction: all of them are there after a crash, or none.
+ * The state store on LMDB. Writes happen on a thread of their own and resolve after the commit's fdatasync; those
+ * made one after the other without awaiting are there after a crash all together, or not at all.
  */
 export class LmdbStateStore implements StateStore {
   readonly directory: string;
-  #db: Db | undefined;
+  #opened: Open | undefined;
   #lock: DirectoryLock | undefined;
   readonly #collections = new Map<string, StateCollection<unknown>>();
 
@@ -68,9 +73,10 @@ export class LmdbStateStore implements StateStore {
     this.#lock = await DirectoryLock.acquire(this.directory);
     try {
       await checkDatabaseFile(this.#file);
-      this.#db = this.#openDatabase();
-      verify(this.#db, this.#file);
-      await this.#checkVersion(this.#db);
+      const db = this.#openDatabase();
+      this.#opened = { db, writer: new GroupWriter(db) };
+      verify(db, this.#file);
+      await this.#checkVersion(this.#opened);
     } catch (error) {
       await this.close();
       throw error instanceof StateError ? error : new StateDirectoryError("open", this.directory, error);
@@ -79,9 +85,10 @@ export class LmdbStateStore implements StateStore {
 
   /** Waits for writes under way. Safe to repeat. */
   async close(): Promise<void> {
-    const db = this.#db;
-    this.#db = undefined;
-    await db?.close();
+    const opened = this.#opened;
+    this.#opened = undefined;
+    await opened?.writer.idle();
+    await opened?.db.close();
     await this.#lock?.release();
     this.#lock = undefined;
   }
@@ -98,19 +105,21 @@ export class LmdbStateStore implements StateStore {
         mapSize: mapBytes,
         // The default acknowledges a write before it is on disk.
         overlappingSync: false,
+        // GroupWriter does that; the package's own leaves a rejection unhandled when a commit fails.
+        eventTurnBatching: false,
       });
     } catch (cause) {
       throw new StateCorruptError(this.#file, cause instanceof Error ? cause.message : String(cause), cause);
     }
   }
 
-  async #checkVersion(db: Db): Promise<void> {
+  async #checkVersion({ db, writer }: Open): Promise<void> {
     const stored = db.get(versionKey);
     if (stored === undefined) {
       if (db.getCount({ limit: 1 }) > 0) {
         throw new StateCorruptError(this.#file, "it does not say which version of the format it has");
       }
-      await db.put(versionKey, encodeValue(versionKey, stateVersion));
+      await writer.write(versionKey, encodeValue(versionKey, stateVersion));
       return;
     }
     const found = decodeValue(`${this.#file} ${versionKey}`, stored);
@@ -118,58 +127,48 @@ export class LmdbStateStore implements StateStore {
     if (found !== stateVersion) throw new StateVersionError(this.#file, found, stateVersion);
   }
 
-  #open(operation: string, key: string): Db {
-    if (this.#db === undefined) throw new StateClosedError(operation, key);
-    return this.#db;
+  #open(operation: string, key: string): Open {
+    if (this.#opened === undefined) throw new StateClosedError(operation, key);
+    return this.#opened;
   }
 }
 
 class LmdbCollection<T> implements StateCollection<T> {
   readonly #prefix: string;
   readonly #file: string;
-  readonly #open: (operation: string, key: string) => Db;
+  readonly #open: (operation: string, key: string) => Open;
 
-  constructor(name: string, file: string, open: (operation: string, key: string) => Db) {
+  constructor(name: string, file: string, open: (operation: string, key: string) => Open) {
     this.#prefix = `${name}/`;
     this.#file = file;
     this.#open = open;
   }
 
   all(): readonly { readonly key: string; readonly value: T }[] {
-    const db = this.#open("list", this.#prefix);
+    const { db } = this.#open("list", this.#prefix);
     // "0" follows "/".
     const range = { start: this.#prefix, end: `${this.#prefix.slice(0, -1)}0` };
-    return db
-      .getRange(range)
-      .map(({ key, value }) => ({ key: key.slice(this.#prefix.length), value: this.#decode(key, value) }))
-      .asArray;
+    return Array.from(db.getRange(range), ({ key, value }) => ({
+      key: key.slice(this.#prefix.length),
+      value: this.#decode(key, value),
+    }));
   }
 
   get(key: string): T | undefined {
     const full = this.#key(key);
-    const stored = this.#open("get", full).get(full);
+    const stored = this.#open("get", full).db.get(full);
     return stored === undefined ? undefined : this.#decode(full, stored);
   }
 
   async put(key: string, value: T): Promise<void> {
     const full = this.#key(key);
-    const db = this.#open("put", full);
-    const bytes = encodeValue(full, value);
-    try {
-      await db.put(full, bytes);
-    } catch (cause) {
-      throw new StateWriteError("put", full, cause);
-    }
+    const { writer } = this.#open("put", full);
+    await writer.write(full, encodeValue(full, value));
   }
 
   async delete(key: string): Promise<void> {
     const full = this.#key(key);
-    const db = this.#open("delete", full);
-    try {
-      await db.remove(full);
-    } catch (cause) {
-      throw new StateWriteError("delete", full, cause);
-    }
+    await this.#open("delete", full).writer.write(full, undefined);
   }
 
   #key(key: string): string {
