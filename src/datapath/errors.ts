@@ -51,6 +51,15 @@ export class DatapathError extends Error {
     this.errnoName = init.errno === undefined ? undefined : errnoName(init.errno);
     this.status = init.status ?? statusOfErrno(init.errno);
   }
+
+  /** Wraps what Node.js throws for a failed system call; a DatapathError is passed on as it is. */
+  static from(error: unknown, operation: string, object: string): DatapathError {
+    if (error instanceof DatapathError) return error;
+    // Node.js keeps errno negative, as libuv does.
+    const errno = (error as { errno?: unknown } | null)?.errno;
+    const code = typeof errno === "number" && errno < 0 ? { errno: -errno } : {};
+    return new DatapathError({ operation, object, cause: error, ...code });
+  }
 }
 
 export interface VerifierErrorInit {

@@ -1,0 +1,175 @@
+/** Loading programs of an object. */
+import { constants } from "node:os";
+import { DatapathError, layoutDifference, MapLayoutError, VerifierError } from "../errors.ts";
+import type { Collection, CollectionSpec } from "../types.ts";
+import { checked } from "./check.ts";
+import { KernelCollection } from "./collection.ts";
+import { setConstants } from "./constants.ts";
+import {
+  bpf_map__name,
+  bpf_map__reuse_fd,
+  bpf_map__set_pin_path,
+  bpf_object__load,
+  type ObjectMapPointer,
+  type ObjectPointer,
+} from "./ffi/object.ts";
+import {
+  bpf_program__name,
+  bpf_program__set_autoload,
+  bpf_program__set_log_buf,
+  bpf_program__set_log_level,
+  type ProgramPointer,
+} from "./ffi/program.ts";
+import { asKernelMap } from "./map.ts";
+import { layoutOf } from "./maps.ts";
+import { withMessages } from "./messages.ts";
+import { declaredSpec, objectMaps, objectPrograms } from "./object-contents.ts";
+import { type ObjectFile, objectFile } from "./object-file.ts";
+import { type VerifierStats, verifierReason, verifierStats } from "./verifier-log.ts";
+
+/** `BPF_LOG_STATS`: statistics only. */
+const LOG_STATS = 4;
+const STATS_LOG_BYTES = 16 << 10;
+/** Log sizes tried after a failure. Nearly every log fits the first; the last is what libbpf itself uses. */
+const FAILURE_LOG_BYTES = [1 << 20, 16 << 20] as const;
+
+const { ENOSPC } = constants.errno;
+
+/** An object opened and prepared for loading. */
+interface Prepared {
+  readonly object: ObjectPointer;
+  readonly programs: readonly { readonly name: string; readonly pointer: ProgramPointer }[];
+  /** Maps the load will create, by C name: names change when libbpf takes over a given descriptor. */
+  readonly created: readonly { readonly name: string; readonly pointer: ObjectMapPointer }[];
+}
+
+/**
+ * Loads programs of an object file. The first attempt is silent, which is fastest; when it fails the load is
+ * repeated with logs, so that the error can tell why.
+ * @throws VerifierError, MapLayoutError, DatapathError
+ */
+export function load(spec: CollectionSpec): Collection {
+  const file = objectFile(spec.object);
+  const collection = file.open((object) => {
+    const prepared = prepare(object, file, spec);
+    const statsLogs = spec.verifierStats ? requestStats(prepared) : undefined;
+    if (bpf_object__load(object) !== 0) return undefined;
+    return KernelCollection.take(prepared, readStats(statsLogs));
+  });
+  return collection ?? loadWithLogs(file, spec);
+}
+
+function loadWithLogs(file: ObjectFile, spec: CollectionSpec): Collection {
+  for (const logBytes of FAILURE_LOG_BYTES) {
+    const collection = file.open((object) => {
+      const prepared = prepare(object, file, spec);
+      const logs = requestLogs(prepared, logBytes);
+      const { result, messages } = withMessages(() => bpf_object__load(object));
+      // A failure that was of the moment, such as a lack of memory, need not come back.
+      if (result === 0) return KernelCollection.take(prepared, new Map());
+      const logTooSmall = result === -ENOSPC && logBytes !== FAILURE_LOG_BYTES.at(-1);
+      if (logTooSmall) return undefined;
+      throw loadError(file.path, -result, messages, logs);
+    });
+    if (collection !== undefined) return collection;
+  }
+  throw new DatapathError({ operation: "load", object: file.path, errno: ENOSPC });
+}
+
+function prepare(object: ObjectPointer, file: ObjectFile, spec: CollectionSpec): Prepared {
+  const programs = selectPrograms(object, file, spec.programs);
+  const maps = objectMaps(object);
+  if (spec.constants !== undefined) setConstants(maps, file.contents.constants, spec.constants, file.path);
+  const created: Prepared["created"][number][] = [];
+  const declared = new Set(file.contents.maps.map((map) => map.name));
+  for (const pointer of maps) {
+    const name = bpf_map__name(pointer);
+    if (!declared.has(name)) continue;
+    // Where maps are pinned is the agent's decision, not the object's.
+    checked(bpf_map__set_pin_path(pointer, null), "prepare", `map ${name}`);
+    if (!reuseMap(pointer, name, file, spec)) created.push({ name, pointer });
+  }
+  return { object, programs, created };
+}
+
+function selectPrograms(
+  object: ObjectPointer,
+  file: ObjectFile,
+  wanted: readonly string[] | undefined,
+): Prepared["programs"] {
+  const all = objectPrograms(object).map((pointer) => ({ name: bpf_program__name(pointer), pointer }));
+  if (wanted === undefined) return all;
+  const known = new Set(all.map(({ name }) => name));
+  const unknown = wanted.filter((name) => !known.has(name));
+  if (unknown.length > 0) {
+    throw new DatapathError({
+      operation: "load",
+      object: file.path,
+      detail: `no program ${unknown.join(", ")}; there are: ${[...known].join(", ") || "none"}`,
+      status: "NOT_FOUND",
+    });
+  }
+  const chosen = new Set(wanted);
+  for (const { name, pointer } of all) {
+    checked(
+      bpf_program__set_autoload(pointer, chosen.has(name)),
+      "select",
+      `program ${name} of ${file.path}`,
+    );
+  }
+  return all.filter(({ name }) => chosen.has(name));
+}
+
+/** True when the spec has a map for it. @throws MapLayoutError */
+function reuseMap(pointer: ObjectMapPointer, name: string, file: ObjectFile, spec: CollectionSpec): boolean {
+  const given = spec.maps?.[name];
+  if (given === undefined) return false;
+  const map = asKernelMap(given);
+  const actual = layoutOf(map.spec);
+  // How many entries a map holds is the agent's configuration; the C source has only a default.
+  const expected = { ...layoutOf(declaredSpec(pointer)), maxEntries: actual.maxEntries };
+  if (layoutDifference(expected, actual) !== "") {
+    throw new MapLayoutError({ operation: "load", object: `map ${name} of ${file.path}`, expected, actual });
+  }
+  checked(bpf_map__reuse_fd(pointer, map.fd), "reuse", `${map.label} for ${file.path}`);
+  return true;
+}
+
+type Logs = ReadonlyMap<string, Buffer>;
+
+/** Gives each program a log. libbpf asks the kernel for one only after a failure, so only the culprit's is filled. */
+function requestLogs({ programs }: Prepared, bytes: number): Logs {
+  return new Map(
+    programs.map(({ name, pointer }) => {
+      const log = Buffer.alloc(bytes);
+      checked(bpf_program__set_log_buf(pointer, log, bytes), "set log of", `program ${name}`);
+      return [name, log];
+    }),
+  );
+}
+
+function requestStats(prepared: Prepared): Logs {
+  for (const { name, pointer } of prepared.programs) {
+    checked(bpf_program__set_log_level(pointer, LOG_STATS), "set log level of", `program ${name}`);
+  }
+  return requestLogs(prepared, STATS_LOG_BYTES);
+}
+
+function readStats(logs: Logs | undefined): ReadonlyMap<string, VerifierStats> {
+  const stats = [...(logs ?? [])].map(([name, log]) => [name, verifierStats(logText(log))] as const);
+  return new Map(stats.flatMap(([name, found]) => (found === undefined ? [] : [[name, found]])));
+}
+
+function loadError(path: string, errno: number, messages: readonly string[], logs: Logs): DatapathError {
+  for (const [program, buffer] of logs) {
+    const log = logText(buffer);
+    if (log === "") continue;
+    return new VerifierError({ object: path, program, errno, log, ...verifierReason(log) });
+  }
+  return new DatapathError({ operation: "load", object: path, errno, detail: messages.join("; ") });
+}
+
+function logText(log: Buffer): string {
+  const end = log.indexOf(0);
+  return log.toString("utf8", 0, end === -1 ? log.length : end);
+}
