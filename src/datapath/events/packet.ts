@@ -1,0 +1,136 @@
+/**
+ * The first headers of a captured frame: Ethernet, ARP, IPv4 (RFC 791), IPv6 (RFC 8200), TCP, UDP, ICMP.
+ * A capture may end anywhere; what is not there is undefined.
+ */
+import { ipv4FromBytes, ipv6FromBytes, macFromBytes } from "../address.ts";
+import { Protocol } from "../maps/names.ts";
+
+export interface TransportSummary {
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+  /** TCP flags by name, in the order of the header: "SYN", "ACK". */
+  readonly tcpFlags?: readonly string[];
+  readonly icmpType?: number;
+  readonly icmpCode?: number;
+}
+
+/** What a frame is, as far as the capture shows. */
+export type PacketSummary =
+  | { readonly kind: "truncated" }
+  | {
+      readonly kind: "ethernet";
+      readonly source: string;
+      readonly destination: string;
+      readonly etherType: number;
+    }
+  | {
+      readonly kind: "arp";
+      readonly operation: "request" | "reply" | number;
+      readonly sender: string;
+      readonly target: string;
+    }
+  | ({
+      readonly kind: "ip";
+      readonly version: 4 | 6;
+      readonly source: string;
+      readonly destination: string;
+      /** IPv4 protocol, or IPv6 next header (extension headers are not followed). */
+      readonly protocol: number;
+      readonly ttl: number;
+      /** True for any fragment but the first: there are no ports. */
+      readonly laterFragment: boolean;
+    } & TransportSummary);
+
+const ETHERNET = 14;
+const TCP_FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"] as const;
+
+/** Parses the start of an Ethernet frame. Never throws. */
+export function summarisePacket(frame: Buffer): PacketSummary {
+  if (frame.length < ETHERNET) return { kind: "truncated" };
+  const etherType = frame.readUInt16BE(12);
+  const body = frame.subarray(ETHERNET);
+  switch (etherType) {
+    case 0x0800:
+      return parseIpv4(body);
+    case 0x0806:
+      return parseArp(body);
+    case 0x86dd:
+      return parseIpv6(body);
+    default:
+      return {
+        kind: "ethernet",
+        source: macFromBytes(frame, 6),
+        destination: macFromBytes(frame, 0),
+        etherType,
+      };
+  }
+}
+
+function parseIpv4(body: Buffer): PacketSummary {
+  const headerLength = (body.length === 0 ? 0 : body[0]! & 0xf) * 4;
+  if (body.length < 20 || headerLength < 20) return { kind: "truncated" };
+  const protocol = body[9]!;
+  const laterFragment = (body.readUInt16BE(6) & 0x1fff) !== 0;
+  return {
+    kind: "ip",
+    version: 4,
+    source: ipv4FromBytes(body, 12),
+    destination: ipv4FromBytes(body, 16),
+    protocol,
+    ttl: body[8]!,
+    laterFragment,
+    ...(laterFragment ? {} : parseTransport(protocol, body.subarray(headerLength))),
+  };
+}
+
+function parseIpv6(body: Buffer): PacketSummary {
+  if (body.length < 40) return { kind: "truncated" };
+  const protocol = body[6]!;
+  return {
+    kind: "ip",
+    version: 6,
+    source: ipv6FromBytes(body, 8),
+    destination: ipv6FromBytes(body, 24),
+    protocol,
+    ttl: body[7]!,
+    laterFragment: false,
+    ...parseTransport(protocol, body.subarray(40)),
+  };
+}
+
+function parseArp(body: Buffer): PacketSummary {
+  if (body.length < 28) return { kind: "truncated" };
+  const code = body.readUInt16BE(6);
+  return {
+    kind: "arp",
+    operation: code === 1 ? "request" : code === 2 ? "reply" : code,
+    sender: ipv4FromBytes(body, 14),
+    target: ipv4FromBytes(body, 24),
+  };
+}
+
+function parseTransport(protocol: number, header: Buffer): TransportSummary {
+  switch (protocol) {
+    case Protocol.tcp:
+      return header.length < 14
+        ? parsePorts(header)
+        : { ...parsePorts(header), tcpFlags: flagNames(header[13]!) };
+    case Protocol.udp:
+    case Protocol.sctp:
+      return parsePorts(header);
+    case Protocol.icmp:
+    case Protocol.icmpv6:
+      return header.length < 2 ? {} : { icmpType: header[0]!, icmpCode: header[1]! };
+    default:
+      return {};
+  }
+}
+
+function parsePorts(header: Buffer): TransportSummary {
+  if (header.length < 4) return {};
+  return { sourcePort: header.readUInt16BE(0), destinationPort: header.readUInt16BE(2) };
+}
+
+function flagNames(bits: number): readonly string[] {
+  return TCP_FLAGS.filter((_, i) => (bits & (1 << i)) !== 0);
+}
