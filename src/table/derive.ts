@@ -84,11 +84,14 @@ class TableDerivation<A, KA extends TableKey, B, KB extends TableKey> implements
     this.#target.transaction(() => {
       if (changes.at(-1)?.kind === "sync") this.#dropMissing();
       for (const change of changes) {
-        if (change.kind === "upsert")
-          this.#attempt(change.key, () => this.#set(change.key, this.#map(change.row)));
-        else if (change.kind === "delete") this.#attempt(change.key, () => this.#set(change.key, []));
+        if (change.kind === "sync") continue;
+        const { key, row, kind } = change;
+        this.#attempt(key, () => this.#set(key, kind === "upsert" ? this.#map(row) : []));
       }
     });
+    const errors = this.#errors;
+    this.#errors = [];
+    for (const error of errors) this.#onError(error);
   }
 
   /** At the beginning: rows that went while nobody was looking. */
@@ -103,7 +106,7 @@ class TableDerivation<A, KA extends TableKey, B, KB extends TableKey> implements
     try {
       this.#target.transaction(write);
     } catch (error) {
-      this.#onError(new DeriveError(this.#source.name, this.#target.name, key, error));
+      this.#errors.push(new DeriveError(this.#source.name, this.#target.name, key, error));
     }
   }
 
