@@ -31,21 +31,21 @@ export class NodeContainer {
    * @throws ConstructionError with what a constructor threw as cause
    */
   get(node: Node): unknown {
-    this.#bind(node);
+    if (!this.#constructed.has(node)) {
+      // Bottom up, because inversify takes a dependency deeper than some five hundred for a cycle.
+      for (const { node: needed } of node.edges) if (needed !== undefined) this.get(needed);
+      this.#bind(node);
+    }
     return this.#container.get<Box>(node.key).value;
   }
 
   #bind(node: Node): void {
     if (this.#bound.has(node)) return;
     this.#bound.add(node);
-    const present = node.edges.flatMap((edge) => edge.node ?? []);
-    for (const dependency of present) this.#bind(dependency);
+    const present = node.edges.flatMap((edge) => edge.node?.key ?? []);
     this.#container
       .bind<Box>(node.key)
-      .toResolvedValue<Box[]>(
-        (...boxes) => this.#construct(node, boxes),
-        present.map((dependency) => dependency.key),
-      )
+      .toResolvedValue<Box[]>((...boxes) => this.#construct(node, boxes), present)
       .inSingletonScope();
   }
 
