@@ -1,22 +1,41 @@
 import { resolve } from "node:path";
 import { createFakeDatapath, createKernelDatapath } from "../../datapath/index.ts";
-import { bundle, config, flag, Lifecycle, Log, module, provide, token, type ConfigOf } from "../../hive/index.ts";
+import {
+  bundle,
+  type ConfigOf,
+  config,
+  flag,
+  Lifecycle,
+  Log,
+  module,
+  provide,
+  token,
+} from "../../hive/index.ts";
 import { State } from "../state/index.ts";
 import { PinnedGlobalMaps, pinLayout } from "./maps.ts";
 import { CompiledTemplates } from "./templates.ts";
-import { parseSizes } from "./sizes.ts";
 import { DatapathToken, GlobalMapsToken, TemplatesToken } from "./tokens.ts";
 
 const packageRoot = resolve(import.meta.dirname, "../../..");
 
 const flags = {
-  datapath: flag.choice(["kernel", "fake"], {
+  datapath: flag.choice({
+    choices: ["kernel", "fake"],
     default: "kernel",
     help: "kernel: load BPF programs; fake: keep maps in memory and move no packet",
   }),
-  "bpf-root": flag.string({ default: "/sys/fs/bpf/waggle", help: "directory on a bpffs for everything pinned" }),
-  "bpf-source": flag.string({ default: resolve(packageRoot, "bpf"), help: "directory of the datapath's C sources" }),
-  "cache-dir": flag.string({ default: "", help: "compiled objects; by default cache/ in the state directory" }),
+  "bpf-root": flag.string({
+    default: "/sys/fs/bpf/waggle",
+    help: "directory on a bpffs for everything pinned",
+  }),
+  "bpf-source": flag.string({
+    default: resolve(packageRoot, "bpf"),
+    help: "directory of the datapath's C sources",
+  }),
+  "cache-dir": flag.string({
+    default: "",
+    help: "compiled objects; by default cache/ in the state directory",
+  }),
   "map-sizes": flag.map({ default: {}, help: "entries of shared maps, as cilium_ipcache=1000000" }),
 };
 
@@ -26,25 +45,22 @@ export const DatapathConfig = token<ConfigOf<typeof flags>>("DatapathConfig");
 /** Shared maps and templates on a datapath that something else provides: for tests and embedders. */
 export const datapathResourcesCell = bundle(
   provide(
-    GlobalMapsToken,
-    { datapath: DatapathToken, config: DatapathConfig, lifecycle: Lifecycle },
-    ({ datapath, config: settings, lifecycle }) => {
-      const maps = new PinnedGlobalMaps(
-        datapath,
-        pinLayout(resolve(settings.bpfRoot)),
-        parseSizes(settings.mapSizes),
-      );
-      lifecycle.append({ name: "shared maps", start: () => maps.open(), stop: () => maps.close() });
-      return maps;
-    },
-  ),
-  provide(
     TemplatesToken,
     { datapath: DatapathToken, config: DatapathConfig, lifecycle: Lifecycle },
     ({ datapath, config: settings, lifecycle }) => {
       const templates = new CompiledTemplates(datapath, resolve(settings.bpfSource));
       lifecycle.append({ name: "templates", start: () => templates.compile() });
       return templates;
+    },
+  ),
+  provide(
+    GlobalMapsToken,
+    { datapath: DatapathToken, templates: TemplatesToken, config: DatapathConfig, lifecycle: Lifecycle },
+    ({ datapath, templates, config: settings, lifecycle }) => {
+      const pins = pinLayout(resolve(settings.bpfRoot));
+      const maps = new PinnedGlobalMaps(datapath, templates, pins, settings.mapSizes);
+      lifecycle.append({ name: "shared maps", start: () => maps.open(), stop: () => maps.close() });
+      return maps;
     },
   ),
 );
@@ -58,8 +74,10 @@ export const datapathCell = module(
     DatapathToken,
     { config: DatapathConfig, state: State, lifecycle: Lifecycle, log: Log },
     ({ config: settings, state, lifecycle, log }) => {
-      const cacheDir = settings.cacheDir === "" ? resolve(state.directory, "cache") : resolve(settings.cacheDir);
-      const datapath = settings.datapath === "fake" ? createFakeDatapath() : createKernelDatapath({ cacheDir });
+      const cacheDir =
+        settings.cacheDir === "" ? resolve(state.directory, "cache") : resolve(settings.cacheDir);
+      const datapath =
+        settings.datapath === "fake" ? createFakeDatapath() : createKernelDatapath({ cacheDir });
       log.debug({ kind: datapath.kind, attachModes: datapath.bpf.attachModes() }, "datapath chosen");
       lifecycle.append({ name: "datapath", stop: () => datapath.close() });
       return datapath;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { BpfMap, Datapath, MapSpec, RawMap, TypedMapSpec } from "../../datapath/index.ts";
-import { mapSpecs } from "../../datapath/maps/index.ts";
-import type { GlobalMaps, PinLayout } from "./types.ts";
+import { globalMapSpecs, mapSpecByName, scratchMapSpec } from "../../datapath/maps/index.ts";
+import type { GlobalMaps, PinLayout, Templates } from "./types.ts";
 
 /** Where an agent keeps its pins below `root`. */
 export function pinLayout(root: string): PinLayout {
@@ -9,6 +9,7 @@ export function pinLayout(root: string): PinLayout {
     root,
     globals: join(root, "globals"),
     policy: join(root, "policy"),
+    attachments: join(root, "attachments"),
     attachment: (name) => join(root, "attachments", name),
     plugin: (name) => join(root, "plugins", name),
   };
@@ -19,12 +20,20 @@ export class PinnedGlobalMaps implements GlobalMaps {
   readonly pins: PinLayout;
   readonly raw: Record<string, RawMap> = {};
   readonly #datapath: Datapath;
-  readonly #sizes: ReadonlyMap<string, number>;
+  readonly #templates: Templates;
+  readonly #sizes: Readonly<Record<string, string>>;
   readonly #typed = new Map<string, BpfMap<unknown, unknown>>();
 
-  constructor(datapath: Datapath, pins: PinLayout, sizes: ReadonlyMap<string, number>) {
+  /** @param sizes entries by map name, where other than usual */
+  constructor(
+    datapath: Datapath,
+    templates: Templates,
+    pins: PinLayout,
+    sizes: Readonly<Record<string, string>>,
+  ) {
     this.pins = pins;
     this.#datapath = datapath;
+    this.#templates = templates;
     this.#sizes = sizes;
   }
 
@@ -33,8 +42,8 @@ export class PinnedGlobalMaps implements GlobalMaps {
     const { bpf } = this.#datapath;
     bpf.ensureBpffs(this.pins.root);
     for (const directory of [this.pins.globals, this.pins.policy]) bpf.makePinDirectory(directory);
-    for (const spec of sharedMaps()) {
-      this.raw[spec.name] = bpf.ensurePinnedMap(this.#sized(spec), join(this.pins.globals, spec.name));
+    for (const spec of this.#specs()) {
+      this.raw[spec.name] = bpf.ensurePinnedMap(spec, join(this.pins.globals, spec.name));
     }
   }
 
@@ -46,23 +55,19 @@ export class PinnedGlobalMaps implements GlobalMaps {
     const known = this.#typed.get(name);
     if (known !== undefined) return known as BpfMap<K, V>;
     const raw = this.raw[name];
-    const spec = mapSpecs[name];
+    const spec = mapSpecByName(name);
     if (raw === undefined || spec === undefined) throw new Error(`no shared map is called ${name}`);
-    const map = this.#datapath.bpf.typed(raw, spec as unknown as TypedMapSpec<K, V>);
+    const map = this.#datapath.bpf.typed(raw, spec as TypedMapSpec<K, V>);
     this.#typed.set(name, map as BpfMap<unknown, unknown>);
     return map;
   }
 
-  #sized(spec: MapSpec): MapSpec {
-    const wanted = this.#sizes.get(spec.name);
-    if (wanted !== undefined) return { ...spec, maxEntries: wanted };
-    // The kernel wants one slot a CPU in the array of perf buffers.
-    if (spec.name === "cilium_events") return { ...spec, maxEntries: this.#datapath.bpf.cpus };
-    return spec;
+  #specs(): readonly MapSpec[] {
+    const { bpf } = this.#datapath;
+    const maxEntries = Object.fromEntries(
+      Object.entries(this.#sizes).map(([name, entries]) => [name, Number(entries)]),
+    );
+    const scratch = scratchMapSpec(bpf.describeObject(this.#templates.lxc.object));
+    return [...globalMapSpecs({ cpus: bpf.cpus, maxEntries }), scratch];
   }
-}
-
-/** Every map of the registry but those that belong to one endpoint. */
-function sharedMaps(): readonly MapSpec[] {
-  return Object.values(mapSpecs).filter((spec) => spec.name !== "cilium_policy");
 }

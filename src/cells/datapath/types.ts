@@ -7,6 +7,8 @@ export interface PinLayout {
   readonly globals: string;
   /** `<root>/policy/<map>`. */
   readonly policy: string;
+  /** `<root>/attachments`. */
+  readonly attachments: string;
   /** `<root>/attachments/<attachment>/…`, e.g. `lxc-12`, `netdev-eth0`, `host-cilium_host`. */
   attachment(name: string): string;
   /** `<root>/plugins/<plugin>/<map>`. */

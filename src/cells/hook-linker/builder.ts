@@ -1,12 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { type Collection, type Datapath, MapType, type Program, type RawMap } from "../../datapath/index.ts";
-import { CHAIN_MAP_PREFIX, CHAIN_SLOTS, objectOf } from "../../datapath/pipeline.ts";
+import type { Collection, Datapath, Program, RawMap } from "../../datapath/index.ts";
+import { chainMapSpec } from "../../datapath/maps/index.ts";
+import { objectOf } from "../../datapath/pipeline.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
 import { RefusalError } from "../errors.ts";
 import type { Plugin } from "../plugin-registry/index.ts";
 import { describeLoadFailure } from "./failures.ts";
-import { type Placement, type PluginInstances } from "./instances.ts";
+import type { Placement, PluginInstances } from "./instances.ts";
 import { knownHook } from "./plan.ts";
 import type { StatsSlots } from "./slots.ts";
 import type { AttachmentRef, Chain, HookPlan } from "./types.ts";
@@ -42,7 +43,10 @@ export class ChainBuilder {
   fingerprint(attachment: AttachmentRef, plugins: readonly Plugin[]): string {
     const { kind, constants } = attachment;
     return JSON.stringify([
-      Object.entries(constants).map(([name, value]) => [name, Buffer.isBuffer(value) ? value.toString("hex") : `${value}`]),
+      Object.entries(constants).map(([name, value]) => [
+        name,
+        Buffer.isBuffer(value) ? value.toString("hex") : `${value}`,
+      ]),
       plugins.map((plugin) => [
         plugin.name,
         plugin.templates[objectOf(kind).kind]?.digest,
@@ -86,7 +90,18 @@ export class ChainBuilder {
           continue;
         }
         return hooks.map((hook) =>
-          this.#finish(attachment, hook, orders.get(hook)!, plan, plugins, targets.get(hook)!, arrays, collections, places, skipped),
+          this.#finish(
+            attachment,
+            hook,
+            orders.get(hook)!,
+            plan,
+            plugins,
+            targets.get(hook)!,
+            arrays,
+            collections,
+            places,
+            skipped,
+          ),
         );
       } catch (error) {
         for (const array of arrays.values()) array.close();
@@ -98,13 +113,7 @@ export class ChainBuilder {
   }
 
   #createArray(hook: string): RawMap {
-    return this.#datapath.bpf.createMap({
-      name: `${CHAIN_MAP_PREFIX}${hook}`,
-      type: MapType.progArray,
-      keySize: 4,
-      valueSize: 4,
-      maxEntries: CHAIN_SLOTS,
-    });
+    return this.#datapath.bpf.createMap(chainMapSpec(hook));
   }
 
   async #placements(
@@ -168,7 +177,8 @@ export class ChainBuilder {
     }
     const wanted = plan.order.get(hook) ?? [];
     const first = programs[0] === undefined ? target : bpf.programById(programs[0].id);
-    if (first === undefined) throw new Error(`program ${programs[0]?.id} of ${hook} vanished while it was linked`);
+    if (first === undefined)
+      throw new Error(`program ${programs[0]?.id} of ${hook} vanished while it was linked`);
     return {
       chain: {
         attachment: attachment.name,
@@ -181,7 +191,9 @@ export class ChainBuilder {
         })),
         target: knownHook(hook).target,
         unresolved: plan.unresolved.get(hook) ?? [],
-        skipped: [...skipped].filter(([name]) => wanted.includes(name)).map(([plugin, reason]) => ({ plugin, reason })),
+        skipped: [...skipped]
+          .filter(([name]) => wanted.includes(name))
+          .map(([plugin, reason]) => ({ plugin, reason })),
       },
       fingerprint: this.fingerprint(
         attachment,

@@ -41,7 +41,10 @@ export const hookLinkerCell = module(
           else health.degraded(`best-effort plugins left out: ${skipped.join(", ")}`);
         },
       });
-      lifecycle.append({ name: "hook counters", start: () => slots.open(globals.typed("waggle_hook_stats")) });
+      lifecycle.append({
+        name: "hook counters",
+        start: () => slots.open(globals.typed("waggle_hook_stats")),
+      });
       return linker;
     },
   ),

@@ -10,15 +10,8 @@ import { Attached, type ChainRecord } from "./attached.ts";
 import type { BuiltChain, ChainBuilder } from "./builder.ts";
 import { planHooks } from "./plan.ts";
 import type { StatsSlots } from "./slots.ts";
-import type {
-  AttachmentRef,
-  Chain,
-  HookCounters,
-  HookLinker,
-  HookPlan,
-  PreparedChains,
-} from "./types.ts";
 import type { TrialLoader } from "./trial.ts";
+import type { AttachmentRef, Chain, HookCounters, HookLinker, HookPlan, PreparedChains } from "./types.ts";
 
 /** What the linker works with. */
 export interface LinkerParts {
@@ -214,4 +207,3 @@ function closeHandles(built: BuiltChain, targets?: ReadonlyMap<string, Program>)
   built.array?.close();
   if (built.array !== undefined && built.first !== targets?.get(built.chain.hook)) built.first.close();
 }
-

@@ -15,7 +15,10 @@ test("plugins without constraints run by priority, then by name", (t) => {
 });
 
 test("constraints beat priorities", (t) => {
-  const { names } = orderCandidates([plugin("a", { priority: 1, after: ["b"] }), plugin("b", { priority: 900 })]);
+  const { names } = orderCandidates([
+    plugin("a", { priority: 1, after: ["b"] }),
+    plugin("b", { priority: 900 }),
+  ]);
   t.deepEqual(names, ["b", "a"]);
 });
 

@@ -76,7 +76,10 @@ function byPriorityThenName(a: Candidate, b: Candidate): number {
 }
 
 /** Walks backwards over what could not be ordered until a plugin repeats: every such plugin has a blocker there. */
-function findCycle(successors: ReadonlyMap<string, ReadonlySet<string>>, ordered: ReadonlySet<string>): string[] {
+function findCycle(
+  successors: ReadonlyMap<string, ReadonlySet<string>>,
+  ordered: ReadonlySet<string>,
+): string[] {
   const stuck = [...successors.keys()].filter((name) => !ordered.has(name)).sort();
   const blockerOf = (name: string): string =>
     stuck.find((candidate) => successors.get(candidate)!.has(name)) ?? name;

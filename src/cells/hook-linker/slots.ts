@@ -12,6 +12,8 @@ export interface SlotOwner {
 }
 
 const separator = "/";
+const verdicts = ["next", "pass", "drop", "redirect", "other", "missed"] as const;
+const untouched: HookStats = { next: 0n, pass: 0n, drop: 0n, redirect: 0n, other: 0n, missed: 0n };
 
 /**
  * Slots of waggle_hook_stats by owner. They are kept on disk, so that counters go on where they were after a
@@ -38,7 +40,8 @@ export class StatsSlots {
   }
 
   get #stats(): BpfMap<number, HookStats> {
-    if (this.#map === undefined) throw new Error("hook counters are read before the hook-linker cell has started");
+    if (this.#map === undefined)
+      throw new Error("hook counters are read before the hook-linker cell has started");
     return this.#map;
   }
 
@@ -54,8 +57,7 @@ export class StatsSlots {
     this.#taken.add(slot);
     this.#slots.set(key, slot);
     try {
-      const zero: HookStats = { verdicts: new Array<bigint>(8).fill(0n) };
-      this.#stats.update(slot, zero);
+      this.#stats.update(slot, untouched);
       await this.#stored.put(key, slot);
     } catch (error) {
       this.#slots.delete(key);
@@ -83,7 +85,10 @@ export class StatsSlots {
   }
 
   /** Counters of all owners that match, read from the kernel in one go. */
-  async read(filter: { readonly plugin?: string; readonly attachment?: string }): Promise<readonly HookCounters[]> {
+  async read(filter: {
+    readonly plugin?: string;
+    readonly attachment?: string;
+  }): Promise<readonly HookCounters[]> {
     const owners = [...this.#slots].filter(([key]) => matches(ownerOf(key), filter));
     if (owners.length === 0) return [];
     const bySlot = new Map<number, readonly HookStats[]>();
@@ -120,7 +125,10 @@ function ownerOf(key: string): SlotOwner {
   return { plugin, hook, attachment: rest.join(separator) };
 }
 
-function matches(owner: SlotOwner, filter: { readonly plugin?: string; readonly attachment?: string }): boolean {
+function matches(
+  owner: SlotOwner,
+  filter: { readonly plugin?: string; readonly attachment?: string },
+): boolean {
   return (
     (filter.plugin === undefined || filter.plugin === owner.plugin) &&
     (filter.attachment === undefined || filter.attachment === owner.attachment)
@@ -128,15 +136,11 @@ function matches(owner: SlotOwner, filter: { readonly plugin?: string; readonly 
 }
 
 function counters(owner: SlotOwner, values: readonly HookStats[]): HookCounters {
-  const sum = (index: number): bigint => values.reduce((total, { verdicts }) => total + (verdicts[index] ?? 0n), 0n);
-  const [next, pass, drop, redirect, other, missed] = [0, 1, 2, 3, 4, 5].map(sum) as [
-    bigint,
-    bigint,
-    bigint,
-    bigint,
-    bigint,
-    bigint,
-  ];
+  const total: Record<(typeof verdicts)[number], bigint> = { ...untouched };
+  for (const stats of values) {
+    for (const verdict of verdicts) total[verdict] += stats[verdict];
+  }
+  const { next, pass, drop, redirect, other } = total;
   // A missed tail call is counted on top of the verdict that led to it.
-  return { ...owner, packets: next + pass + drop + redirect + other, next, pass, drop, redirect, other, missed };
+  return { ...owner, ...total, packets: next + pass + drop + redirect + other };
 }

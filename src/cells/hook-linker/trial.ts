@@ -1,5 +1,6 @@
-import { type Datapath, MapType, type RawMap } from "../../datapath/index.ts";
-import { CHAIN_MAP_PREFIX, CHAIN_SLOTS, hookPoint, type ObjectKind } from "../../datapath/pipeline.ts";
+import type { Datapath, RawMap } from "../../datapath/index.ts";
+import { chainMapSpec } from "../../datapath/maps/index.ts";
+import { hookPoint, type ObjectKind } from "../../datapath/pipeline.ts";
 import { failedPrecondition } from "../errors.ts";
 import type { Plugin } from "../plugin-registry/index.ts";
 import { describeLoadFailure } from "./failures.ts";
@@ -25,19 +26,13 @@ export class TrialLoader {
 
   #loadKind(plugin: Plugin, kind: ObjectKind, hooks: readonly string[]): void {
     const scratch: RawMap[] = [];
-    // Maps of its own, unpinned: the plugin's real ones may not exist or have another layout.
-    const create = (name: string, type: MapType, entries: number): RawMap => {
-      const map = this.#datapath.bpf.createMap({ name, type, keySize: 4, valueSize: 4, maxEntries: entries });
-      scratch.push(map);
-      return map;
-    };
     try {
-      const places = hooks.map((hook) => ({
-        hook,
-        chain: create(`${CHAIN_MAP_PREFIX}${hook}`, MapType.progArray, CHAIN_SLOTS),
-        next: 1,
-        statsSlot: 0,
-      }));
+      const places = hooks.map((hook) => {
+        const chain = this.#datapath.bpf.createMap(chainMapSpec(hook));
+        scratch.push(chain);
+        return { hook, chain, next: 1, statsSlot: 0 };
+      });
+      // Without maps given the object creates its own: the pinned ones may be absent or of another layout.
       this.#instances.load(plugin, kind, { constants: {} }, places, {}).close();
     } catch (error) {
       throw failedPrecondition(describeLoadFailure(plugin, `trial load of hooks/${kind}.c`, error), error);

@@ -23,7 +23,8 @@ export class NodeNetworkSetup implements NodeNetwork {
   }
 
   get config(): NodeConfig {
-    if (this.#config === undefined) throw new Error("the node's network is known when node-config has started");
+    if (this.#config === undefined)
+      throw new Error("the node's network is known when node-config has started");
     return this.#config;
   }
 
@@ -53,8 +54,13 @@ export const nodeConfigCell = module(
         start: async () => {
           await network.start();
           const { podCidr, routerIpv4, devices, mtu } = network.config;
-          log.info({ podCidr, routerIpv4, mtu, devices: devices.map(({ name }) => name) }, "node network is up");
-          health.ok(`pods ${podCidr} behind ${routerIpv4}, devices ${devices.map(({ name }) => name).join(", ") || "none"}`);
+          log.info(
+            { podCidr, routerIpv4, mtu, devices: devices.map(({ name }) => name) },
+            "node network is up",
+          );
+          health.ok(
+            `pods ${podCidr} behind ${routerIpv4}, devices ${devices.map(({ name }) => name).join(", ") || "none"}`,
+          );
         },
       });
       return network;

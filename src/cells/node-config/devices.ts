@@ -51,7 +51,9 @@ export async function ensureHostDevice(
   }
   const peer = await net.linkByName(netDeviceName);
   if (host.kind !== "veth" || peer === undefined) {
-    throw new Error(`${hostDeviceName} exists but is no veth pair with ${netDeviceName}; remove it and start again`);
+    throw new Error(
+      `${hostDeviceName} exists but is no veth pair with ${netDeviceName}; remove it and start again`,
+    );
   }
   // Nobody answers neighbour requests there: the programs rewrite the MAC address themselves.
   for (const link of [host, peer]) await net.setLink(link.ifindex, { arp: false, mtu, up: true });

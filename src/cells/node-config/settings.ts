@@ -1,12 +1,19 @@
+import { isIPv4 } from "node:net";
 import { hostname } from "node:os";
-import { cidrContains, isIpv4, parseCidr } from "../../datapath/address.ts";
+import { cidrContains, formatIpv4, parseCidr, parseIpv4 } from "../../datapath/address.ts";
 import { flag } from "../../hive/index.ts";
 
 /** Flags of the node-config cell. */
 export const nodeFlags = {
   "node-name": flag.string({ default: hostname(), help: "name of this node" }),
-  "pod-cidr": flag.string({ default: "10.0.1.0/24", help: "IPv4 network that pods get their addresses from" }),
-  "router-ip": flag.string({ default: "", help: "the pods' gateway; by default the first address of the pod CIDR" }),
+  "pod-cidr": flag.string({
+    default: "10.0.1.0/24",
+    help: "IPv4 network that pods get their addresses from",
+  }),
+  "router-ip": flag.string({
+    default: "",
+    help: "the pods' gateway; by default the first address of the pod CIDR",
+  }),
   devices: flag.list({
     default: [],
     help: "devices towards the outside that get the netdev programs; auto: those with a default route",
@@ -34,15 +41,8 @@ export function podNetwork(podCidr: string, routerIp: string): PodNetwork {
   if (cidr.prefixLength < 8 || cidr.prefixLength > 29) {
     throw new Error(`pod-cidr: ${podCidr} must have a prefix length from 8 to 29`);
   }
-  const routerIpv4 = routerIp === "" ? nextAddress(cidr.address) : routerIp;
-  if (!isIpv4(routerIpv4)) throw new Error(`router-ip: ${JSON.stringify(routerIpv4)} is no IPv4 address`);
+  const routerIpv4 = routerIp === "" ? formatIpv4(parseIpv4(cidr.address) + 1) : routerIp;
+  if (!isIPv4(routerIpv4)) throw new Error(`router-ip: ${JSON.stringify(routerIpv4)} is no IPv4 address`);
   if (!cidrContains(podCidr, routerIpv4)) throw new Error(`router-ip: ${routerIpv4} is not in ${podCidr}`);
   return { podCidr: `${cidr.address}/${cidr.prefixLength}`, routerIpv4 };
-}
-
-/** The address after the network's own; prefix lengths up to 29 leave no carry. */
-function nextAddress(network: string): string {
-  const bytes = network.split(".").map(Number);
-  bytes[3] = (bytes[3] ?? 0) + 1;
-  return bytes.join(".");
 }

@@ -91,7 +91,10 @@ async function readManifest(directory: string): Promise<string> {
     return await readFile(path, "utf8");
   } catch (error) {
     if (error instanceof Error && "code" in error) {
-      refuse(`cannot read ${path}: ${error.code === "ENOENT" ? "there is no such file" : error.message}`, error);
+      refuse(
+        `cannot read ${path}: ${error.code === "ENOENT" ? "there is no such file" : error.message}`,
+        error,
+      );
     }
     throw error;
   }
@@ -134,7 +137,9 @@ function checkPrograms(manifest: PluginManifest, kind: ObjectKind, description: 
 
 /** Global variables would be one copy an instance, gone with every relink. */
 function checkData(kind: ObjectKind, description: ObjectDescription): void {
-  const writable = description.dataSections.filter((name) => name.startsWith(".bss") || name.startsWith(".data"));
+  const writable = description.dataSections.filter(
+    (name) => name.startsWith(".bss") || name.startsWith(".data"),
+  );
   if (writable.length === 0) return;
   throw failedPrecondition(
     `${PIPELINE[kind].pluginSource} has global variables (${writable.join(", ")}): their values would be lost with ` +
@@ -152,9 +157,13 @@ function checkConfig(manifest: PluginManifest, kind: ObjectKind, description: Ob
     const field = fields.get(name.slice(PLUGIN_CONFIG_PREFIX.length));
     const source = PIPELINE[kind].pluginSource;
     if (field === undefined) {
-      violations.push(`${source} has PLUGIN_CONFIG ${name.slice(PLUGIN_CONFIG_PREFIX.length)}, not listed under config`);
+      violations.push(
+        `${source} has PLUGIN_CONFIG ${name.slice(PLUGIN_CONFIG_PREFIX.length)}, not listed under config`,
+      );
     } else if (sizes[field.type] !== size) {
-      violations.push(`${field.name} is ${field.type} (${sizes[field.type]} bytes), but ${size} bytes in ${source}`);
+      violations.push(
+        `${field.name} is ${field.type} (${sizes[field.type]} bytes), but ${size} bytes in ${source}`,
+      );
     }
   }
   if (violations.length > 0) {
@@ -172,7 +181,9 @@ function collectMaps(description: ObjectDescription, kind: ObjectKind, into: Map
         { ...spec, flags: spec.flags ?? 0 },
       );
       if (difference !== "") {
-        throw failedPrecondition(`map ${spec.name} differs between the sources, ${PIPELINE[kind].pluginSource}: ${difference}`);
+        throw failedPrecondition(
+          `map ${spec.name} differs between the sources, ${PIPELINE[kind].pluginSource}: ${difference}`,
+        );
       }
     }
     into.set(spec.name, spec);

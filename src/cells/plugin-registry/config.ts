@@ -18,7 +18,10 @@ export function resolveConfig(
     const field = fields.find((candidate) => candidate.name === name);
     if (field === undefined) {
       const known = fields.map((candidate) => candidate.name).join(", ") || "none";
-      violations.push({ field: `config.${name}`, description: `is no field of this plugin; known: ${known}` });
+      violations.push({
+        field: `config.${name}`,
+        description: `is no field of this plugin; known: ${known}`,
+      });
       continue;
     }
     const value = parseValue(field, text);

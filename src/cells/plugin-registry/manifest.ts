@@ -48,7 +48,8 @@ class ManifestReader {
       this.#fault(error.pos[0], error.message.split("\n")[0]!.replace(/ at line \d+, column \d+:?$/, ""));
     }
     this.#root = document.errors.length > 0 ? null : document.contents;
-    if (document.errors.length === 0 && !isMap(this.#root)) this.#fault(0, "is no mapping of fields such as name: …");
+    if (document.errors.length === 0 && !isMap(this.#root))
+      this.#fault(0, "is no mapping of fields such as name: …");
   }
 
   manifest(): PluginManifest | undefined {
@@ -70,7 +71,11 @@ class ManifestReader {
     }
     const name = this.#string(root, "name", "required");
     if (name !== undefined && !pluginName.test(name)) {
-      this.#faultAt(root, "name", `${JSON.stringify(name)} must be 1 to 31 of a-z, 0-9 and -, not - at either end`);
+      this.#faultAt(
+        root,
+        "name",
+        `${JSON.stringify(name)} must be 1 to 31 of a-z, 0-9 and -, not - at either end`,
+      );
     }
     const version = this.#string(root, "version", "required");
     if (version !== undefined && !semanticVersion.test(version)) {
@@ -109,7 +114,8 @@ class ManifestReader {
       const point = this.#string(item, "point", "required");
       if (point === undefined) continue;
       if (hookPoint(point) === undefined) this.#faultAt(item, "point", unknownHook(point));
-      if (hooks.some((hook) => hook.point === point)) this.#faultAt(item, "point", `${point} is listed twice`);
+      if (hooks.some((hook) => hook.point === point))
+        this.#faultAt(item, "point", `${point} is listed twice`);
       hooks.push({ point, before: this.#names(item, "before"), after: this.#names(item, "after") });
     }
     return hooks;
@@ -153,7 +159,11 @@ class ManifestReader {
       this.#faultAt(item, "name", `${JSON.stringify(name)} is no C identifier in lower case`);
     }
     if (!Object.hasOwn(typeMaximum, type)) {
-      this.#faultAt(item, "type", `${JSON.stringify(type)} must be one of ${Object.keys(typeMaximum).join(", ")}`);
+      this.#faultAt(
+        item,
+        "type",
+        `${JSON.stringify(type)} must be one of ${Object.keys(typeMaximum).join(", ")}`,
+      );
       return undefined;
     }
     const fieldType = type as PluginConfigField["type"];

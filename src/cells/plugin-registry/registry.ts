@@ -103,11 +103,17 @@ export class StoredPluginRegistry implements PluginRegistry {
   }
 
   enable(name: string, signal?: AbortSignal): Promise<Plugin> {
-    return this.#change(name, signal, (stored) => ({ ...stored, plugin: { ...stored.plugin, enabled: true } }));
+    return this.#change(name, signal, (stored) => ({
+      ...stored,
+      plugin: { ...stored.plugin, enabled: true },
+    }));
   }
 
   disable(name: string, signal?: AbortSignal): Promise<Plugin> {
-    return this.#change(name, signal, (stored) => ({ ...stored, plugin: { ...stored.plugin, enabled: false } }));
+    return this.#change(name, signal, (stored) => ({
+      ...stored,
+      plugin: { ...stored.plugin, enabled: false },
+    }));
   }
 
   configure(
@@ -222,7 +228,10 @@ export class StoredPluginRegistry implements PluginRegistry {
 }
 
 /** Values for fields that the new version still has. */
-function keepKnown(values: Readonly<Record<string, string>>, { manifest }: BuiltPlugin): Record<string, string> {
+function keepKnown(
+  values: Readonly<Record<string, string>>,
+  { manifest }: BuiltPlugin,
+): Record<string, string> {
   const known = new Set(manifest.config.map(({ name }) => name));
   return Object.fromEntries(Object.entries(values).filter(([name]) => known.has(name)));
 }
