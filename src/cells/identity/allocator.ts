@@ -1,0 +1,158 @@
+import type { RWTable, TableDef } from "../../table/index.ts";
+import { failedPrecondition, invalidArgument, notFound, resourceExhausted } from "../errors.ts";
+import type { StateCollection } from "../state/types.ts";
+import { canonicalLabels, includesLabels, labelViolations } from "./labels.ts";
+import { reservedByLabels, reservedRows } from "./reserved.ts";
+import type { Identity, IdentityAllocator, Labels } from "./types.ts";
+
+/** Identities of pods, as in Cilium: above the reserved ones, and in 16 bits. */
+const firstIdentity = 256;
+const lastIdentity = 65_535;
+const cursorKey = "next";
+
+export const identityTable: TableDef<Identity, number> = {
+  name: "identities",
+  key: ({ id }) => id,
+  indexes: {
+    labels: { keys: ({ labels }) => [canonicalLabels(labels)], unique: true },
+    label: { keys: ({ labels }) => Object.entries(labels).map(([key, value]) => labelIndex(key, value)) },
+  },
+};
+
+/** What is stored of an identity: its number is the key, and its references are counted anew by each agent. */
+export interface StoredIdentity {
+  readonly labels: Labels;
+}
+
+export interface IdentityStorage {
+  readonly identities: StateCollection<StoredIdentity>;
+  /** The number to look at next, under the key "next". */
+  readonly cursor: StateCollection<number>;
+}
+
+/**
+ * Numbers for label sets. A number stays with its labels as long as somebody holds it, over restarts of the agent;
+ * after that it rests until all other numbers have been used, for tables on other nodes may still mean the old labels.
+ */
+export class StoredIdentities implements IdentityAllocator {
+  readonly table: RWTable<Identity, number>;
+  readonly #storage: IdentityStorage;
+  /** Writes of new identities that are not on disk yet. */
+  readonly #storing = new Map<number, Promise<unknown>>();
+  #cursor = firstIdentity;
+
+  constructor(table: RWTable<Identity, number>, storage: IdentityStorage) {
+    this.table = table;
+    this.#storage = storage;
+    table.upsertMany(reservedRows());
+  }
+
+  /** Brings back what is stored, without references: those who hold identities acquire them again. */
+  restore(): void {
+    const stored = this.#storage.identities.all().map(({ key, value }) => ({ id: Number(key), ...value }));
+    this.table.upsertMany(
+      stored.map(({ id, labels }) => ({ id, labels, reserved: undefined, references: 0 })),
+    );
+    this.#cursor = this.#storage.cursor.get(cursorKey) ?? firstIdentity;
+  }
+
+  /**
+   * Forgets identities that nobody has acquired, as of endpoints that went while the agent was away.
+   *
+   * @returns their numbers
+   */
+  async dropUnreferenced(): Promise<readonly number[]> {
+    const unused = this.table
+      .list()
+      .filter(({ reserved, references }) => reserved === undefined && references === 0);
+    this.table.deleteMany(unused.map(({ id }) => id));
+    await Promise.all(unused.map(({ id }) => this.#storage.identities.delete(String(id))));
+    return unused.map(({ id }) => id);
+  }
+
+  /**
+   * @throws RefusalError INVALID_ARGUMENT for malformed labels, RESOURCE_EXHAUSTED without free numbers;
+   * StateWriteError when the identity cannot be stored
+   */
+  async acquire(labels: Labels): Promise<Identity> {
+    const reserved = reservedByLabels(labels);
+    if (reserved !== undefined) return this.#row(reserved);
+    const violations = labelViolations(labels, "labels");
+    if (violations.length > 0) throw invalidArgument(violations);
+    const known = this.byLabels(labels);
+    const id = known?.id ?? this.#nextFree();
+    if (known === undefined) this.#add(id, labels);
+    else this.table.upsert({ ...known, references: known.references + 1 });
+    await this.#storing.get(id);
+    return this.#row(id);
+  }
+
+  /**
+   * The number is free at once, also when the error says that its stored copy could not be deleted; that one goes
+   * when the agent starts next.
+   *
+   * @throws RefusalError NOT_FOUND, or FAILED_PRECONDITION when nobody holds it; StateWriteError
+   */
+  async release(id: number): Promise<void> {
+    const row = this.table.get(id);
+    if (row === undefined) throw notFound("identity", id);
+    if (row.reserved !== undefined) return;
+    if (row.references === 0) throw failedPrecondition(`identity ${id} is released more often than acquired`);
+    if (row.references > 1) {
+      this.table.upsert({ ...row, references: row.references - 1 });
+      return;
+    }
+    this.table.delete(id);
+    await this.#storage.identities.delete(String(id));
+  }
+
+  byLabels(labels: Labels): Identity | undefined {
+    return this.table.byIndex("labels", canonicalLabels(labels))[0];
+  }
+
+  /** Reserved identities are selected by their own label alone: no labels at all select every pod, not the world. */
+  select(selector: Labels): readonly Identity[] {
+    const labels = Object.entries(selector);
+    if (labels.length === 0) return this.table.list().filter(({ reserved }) => reserved === undefined);
+    const candidates = labels
+      .map(([key, value]) => this.table.byIndex("label", labelIndex(key, value)))
+      .reduce((fewest, rows) => (rows.length < fewest.length ? rows : fewest));
+    return candidates.filter((row) => includesLabels(row.labels, selector));
+  }
+
+  #add(id: number, labels: Labels): void {
+    this.table.upsert({ id, labels: { ...labels }, reserved: undefined, references: 1 });
+    this.#cursor = id === lastIdentity ? firstIdentity : id + 1;
+    // Made in one turn, these two are on disk together or not at all.
+    const stored = Promise.all([
+      this.#storage.identities.put(String(id), { labels }),
+      this.#storage.cursor.put(cursorKey, this.#cursor),
+    ]).then(
+      () => this.#storing.delete(id),
+      (error: unknown) => {
+        this.#storing.delete(id);
+        this.table.delete(id);
+        throw error;
+      },
+    );
+    this.#storing.set(id, stored);
+  }
+
+  #nextFree(): number {
+    const count = lastIdentity - firstIdentity + 1;
+    for (let step = 0; step < count; step += 1) {
+      const id = firstIdentity + ((this.#cursor - firstIdentity + step) % count);
+      if (!this.table.has(id)) return id;
+    }
+    throw resourceExhausted(`all ${count} identities are in use`);
+  }
+
+  #row(id: number): Identity {
+    const row = this.table.get(id);
+    if (row === undefined)
+      throw failedPrecondition(`identity ${id} was released while it was being acquired`);
+    return row;
+  }
+}
+
+const labelIndex = (key: string, value: string): string => `${key}=${value}`;
