@@ -44,6 +44,7 @@ export const hookLinkerCell = module(
       lifecycle.append({
         name: "hook counters",
         start: () => slots.open(globals.typed("waggle_hook_stats")),
+        stop: () => linker.close(),
       });
       return linker;
     },

@@ -60,10 +60,13 @@ export class TailCallLinker implements HookLinker {
     return {
       chains: built.map(({ chain }) => chain),
       commit: async () => {
+        this.#attached.get(ref.name)?.calls.close();
         this.#attached.set(ref.name, next);
         await this.#store(next);
-        await this.#parts.datapath.bpf.quiesce();
-        this.#dropStalePins(next);
+      },
+      release: () => {
+        const current = this.#attached.get(ref.name);
+        if (current !== undefined) this.#dropStalePins(current);
       },
       abort: () => {
         for (const { pin } of built) if (pin !== undefined) this.#parts.datapath.bpf.unpin(pin);
@@ -76,6 +79,7 @@ export class TailCallLinker implements HookLinker {
     for (const record of this.#parts.records.get(ref.name) ?? []) {
       if (attached.runs(record)) attached.note(record);
     }
+    this.#attached.get(ref.name)?.calls.close();
     this.#attached.set(ref.name, attached);
     await this.#replaceChains(this.#parts.plugins.list(), [attached], async () => {});
   }
@@ -89,10 +93,17 @@ export class TailCallLinker implements HookLinker {
   }
 
   async remove(attachment: string): Promise<void> {
+    this.#attached.get(attachment)?.calls.close();
     this.#attached.delete(attachment);
     await this.#parts.records.delete(attachment);
     await this.#parts.slots.release({ attachment });
     this.#parts.datapath.bpf.unpin(this.#chainDirectory(attachment), true);
+  }
+
+  /** Closes every handle; what is linked stays linked. */
+  close(): void {
+    for (const { calls } of this.#attached.values()) calls.close();
+    this.#attached.clear();
   }
 
   forgetCounters(plugin: string): Promise<void> {

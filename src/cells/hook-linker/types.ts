@@ -97,7 +97,10 @@ export interface HookPlan {
 
 export interface PreparedChains {
   readonly chains: readonly Chain[];
-  /** Records them as running, on disk too; call after the swing. Resolves when the old ones are released. */
+  /** Records them as running, on disk too; call after the swing. From then on the linker closes `calls`. */
   commit(): Promise<void>;
+  /** Lets go of the chains they replaced; call a grace period after the swing. */
+  release(): void;
+  /** Undoes the preparation; nothing of it was visible to packets. */
   abort(): void;
 }

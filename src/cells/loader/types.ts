@@ -17,6 +17,8 @@ export interface Loader {
   /** True when what is pinned and attached already is what `load` would make: then it was adopted. */
   adopt(endpoint: Endpoint): Promise<boolean>;
   unload(endpointId: number): Promise<void>;
+  /** Unloads the endpoints that are not among these; resolves to their number. */
+  prune(wanted: ReadonlySet<number>): Promise<number>;
   programs(): readonly LoadedProgram[];
   attachments(): readonly { readonly name: string; readonly ifindex: number; readonly device: string }[];
 }

@@ -1,0 +1,90 @@
+import type { AttachMode } from "../../datapath/index.ts";
+import {
+  type ConfigOf,
+  config,
+  flag,
+  Health,
+  Lifecycle,
+  Log,
+  module,
+  provide,
+  token,
+} from "../../hive/index.ts";
+import { DatapathToken, GlobalMapsToken, TemplatesToken } from "../datapath/index.ts";
+import { HookLinking } from "../hook-linker/index.ts";
+import { NodeNetworking } from "../node-config/index.ts";
+import { Plugins } from "../plugin-registry/index.ts";
+import { Policies } from "../policy-maps/index.ts";
+import { State } from "../state/index.ts";
+import { AttachmentInstaller, type InstallRecord } from "./installer.ts";
+import { DatapathLoader } from "./loader.ts";
+import { Loading } from "./tokens.ts";
+
+const flags = {
+  "attach-mode": flag.choice({
+    choices: ["auto", "tcx", "clsact"],
+    default: "auto",
+    help: "how programs are attached; auto: TCX links where the kernel has them, clsact filters otherwise",
+  }),
+};
+
+/** What the loader cell is told. */
+export const LoaderConfig = token<ConfigOf<typeof flags>>("LoaderConfig");
+
+/** Loads and attaches the core's programs. */
+export const loaderCell = module(
+  "loader",
+  "Loads and attaches the datapath's programs",
+  config(LoaderConfig, flags),
+  provide(
+    Loading,
+    {
+      config: LoaderConfig,
+      datapath: DatapathToken,
+      globals: GlobalMapsToken,
+      templates: TemplatesToken,
+      network: NodeNetworking,
+      policies: Policies,
+      linker: HookLinking,
+      // Restored plugins must be in the table before the first chain is planned.
+      plugins: Plugins,
+      state: State,
+      lifecycle: Lifecycle,
+      health: Health,
+      log: Log,
+    },
+    ({
+      config: settings,
+      datapath,
+      globals,
+      templates,
+      network,
+      policies,
+      linker,
+      state,
+      lifecycle,
+      health,
+      log,
+    }) => {
+      const mode = attachMode(settings.attachMode, datapath.bpf.attachModes());
+      const records = state.collection<InstallRecord>("attachments");
+      const installer = new AttachmentInstaller({ datapath, globals, linker, records, mode });
+      const loader = new DatapathLoader({ installer, templates, network, policies, log });
+      lifecycle.append({
+        name: "device programs",
+        start: async () => {
+          await loader.start();
+          health.ok(`${loader.attachments().length} node devices attached by ${mode}`);
+        },
+      });
+      return loader;
+    },
+  ),
+);
+
+/** @throws Error when the kernel lacks what was asked for */
+function attachMode(wanted: "auto" | AttachMode, available: readonly AttachMode[]): AttachMode {
+  const mode = wanted === "auto" ? available[0] : available.find((candidate) => candidate === wanted);
+  if (mode !== undefined) return mode;
+  throw new Error(`attach-mode: this kernel has no ${wanted}; it has ${available.join(", ") || "none"}`);
+}

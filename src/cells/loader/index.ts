@@ -1,0 +1,4 @@
+export { LoaderConfig, loaderCell } from "./cell.ts";
+export { endpointAttachment } from "./plans.ts";
+export { Loading } from "./tokens.ts";
+export type * from "./types.ts";

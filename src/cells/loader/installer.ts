@@ -1,0 +1,261 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type {
+  AttachMode,
+  Attachment,
+  AttachSpec,
+  Collection,
+  CompileResult,
+  Datapath,
+  RawMap,
+} from "../../datapath/index.ts";
+import { callsMapSpec } from "../../datapath/maps/index.ts";
+import {
+  CALL_POLICY_MAP,
+  CALLS_MAP,
+  type EntryProgram,
+  entriesOf,
+  objectOf,
+  POLICY_PROGRAM,
+} from "../../datapath/pipeline.ts";
+import type { GlobalMaps } from "../datapath/index.ts";
+import type { AttachmentRef, HookLinker } from "../hook-linker/index.ts";
+import type { StateCollection } from "../state/index.ts";
+import type { LoadedProgram } from "./types.ts";
+
+/** Everything that decides what runs at one attachment. */
+export interface InstallPlan {
+  readonly ref: AttachmentRef;
+  readonly device: string;
+  readonly ifindex: number;
+  readonly template: CompileResult;
+  readonly constants: Readonly<Record<string, number | bigint | Buffer>>;
+  /** Maps of the attachment's own, by C name. */
+  readonly maps: Readonly<Record<string, RawMap>>;
+}
+
+/** What is kept on disk of an installation, so that a restarted agent can tell whether it may stay. */
+export interface InstallRecord {
+  readonly fingerprint: string;
+  readonly device: string;
+  readonly ifindex: number;
+  readonly mode: AttachMode;
+  /** Pin of the stages' PROG_ARRAY. */
+  readonly calls: string;
+  /** Program ids by C name: entries, stages and the policy program. */
+  readonly programs: Readonly<Record<string, number>>;
+}
+
+/** What the installer works with. */
+export interface InstallerParts {
+  readonly datapath: Datapath;
+  readonly globals: GlobalMaps;
+  readonly linker: HookLinker;
+  readonly records: StateCollection<InstallRecord>;
+  readonly mode: AttachMode;
+}
+
+/** Puts whole collections in place of running ones, one attachment at a time. */
+export class AttachmentInstaller {
+  readonly #parts: InstallerParts;
+  readonly #installed = new Map<
+    string,
+    { readonly record: InstallRecord; readonly programs: LoadedProgram[] }
+  >();
+
+  constructor(parts: InstallerParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Loads a fresh generation beside the running one and swings the entry programs over to it. Each packet runs
+   * through one generation; the old one is released when the last packet has left it.
+   *
+   * @throws RefusalError, VerifierError, DatapathError; what ran before still runs
+   */
+  async install(plan: InstallPlan): Promise<void> {
+    const release = await this.#parts.linker.exclusive(() => this.#replace(plan));
+    await release();
+  }
+
+  async #replace(plan: InstallPlan): Promise<() => Promise<void>> {
+    const { datapath, globals, linker, records, mode } = this.#parts;
+    const { bpf } = datapath;
+    const { ref, ifindex, device } = plan;
+    const previous = records.get(ref.name);
+    const directory = globals.pins.attachment(ref.name);
+    bpf.makePinDirectory(directory);
+    const calls = bpf.createMap(callsMapSpec);
+    const pin = join(directory, `calls-${randomBytes(4).toString("hex")}`);
+    let collection: Collection | undefined;
+    let committed = false;
+    try {
+      collection = this.#load(plan, calls);
+      for (const { slot, program } of objectOf(ref.kind).stages) {
+        bpf.setProgram(calls, slot, collection.programs.get(program)!);
+      }
+      const prepared = await linker.prepare(ref, calls, collection.programs);
+      // The pin keeps the array filled: the kernel empties a PROG_ARRAY that user space has let go of.
+      calls.pin(pin);
+      this.#swing(plan, collection);
+      committed = true;
+      await prepared.commit();
+      const record: InstallRecord = {
+        fingerprint: this.#fingerprint(plan),
+        device,
+        ifindex,
+        mode,
+        calls: pin,
+        programs: Object.fromEntries([...collection.programs.values()].map(({ name, id }) => [name, id])),
+      };
+      await records.put(ref.name, record);
+      this.#installed.set(ref.name, { record, programs: describePrograms(ref.name, collection) });
+      return async () => {
+        if (previous !== undefined) await bpf.quiesce();
+        prepared.release();
+        this.#dropStalePins(ref.name, pin);
+      };
+    } catch (error) {
+      // Pins of chains that were prepared are dropped with the next change of this attachment, or with itself.
+      if (!committed) {
+        bpf.unpin(pin);
+        calls.close();
+      }
+      throw error;
+    } finally {
+      collection?.close();
+    }
+  }
+
+  /** True when what is pinned and attached is what `install` would make; then it is taken over as it is. */
+  async adopt(plan: InstallPlan): Promise<boolean> {
+    const { datapath, linker, records } = this.#parts;
+    const { ref } = plan;
+    const record = records.get(ref.name);
+    if (record === undefined || record.fingerprint !== this.#fingerprint(plan)) return false;
+    if (!this.#runs(plan, record)) return false;
+    const calls = datapath.bpf.openPinnedMap(record.calls);
+    if (calls === undefined) return false;
+    await linker.exclusive(() => linker.adopt(ref, calls));
+    this.#dropStalePins(ref.name, record.calls);
+    const programs: LoadedProgram[] = [];
+    for (const [name, id] of Object.entries(record.programs)) {
+      const program = datapath.bpf.programById(id);
+      if (program === undefined) continue;
+      const { tag, verifiedInsns, jitedBytes } = program.info();
+      programs.push({ attachment: ref.name, name, id, tag, verifiedInsns, jitedBytes });
+      program.close();
+    }
+    this.#installed.set(ref.name, { record, programs });
+    return true;
+  }
+
+  /** Detaches and forgets; harmless for an attachment whose device is gone, or that never was. */
+  async uninstall(ref: Pick<AttachmentRef, "name" | "kind" | "endpointId">): Promise<void> {
+    const { datapath, globals, linker, records } = this.#parts;
+    const record = records.get(ref.name);
+    await linker.exclusive(async () => {
+      if (record !== undefined) {
+        for (const entry of entriesOf(ref.kind)) {
+          datapath.bpf
+            .openAttachment(this.#attachSpec(ref.name, record.ifindex, entry, record.mode))
+            ?.detach();
+        }
+      }
+      if (ref.kind === "lxc") datapath.bpf.clearProgram(globals.raw[CALL_POLICY_MAP]!, ref.endpointId);
+      await linker.remove(ref.name);
+      datapath.bpf.unpin(globals.pins.attachment(ref.name), true);
+      await records.delete(ref.name);
+      this.#installed.delete(ref.name);
+    });
+  }
+
+  /** Names of everything installed by this agent or one before it. */
+  known(): readonly string[] {
+    const pinned = this.#parts.datapath.bpf.listPins(this.#parts.globals.pins.attachments);
+    return [...new Set([...this.#parts.records.all().map(({ key }) => key), ...pinned])];
+  }
+
+  programs(): readonly LoadedProgram[] {
+    return [...this.#installed.values()].flatMap(({ programs }) => programs);
+  }
+
+  attachments(): readonly { readonly name: string; readonly ifindex: number; readonly device: string }[] {
+    return [...this.#installed].map(([name, { record }]) => ({
+      name,
+      ifindex: record.ifindex,
+      device: record.device,
+    }));
+  }
+
+  #load(plan: InstallPlan, calls: RawMap): Collection {
+    const { kind } = plan.ref;
+    const entries = entriesOf(kind).map(({ program }) => program);
+    const stages = objectOf(kind).stages.map(({ program }) => program);
+    return this.#parts.datapath.bpf.load({
+      object: plan.template.object,
+      programs: [...entries, ...stages, ...(kind === "lxc" ? [POLICY_PROGRAM] : [])],
+      constants: plan.constants,
+      maps: { ...this.#parts.globals.raw, ...plan.maps, [CALLS_MAP]: calls },
+    });
+  }
+
+  /** Local delivery first, then the device: nothing can be sent to a pod before it can be received. */
+  #swing({ ref, ifindex }: InstallPlan, { programs }: Collection): void {
+    const { bpf } = this.#parts.datapath;
+    if (ref.kind === "lxc") {
+      bpf.setProgram(
+        this.#parts.globals.raw[CALL_POLICY_MAP]!,
+        ref.endpointId,
+        programs.get(POLICY_PROGRAM)!,
+      );
+    }
+    for (const entry of entriesOf(ref.kind)) {
+      const spec = this.#attachSpec(ref.name, ifindex, entry, this.#parts.mode);
+      bpf.attach(spec, programs.get(entry.program)!).close();
+    }
+  }
+
+  #runs({ ref, ifindex }: InstallPlan, record: InstallRecord): boolean {
+    const { bpf } = this.#parts.datapath;
+    const attached = entriesOf(ref.kind).every((entry) => {
+      const attachment: Attachment | undefined = bpf.openAttachment(
+        this.#attachSpec(ref.name, ifindex, entry, record.mode),
+      );
+      const id = attachment?.programId();
+      attachment?.close();
+      return id !== undefined && id === record.programs[entry.program];
+    });
+    if (!attached || ref.kind !== "lxc") return attached;
+    const policy = this.#parts.globals.typed<number, number>(CALL_POLICY_MAP).lookup(ref.endpointId);
+    return policy === record.programs[POLICY_PROGRAM];
+  }
+
+  #attachSpec(name: string, ifindex: number, entry: EntryProgram, mode: AttachMode): AttachSpec {
+    const pinPath = join(this.#parts.globals.pins.attachment(name), `link-${entry.direction}`);
+    return { ifindex, direction: entry.direction, mode, pinPath };
+  }
+
+  #dropStalePins(name: string, keep: string): void {
+    const directory = this.#parts.globals.pins.attachment(name);
+    for (const pin of this.#parts.datapath.bpf.listPins(directory)) {
+      const path = join(directory, pin);
+      if (pin.startsWith("calls-") && path !== keep) this.#parts.datapath.bpf.unpin(path);
+    }
+  }
+
+  #fingerprint(plan: InstallPlan): string {
+    const constants = Object.entries(plan.constants).map(([name, value]) => [
+      name,
+      Buffer.isBuffer(value) ? value.toString("hex") : `${value}`,
+    ]);
+    return JSON.stringify([plan.template.digest, plan.ifindex, this.#parts.mode, constants.sort()]);
+  }
+}
+
+function describePrograms(attachment: string, { programs }: Collection): LoadedProgram[] {
+  return [...programs.values()].map((program) => {
+    const { tag, verifiedInsns, jitedBytes } = program.info();
+    return { attachment, name: program.name, id: program.id, tag, verifiedInsns, jitedBytes };
+  });
+}

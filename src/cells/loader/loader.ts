@@ -1,0 +1,90 @@
+import type { Logger } from "../../hive/index.ts";
+import type { Templates } from "../datapath/index.ts";
+import type { Endpoint } from "../endpoints/types.ts";
+import type { AttachmentRef } from "../hook-linker/index.ts";
+import type { NodeNetwork } from "../node-config/index.ts";
+import type { PolicyMaps } from "../policy-maps/types.ts";
+import type { AttachmentInstaller, InstallPlan } from "./installer.ts";
+import { attachmentEndpoint, devicePlan, endpointAttachment, endpointPlan } from "./plans.ts";
+import type { LoadedProgram, Loader } from "./types.ts";
+
+/** What the loader works with. */
+export interface LoaderParts {
+  readonly installer: AttachmentInstaller;
+  readonly templates: Templates;
+  readonly network: NodeNetwork;
+  readonly policies: PolicyMaps;
+  readonly log: Logger;
+}
+
+/** Loads the core's programs for endpoints and for the node's own devices. */
+export class DatapathLoader implements Loader {
+  readonly #parts: LoaderParts;
+
+  constructor(parts: LoaderParts) {
+    this.#parts = parts;
+  }
+
+  /** Brings the node's devices up to date and lets go of devices that are configured no longer. */
+  async start(): Promise<void> {
+    const { installer, network, templates, log } = this.#parts;
+    const { config } = network;
+    const plans = [
+      devicePlan("host", config.host, config, templates),
+      ...config.devices.map((device) => devicePlan("netdev", device, config, templates)),
+    ];
+    for (const plan of plans) {
+      const adopted = await installer.adopt(plan);
+      if (!adopted) await installer.install(plan);
+      log.debug({ attachment: plan.ref.name, adopted }, "device programs are in place");
+    }
+    const wanted = new Set(plans.map(({ ref }) => ref.name));
+    for (const name of installer.known()) {
+      if (!wanted.has(name) && attachmentEndpoint(name) === undefined) await installer.uninstall(refOf(name));
+    }
+  }
+
+  async load(endpoint: Endpoint): Promise<void> {
+    await this.#parts.installer.install(await this.#plan(endpoint));
+  }
+
+  async adopt(endpoint: Endpoint): Promise<boolean> {
+    return this.#parts.installer.adopt(await this.#plan(endpoint));
+  }
+
+  unload(endpointId: number): Promise<void> {
+    return this.#parts.installer.uninstall(refOf(endpointAttachment(endpointId)));
+  }
+
+  async prune(wanted: ReadonlySet<number>): Promise<number> {
+    let removed = 0;
+    for (const name of this.#parts.installer.known()) {
+      const id = attachmentEndpoint(name);
+      if (id === undefined || wanted.has(id)) continue;
+      await this.unload(id);
+      removed++;
+    }
+    return removed;
+  }
+
+  programs(): readonly LoadedProgram[] {
+    return this.#parts.installer.programs();
+  }
+
+  attachments(): ReturnType<Loader["attachments"]> {
+    return this.#parts.installer.attachments();
+  }
+
+  async #plan(endpoint: Endpoint): Promise<InstallPlan> {
+    const { network, templates, policies } = this.#parts;
+    const policy = await policies.ensure(endpoint);
+    return endpointPlan(endpoint, network.config, templates, policy.raw);
+  }
+}
+
+/** Attachments are named `<kind>-<device or id>`. */
+function refOf(name: string): Pick<AttachmentRef, "name" | "kind" | "endpointId"> {
+  const endpointId = attachmentEndpoint(name);
+  if (endpointId !== undefined) return { name, kind: "lxc", endpointId };
+  return { name, kind: name.startsWith("host-") ? "host" : "netdev", endpointId: 0 };
+}
