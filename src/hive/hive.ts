@@ -58,7 +58,7 @@ export class Hive {
       stopTimeoutMs: options.stopTimeoutMs ?? minuteMs,
       slowHookMs: options.slowHookMs ?? 3_000,
       currentOwner: () => this.#container.current,
-      ...(options.parallelStart === true ? { needs: needsOf } : {}),
+      ...(options.parallelStart === true ? { needs: needsOf() } : {}),
     });
     this.#jobs = new JobRegistry(this.#lifecycle, (error) => this.#shutdown.shutdown(error));
     this.#lifecycle.scope("").append(this.#jobs.lateJobsHook());
@@ -229,8 +229,14 @@ export class Hive {
   }
 }
 
-function needsOf(owner: object, other: object): boolean {
-  return dependenciesOf(owner as Node).has(other as Node);
+/** Whether one node needs another, remembering what was walked. */
+function needsOf(): (owner: object, other: object) => boolean {
+  const known = new Map<object, ReadonlySet<object>>();
+  return (owner, other) => {
+    const dependencies = known.get(owner) ?? dependenciesOf(owner as Node);
+    known.set(owner, dependencies);
+    return dependencies.has(other);
+  };
 }
 
 function findScope(scope: Scope, fullId: string): Scope | undefined {
