@@ -139,8 +139,12 @@ export class SettingsFileError extends HiveError {
 /** A constructor, decorator or invoke threw. */
 export class ConstructionError extends HiveError {
   override readonly name = "ConstructionError";
-  constructor(what: string, cause: unknown) {
-    super(`cannot construct ${what}: ${errorText(cause)}`, { cause });
+  /** What was being constructed, outermost first: each needs the next. */
+  readonly chain: readonly string[];
+  constructor(chain: readonly string[], cause: unknown) {
+    const needed = chain.length > 1 ? ` (needed by ${chain.slice(0, -1).join(" → ")})` : "";
+    super(`cannot construct ${chain.at(-1)}${needed}: ${errorText(cause)}`, { cause });
+    this.chain = chain;
   }
 }
 

@@ -86,7 +86,7 @@ test("a constructor that throws is named with its module and keeps its cause", (
     invoke({ a: A }, () => {}),
   );
   const error = t.throws(() => subject.populate(), { instanceOf: ConstructionError });
-  t.is(error?.message, "cannot construct a (module m): out of bees");
+  t.is(error?.message, "cannot construct a (module m) (needed by invoke #1 (the root)): out of bees");
   t.is(error?.cause, cause);
   t.is(
     t.throws(() => subject.populate()),

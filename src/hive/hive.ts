@@ -172,6 +172,11 @@ export class Hive {
     return this.#container.get(node);
   }
 
+  /** Aborts on the first shutdown request, with its error as reason: for who starts and stops without `run`. */
+  get shutdownSignal(): AbortSignal {
+    return this.#shutdown.signal;
+  }
+
   /** The module tree with tokens, settings and hooks. Needs no valid hive. */
   describe(): ModuleNode {
     return describeHive({

@@ -16,6 +16,8 @@ export class NodeContainer {
   readonly #bound = new Set<Node>();
   readonly #constructed = new Set<Node>();
   #current: Node | undefined;
+  /** The nodes that are being constructed: each is needed by the one before. */
+  readonly #path: Node[] = [];
 
   /** The node whose constructor is running. */
   get current(): Node | undefined {
@@ -33,8 +35,14 @@ export class NodeContainer {
   get(node: Node): unknown {
     if (!this.#constructed.has(node)) {
       // Bottom up, because inversify takes a dependency deeper than some five hundred for a cycle.
-      for (const { node: needed } of node.edges) if (needed !== undefined) this.get(needed);
-      this.#bind(node);
+      this.#path.push(node);
+      try {
+        for (const { node: needed } of node.edges) if (needed !== undefined) this.get(needed);
+        this.#bind(node);
+        return this.#container.get<Box>(node.key).value;
+      } finally {
+        this.#path.pop();
+      }
     }
     return this.#container.get<Box>(node.key).value;
   }
@@ -59,7 +67,7 @@ export class NodeContainer {
       this.#constructed.add(node);
       return { value };
     } catch (cause) {
-      throw new ConstructionError(nodeLabel(node), cause);
+      throw new ConstructionError(this.#path.map(nodeLabel), cause);
     } finally {
       this.#current = outer;
     }

@@ -61,6 +61,16 @@ test("the first shutdown error wins", async (t) => {
   t.is(await t.throwsAsync(run(subject)), first);
 });
 
+test("who does not use run sees a shutdown request in a signal", async (t) => {
+  const subject = hive();
+  await subject.start();
+  t.false(subject.shutdownSignal.aborted);
+  const reason = new Error("enough");
+  subject.get(Shutdowner).shutdown(reason);
+  t.is(subject.shutdownSignal.reason, reason);
+  await subject.stop();
+});
+
 test("a shutdown request during start calls it off and is the run's error", async (t) => {
   const reason = new Error("changed my mind");
   const log: string[] = [];
