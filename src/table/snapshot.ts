@@ -87,7 +87,7 @@ export class Snapshot<Row, Key extends TableKey> extends Reader<Row, Key> implem
     const pairs: (readonly [TableKey, Key])[] = [];
     for (const pair of this.#live.walkPairs(walk)) if (!changed.has(pair[1])) pairs.push(pair);
     pairs.push(...this.#walkChanged(walk, changed));
-    pairs.sort(([a], [b]) => compareValues(a, b));
+    pairs.sort((a, b) => compareValues(a[0], b[0]) || compareValues(a[1], b[1]));
     return pairs.map(([, key]) => this.get(key)!);
   }
 

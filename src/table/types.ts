@@ -117,7 +117,7 @@ export interface TableReader<Row, Key extends TableKey> {
   prefix(prefix: string): readonly Row[];
 
   /**
-   * The rows with a string value in the index that begins so, sorted by that value. A row appears once for
+   * The rows with a string value in the index that begins so, sorted by that value, then by key. A row appears once for
    * each value that matches.
    *
    * @throws UnknownIndexError for an unknown or a longest-prefix index
@@ -128,7 +128,7 @@ export interface TableReader<Row, Key extends TableKey> {
   lowerBound(from: Key): readonly Row[];
 
   /**
-   * The rows with a value in the index at or above this one, sorted by that value. A row appears once for
+   * The rows with a value in the index at or above this one, sorted by that value, then by key. A row appears once for
    * each value that matches.
    *
    * @throws UnknownIndexError for an unknown or a longest-prefix index

@@ -1,7 +1,7 @@
 import { UniqueIndexError } from "../errors.ts";
 import type { IndexValue, TableKey, ValueIndexDef } from "../types.ts";
 import { KeyMultimap } from "./key-multimap.ts";
-import { SortedValues } from "./sorted-values.ts";
+import { compareValues, SortedValues } from "./sorted-values.ts";
 
 /** Finds rows by one of their values, and walks them in the order of those values. */
 export class ValueIndex<Row, Key extends TableKey> {
@@ -46,17 +46,17 @@ export class ValueIndex<Row, Key extends TableKey> {
     return this.#keys.get(value);
   }
 
-  /** Values at or above this one, with the rows that have them, in order. */
+  /** Values at or above this one, with the rows that have them, in order of value, then key. */
   *from(value: IndexValue): IterableIterator<readonly [IndexValue, Key]> {
     for (const found of this.#sorted.from(value)) yield* this.#pairs(found);
   }
 
-  /** Strings that begin so, with the rows that have them, in order. */
+  /** Strings that begin so, with the rows that have them, in order of value, then key. */
   *startingWith(prefix: string): IterableIterator<readonly [IndexValue, Key]> {
     for (const found of this.#sorted.startingWith(prefix)) yield* this.#pairs(found);
   }
 
   *#pairs(value: IndexValue): IterableIterator<readonly [IndexValue, Key]> {
-    for (const key of this.#keys.get(value)) yield [value, key];
+    for (const key of [...this.#keys.get(value)].sort(compareValues)) yield [value, key];
   }
 }
