@@ -1,0 +1,98 @@
+import type { LxcEntry, LxcKey } from "../../datapath/maps/index.ts";
+import { Health, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
+import { Database, Reconciler, type Table } from "../../table/index.ts";
+import { DatapathToken, GlobalMapsToken } from "../datapath/index.ts";
+import { Identities, ReservedIdentity } from "../identity/index.ts";
+import { NodeIpam } from "../ipam/index.ts";
+import { IpCaches } from "../ipcache/index.ts";
+import { Loading } from "../loader/index.ts";
+import { NodeNetworking } from "../node-config/index.ts";
+import { Policies } from "../policy-maps/index.ts";
+import { State } from "../state/index.ts";
+import { hostAddresses, type LocalAddress, lxcMapOps } from "./lxc-map.ts";
+import { StoredEndpointManager } from "./manager.ts";
+import type { Endpoint, EndpointManager } from "./types.ts";
+
+/** Creates, changes and removes endpoints. */
+export const Endpoints = token<EndpointManager>("Endpoints");
+
+/** Pods of this node: devices, addresses, identities and programs, from creation to removal. */
+export const endpointsCell = module(
+  "endpoints",
+  "Life cycle of this node's endpoints",
+  provide(
+    Endpoints,
+    {
+      datapath: DatapathToken,
+      globals: GlobalMapsToken,
+      state: State,
+      network: NodeNetworking,
+      ipam: NodeIpam,
+      identities: Identities,
+      ipcache: IpCaches,
+      policies: Policies,
+      loader: Loading,
+      lifecycle: Lifecycle,
+      health: Health,
+      log: Log,
+    },
+    ({ globals, state, lifecycle, health, log, ...rest }) => {
+      const database = new Database();
+      const table = database.createTable<Endpoint, number>({
+        name: "endpoints",
+        key: ({ id }) => id,
+        indexes: { name: { keys: ({ spec }) => [spec.name], unique: true } },
+      });
+      const addresses = database.createTable<LocalAddress, string>({
+        name: "local-addresses",
+        key: ({ address }) => address,
+      });
+      const mapHealth = health.scope("cilium_lxc");
+      const addressReconciler = new Reconciler<LocalAddress, string>({
+        name: "cilium_lxc",
+        table: addresses as Table<LocalAddress, string>,
+        ops: lxcMapOps(() => globals.typed<LxcKey, LxcEntry>("cilium_lxc")),
+        logger: log,
+        onHealth: ({ state: status, message }) =>
+          status === "ok" ? mapHealth.ok(message) : mapHealth.degraded(message),
+      });
+      const stored = state.collection<Endpoint>("endpoints");
+      const manager = new StoredEndpointManager({
+        ...rest,
+        table,
+        addresses,
+        addressReconciler,
+        stored,
+        health,
+        log,
+      });
+      const restored = {
+        table: table.registerInitializer("disk"),
+        addresses: addresses.registerInitializer("disk"),
+      };
+      lifecycle.append({
+        name: "endpoints",
+        start: async () => {
+          const { config } = rest.network;
+          addressReconciler.start();
+          const host = hostAddresses(config);
+          addresses.upsertMany(host);
+          rest.ipcache.upsertMany(
+            host.map(({ address }) => ({
+              prefix: `${address}/32`,
+              identity: ReservedIdentity.host,
+              tunnelEndpoint: "0.0.0.0",
+              encryptKey: 0,
+              source: "node",
+            })),
+          );
+          await manager.restore();
+          restored.table();
+          restored.addresses();
+        },
+        stop: () => addressReconciler.stop(),
+      });
+      return manager;
+    },
+  ),
+);

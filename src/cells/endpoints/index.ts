@@ -1,0 +1,2 @@
+export { Endpoints, endpointsCell } from "./cell.ts";
+export type * from "./types.ts";

@@ -1,0 +1,337 @@
+import { Mutex } from "async-mutex";
+import type { Datapath } from "../../datapath/index.ts";
+import { DatapathError } from "../../datapath/index.ts";
+import type { HealthScope, Logger } from "../../hive/index.ts";
+import type { Reconciler, RWTable } from "../../table/index.ts";
+import { alreadyExists, failedPrecondition, notFound, RefusalError } from "../errors.ts";
+import type { IdentityAllocator, Labels } from "../identity/index.ts";
+import { labelViolations } from "../identity/index.ts";
+import type { Ipam } from "../ipam/types.ts";
+import type { IpCache } from "../ipcache/types.ts";
+import type { Loader } from "../loader/index.ts";
+import type { NodeNetwork } from "../node-config/index.ts";
+import type { PolicyMaps } from "../policy-maps/types.ts";
+import type { StateCollection } from "../state/index.ts";
+import { PodDeviceMaker } from "./device.ts";
+import { EndpointIds } from "./ids.ts";
+import { endpointAddress, type LocalAddress } from "./lxc-map.ts";
+import type { Endpoint, EndpointManager, EndpointPolicy, EndpointSpec } from "./types.ts";
+import { UndoStack } from "./undo.ts";
+import { validatePolicy, validateSpec } from "./validate.ts";
+
+/** What the manager works with. */
+export interface ManagerParts {
+  readonly datapath: Datapath;
+  readonly table: RWTable<Endpoint, number>;
+  readonly addresses: RWTable<LocalAddress, string>;
+  readonly addressReconciler: Reconciler<LocalAddress, string>;
+  readonly stored: StateCollection<Endpoint>;
+  readonly network: NodeNetwork;
+  readonly ipam: Ipam;
+  readonly identities: IdentityAllocator;
+  readonly ipcache: IpCache;
+  readonly policies: PolicyMaps;
+  readonly loader: Loader;
+  readonly health: HealthScope;
+  readonly log: Logger;
+}
+
+/** Work on one endpoint: one thing at a time, and at most one regeneration waiting. */
+interface EndpointQueue {
+  readonly mutex: Mutex;
+  waiting: Promise<Endpoint> | undefined;
+}
+
+/** The life cycle of endpoints. */
+export class StoredEndpointManager implements EndpointManager {
+  readonly #parts: ManagerParts;
+  readonly #ids = new EndpointIds();
+  readonly #queues = new Map<number, EndpointQueue>();
+  readonly #devices: PodDeviceMaker;
+
+  constructor(parts: ManagerParts) {
+    this.#parts = parts;
+    this.#devices = new PodDeviceMaker(parts.datapath);
+  }
+
+  get table(): RWTable<Endpoint, number> {
+    return this.#parts.table;
+  }
+
+  get(id: number): Endpoint | undefined {
+    return this.table.get(id);
+  }
+
+  byName(name: string): Endpoint | undefined {
+    return this.table.byIndex("name", name)[0];
+  }
+
+  async create(spec: EndpointSpec, signal?: AbortSignal): Promise<Endpoint> {
+    validateSpec(spec);
+    signal?.throwIfAborted();
+    if (this.byName(spec.name) !== undefined) throw alreadyExists("endpoint", spec.name);
+    const undo = new UndoStack();
+    // Up to the row nothing is awaited, so no other call can take the name in between.
+    const id = this.#ids.allocate();
+    undo.add("endpoint id", () => this.#ids.release(id));
+    let endpoint: Endpoint;
+    try {
+      const ipv4 = this.#parts.ipam.allocate(spec.name, spec.ipv4);
+      undo.add("address", () => this.#parts.ipam.release(ipv4));
+      endpoint = newEndpoint(id, spec, ipv4);
+      this.table.upsert(endpoint);
+      undo.add("row", () => void this.table.delete(id));
+    } catch (error) {
+      await undo.run();
+      throw error;
+    }
+    return this.#queue(id).mutex.runExclusive(async () => {
+      try {
+        return await this.#bringUp(endpoint, undo, signal);
+      } catch (error) {
+        const problems = await undo.run();
+        for (const problem of problems)
+          this.#parts.log.error({ endpoint: spec.name, err: problem }, "undo failed");
+        this.#queues.delete(id);
+        throw asRefusal(error, `endpoint ${spec.name}`);
+      }
+    });
+  }
+
+  async update(
+    id: number,
+    change: { readonly labels?: Labels; readonly policy?: EndpointPolicy },
+    signal?: AbortSignal,
+  ): Promise<Endpoint> {
+    if (change.policy !== undefined) validatePolicy(change.policy);
+    const violations = labelViolations(change.labels ?? {}, "labels");
+    if (violations.length > 0) {
+      throw new RefusalError("INVALID_ARGUMENT", violations[0]!.description, { violations });
+    }
+    await this.#exclusive(id, signal, async (endpoint) => {
+      const labels = change.labels ?? endpoint.spec.labels;
+      const spec = { ...endpoint.spec, labels, policy: change.policy ?? endpoint.spec.policy };
+      if (change.labels === undefined) return this.#save({ ...endpoint, spec });
+      const identity = await this.#parts.identities.acquire(labels);
+      await this.#save({ ...endpoint, spec, identity: identity.id });
+      await this.#parts.identities.release(endpoint.identity);
+    });
+    return this.regenerate(id, "spec changed", signal);
+  }
+
+  regenerate(id: number, reason: string, signal?: AbortSignal): Promise<Endpoint> {
+    const queue = this.#queues.get(id);
+    if (queue === undefined) return Promise.reject(notFound("endpoint", id));
+    // A regeneration that has not begun will see everything that is wanted by now.
+    queue.waiting ??= this.#exclusive(id, signal, async (endpoint) => {
+      queue.waiting = undefined;
+      return this.#regenerate(endpoint, reason);
+    }).finally(() => {
+      queue.waiting = undefined;
+    });
+    return queue.waiting;
+  }
+
+  async delete(id: number, signal?: AbortSignal): Promise<void> {
+    await this.#exclusive(id, signal, async (endpoint) => {
+      await this.#save({ ...endpoint, state: "disconnecting", stateReason: "deleted" });
+      await this.#tearDown(endpoint);
+    });
+  }
+
+  /** Takes over what an earlier run left; endpoints it had not finished are removed. */
+  async restore(): Promise<void> {
+    const rows = this.#parts.stored.all().map(({ value }) => value);
+    const links = new Map((await this.#parts.datapath.net.links()).map((link) => [link.name, link]));
+    for (const row of rows) {
+      this.#ids.take(row.id);
+      this.#queue(row.id);
+      const finished = row.state !== "creating" && row.state !== "disconnecting";
+      this.table.upsert(
+        finished ? { ...row, state: "restoring", stateReason: "the agent has restarted" } : row,
+      );
+      this.#parts.ipam.allocate(row.spec.name, row.ipv4);
+      if (finished) await this.#parts.identities.acquire(row.spec.labels);
+    }
+    for (const row of rows) {
+      if (row.state === "creating" || row.state === "disconnecting") {
+        await this.#tearDown(row);
+      } else if (links.get(row.hostInterface)?.ifindex !== row.ifindex) {
+        this.table.upsert({ ...row, state: "not-ready", stateReason: `device ${row.hostInterface} is gone` });
+      } else {
+        await this.#takeOver(row);
+      }
+    }
+    await this.#parts.loader.prune(new Set(this.table.list().map(({ id }) => id)));
+    this.#report();
+  }
+
+  async #bringUp(created: Endpoint, undo: UndoStack, signal: AbortSignal | undefined): Promise<Endpoint> {
+    const { stored, identities, loader, policies, network } = this.#parts;
+    const { id, spec, ipv4 } = created;
+    // On disk before anything is made: whatever happens, the next start knows what to take away.
+    await stored.put(String(id), created);
+    undo.add("stored row", () => stored.delete(String(id)));
+    const identity = await identities.acquire(spec.labels);
+    undo.add("identity", () => identities.release(identity.id));
+    signal?.throwIfAborted();
+
+    undo.add("devices", () => this.#devices.remove(id, spec, ipv4, network.config));
+    const devices = await this.#devices.make(id, spec, ipv4, network.config);
+    const endpoint: Endpoint = { ...created, ...devices, identity: identity.id, generation: 1 };
+    this.table.upsert(endpoint);
+    signal?.throwIfAborted();
+
+    undo.add("address entries", () => this.#withdraw(endpoint));
+    const announced = this.#announce(endpoint);
+    undo.add("policy map", () => policies.remove(id));
+    undo.add("programs", () => loader.unload(id));
+    await loader.load(endpoint);
+    await announced(signal);
+    signal?.throwIfAborted();
+
+    const ready = await this.#save({ ...endpoint, state: "ready", stateReason: "" });
+    this.#parts.log.info({ endpoint: spec.name, id, ipv4, identity: identity.id }, "endpoint is ready");
+    this.#report();
+    return ready;
+  }
+
+  /** Writes the address rows; the returned function waits until they are in the kernel. */
+  #announce(endpoint: Endpoint): (signal: AbortSignal | undefined) => Promise<void> {
+    const { ipcache, addresses, addressReconciler } = this.#parts;
+    const prefix = `${endpoint.ipv4}/32`;
+    const cached = ipcache.upsert({
+      prefix,
+      identity: endpoint.identity,
+      tunnelEndpoint: "0.0.0.0",
+      encryptKey: 0,
+      source: "endpoint",
+    });
+    const revision = addresses.upsert(endpointAddress(endpoint));
+    return async (signal) => {
+      await Promise.all([
+        ipcache.reconciler.waitReconciled(cached, signal, [prefix]),
+        addressReconciler.waitReconciled(revision, signal, [endpoint.ipv4]),
+      ]);
+    };
+  }
+
+  async #withdraw({ ipv4 }: Endpoint): Promise<void> {
+    const { ipcache, addresses, addressReconciler } = this.#parts;
+    ipcache.remove(`${ipv4}/32`, "endpoint");
+    if (addresses.delete(ipv4) === undefined) return;
+    await addressReconciler.waitReconciled(addresses.revision, undefined, [ipv4]);
+  }
+
+  async #regenerate(endpoint: Endpoint, reason: string): Promise<Endpoint> {
+    const { loader, log } = this.#parts;
+    const working = { ...endpoint, state: "regenerating", stateReason: reason } as const;
+    this.table.upsert(working);
+    try {
+      const announced = this.#announce(working);
+      // Rules live in a map: without other changes there is nothing to load.
+      const kept = await loader.adopt(working);
+      if (!kept) await loader.load(working);
+      await announced(undefined);
+      const generation = endpoint.generation + (kept ? 0 : 1);
+      return await this.#save({ ...working, state: "ready", stateReason: "", generation });
+    } catch (error) {
+      const refusal = asRefusal(error, `endpoint ${endpoint.spec.name}`);
+      await this.#save({ ...working, state: "not-ready", stateReason: refusal.message });
+      log.error({ endpoint: endpoint.spec.name, err: error }, "endpoint could not be regenerated");
+      throw refusal;
+    } finally {
+      this.#report();
+    }
+  }
+
+  async #takeOver(row: Endpoint): Promise<void> {
+    try {
+      await this.#regenerate(row, "the agent has restarted");
+    } catch {
+      // Its state says so, its health shows it, and what ran before still runs.
+    }
+  }
+
+  async #tearDown(endpoint: Endpoint): Promise<void> {
+    const { loader, policies, identities, ipam, stored, network } = this.#parts;
+    await this.#withdraw(endpoint);
+    await loader.unload(endpoint.id);
+    policies.remove(endpoint.id);
+    await this.#devices.remove(endpoint.id, endpoint.spec, endpoint.ipv4, network.config);
+    if (endpoint.state !== "creating" && endpoint.identity !== 0) await identities.release(endpoint.identity);
+    await stored.delete(String(endpoint.id));
+    ipam.release(endpoint.ipv4);
+    this.table.delete(endpoint.id);
+    this.#ids.release(endpoint.id);
+    this.#queues.delete(endpoint.id);
+    this.#report();
+  }
+
+  async #save(endpoint: Endpoint): Promise<Endpoint> {
+    await this.#parts.stored.put(String(endpoint.id), endpoint);
+    this.table.upsert(endpoint);
+    return endpoint;
+  }
+
+  #queue(id: number): EndpointQueue {
+    let queue = this.#queues.get(id);
+    if (queue === undefined) {
+      queue = { mutex: new Mutex(), waiting: undefined };
+      this.#queues.set(id, queue);
+    }
+    return queue;
+  }
+
+  #exclusive<T>(
+    id: number,
+    signal: AbortSignal | undefined,
+    work: (endpoint: Endpoint) => Promise<T>,
+  ): Promise<T> {
+    const queue = this.#queues.get(id);
+    if (queue === undefined) return Promise.reject(notFound("endpoint", id));
+    return queue.mutex.runExclusive(async () => {
+      signal?.throwIfAborted();
+      const endpoint = this.table.get(id);
+      if (endpoint === undefined) throw notFound("endpoint", id);
+      return work(endpoint);
+    });
+  }
+
+  #report(): void {
+    const broken = this.table.list().filter(({ state }) => state === "not-ready");
+    if (broken.length === 0) this.#parts.health.ok(`${this.table.size} endpoints`);
+    else {
+      const names = broken
+        .slice(0, 5)
+        .map(({ spec, stateReason }) => `${spec.name}: ${stateReason.split("\n")[0]}`);
+      this.#parts.health.degraded(
+        `${broken.length} of ${this.table.size} endpoints are not ready: ${names.join("; ")}`,
+      );
+    }
+  }
+}
+
+function newEndpoint(id: number, spec: EndpointSpec, ipv4: string): Endpoint {
+  return {
+    id,
+    spec,
+    ipv4,
+    state: "creating",
+    stateReason: "",
+    identity: 0,
+    hostInterface: "",
+    ifindex: 0,
+    mac: "",
+    nodeMac: "",
+    generation: 0,
+    createdAt: new Date().toISOString(),
+  };
+}
+
+/** Failures of the kernel as refusals, with the object they concern; anything unexpected passes as it is. */
+function asRefusal(error: unknown, what: string): Error {
+  if (error instanceof RefusalError) return error;
+  if (error instanceof DatapathError) return failedPrecondition(`${what}: ${error.message}`, error);
+  return error instanceof Error ? error : new Error(`${what}: ${String(error)}`);
+}
