@@ -1,23 +1,91 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* The programs of node devices and of cilium_host. */
+/*
+ * The programs of node devices (netdev) and of cilium_host (host), the node's own door to its pods. One copy for
+ * each device. What is not IPv4 passes untouched.
+ *
+ *	network -> cil_from_netdev -> a pod's cil_lxc_policy, or the stack
+ *	stack -> cil_to_netdev -> network
+ *	stack -> cilium_host: cil_from_host -> egress of a pod's device
+ *	pod -> cilium_host: cil_to_host -> stack
+ */
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
-#include "config_host.h"
-#include "slots.h"
-#include <waggle/internal/report.h>
 
-#define PASS(name, slot) SEC("tc") int name(struct __sk_buff *ctx) { \
-	struct pkt_state *st = state_get(); if (!st) return TC_ACT_SHOT; \
-	bpf_tail_call_static(ctx, &cilium_calls, slot); return drop_report(ctx, st, DROP_MISSED_TAIL_CALL); }
-PASS(cil_from_netdev, 16)
-PASS(cil_to_netdev, 17)
-PASS(cil_from_host, 18)
-PASS(cil_to_host, 19)
-#define FIN(name) SEC("tc") int name(struct __sk_buff *ctx) { \
-	return ctx->len && cfg_ifindex ? TC_ACT_OK : TC_ACT_OK; }
-FIN(tail_from_netdev_v4)
-FIN(tail_to_netdev_v4)
-FIN(tail_from_host_v4)
-FIN(tail_to_host_v4)
-FIN(tail_icmp_ttl_v4)
+#include "config_host.h"
+#include "host_v4.h"
+
+#define DROP_FILE FILE_HOST
+
+/* Is this a packet for our stages? Frames without an Ethernet header are the stack's alone. */
+static __always_inline _Bool is_ours(const struct __sk_buff *ctx)
+{
+	return !cfg_is_l3_device && ctx->protocol == bpf_htons(ETH_P_IP);
+}
+
+/* Ingress of a node device. Frames that a bridge or a tap overhears for somebody else are not ours either. */
+SEC("tc")
+int cil_from_netdev(struct __sk_buff *ctx)
+{
+	struct pkt_state *st;
+
+	if (!is_ours(ctx) || ctx->pkt_type == PACKET_OTHERHOST)
+		return TC_ACT_OK;
+	st = state_get();
+	if (!st)
+		return TC_ACT_SHOT;
+	state_reset(st, 0, DIR_INGRESS);
+	trace(ctx, st, TRACE_FROM_NETWORK, 0);
+	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_from_netdev_v4));
+}
+
+/* Egress of a node device. */
+SEC("tc")
+int cil_to_netdev(struct __sk_buff *ctx)
+{
+	struct pkt_state *st;
+
+	if (!is_ours(ctx))
+		return TC_ACT_OK;
+	st = state_get();
+	if (!st)
+		return TC_ACT_SHOT;
+	state_reset(st, 0, DIR_EGRESS);
+	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_to_netdev_v4));
+}
+
+/* Egress of cilium_host: the node talks to its pods. */
+SEC("tc")
+int cil_from_host(struct __sk_buff *ctx)
+{
+	struct pkt_state *st;
+
+	if (!is_ours(ctx))
+		return TC_ACT_OK;
+	st = state_get();
+	if (!st)
+		return TC_ACT_SHOT;
+	state_reset(st, 0, DIR_INGRESS);
+	trace(ctx, st, TRACE_FROM_HOST, 0);
+	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_from_host_v4));
+}
+
+/* Ingress of cilium_host: a pod talks to its node. The identity in the mark has arrived: it is cleared. */
+SEC("tc")
+int cil_to_host(struct __sk_buff *ctx)
+{
+	struct pkt_state *st;
+
+	if (!is_ours(ctx))
+		return TC_ACT_OK;
+	st = state_get();
+	if (!st)
+		return TC_ACT_SHOT;
+	state_reset(st, 0, DIR_EGRESS);
+	st->src_identity = mark_take_identity(ctx);
+	st->dst_identity = IDENTITY_HOST;
+	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_to_host_v4));
+}
+
 char bpf_license[] SEC("license") = "Dual BSD/GPL";

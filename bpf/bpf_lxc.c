@@ -1,29 +1,94 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* The programs of a pod's device. */
+/*
+ * The programs of a pod's device: the node's end of its veth pair. One copy for each pod, with constants of
+ * its own (config_lxc.h) and a program array of its own (slots.h).
+ *
+ *	pod -> cil_from_container -> lxc_egress_v4.h -> another pod's cil_lxc_policy, cilium_host or the stack
+ *	cil_to_container or cil_lxc_policy -> lxc_ingress_v4.h -> pod
+ */
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
+
 #include "config_lxc.h"
-#include "slots.h"
-#include <waggle/internal/report.h>
+#include "arp.h"
+#include "lxc_egress_v4.h"
+#include "lxc_ingress_v4.h"
 
-#define MAYBE_MISSED(ctx) TC_ACT_SHOT
-#define PASS(name, slot) SEC("tc") int name(struct __sk_buff *ctx) { \
-	struct pkt_state *st = state_get(); if (!st) return TC_ACT_SHOT; \
-	bpf_tail_call_static(ctx, &cilium_calls, slot); return drop_report(ctx, st, DROP_MISSED_TAIL_CALL); }
+#define DROP_FILE FILE_LXC
 
-struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 65535); __uint(key_size, 4); __uint(value_size, 4); } cilium_call_policy SEC(".maps");
-PASS(cil_from_container, 16)
-PASS(cil_to_container, 20)
-PASS(cil_lxc_policy, 20)
-PASS(tail_service_v4, 17)
-PASS(tail_ct_egress_v4, 18)
-PASS(tail_policy_egress_v4, 19)
-PASS(tail_ct_ingress_v4, 21)
-PASS(tail_policy_ingress_v4, 22)
-#define FIN(name) SEC("tc") int name(struct __sk_buff *ctx) { \
-	return ctx->len && cfg_endpoint_id ? TC_ACT_OK : TC_ACT_OK; }
-FIN(tail_forward_v4)
-FIN(tail_deliver_v4)
-FIN(tail_arp)
-FIN(tail_icmp_ttl_v4)
+static __always_inline int from_container(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	if (ctx->vlan_present)
+		return DROP(st, DROP_VLAN_FILTERED);
+	switch (ctx->protocol) {
+	case bpf_htons(ETH_P_IP):
+		trace(ctx, st, TRACE_FROM_LXC, 0);
+		return lxc_from_container_v4(ctx, st);
+	case bpf_htons(ETH_P_ARP):
+		return JUMP(ctx, st, SLOT_LXC_ARP);
+	default:
+		return DROP(st, DROP_UNKNOWN_L3);
+	}
+}
+
+/* Ingress of the pod's device: everything the pod sends. */
+SEC("tc")
+int cil_from_container(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	if (!st)
+		return TC_ACT_SHOT;
+	state_reset(st, cfg_endpoint_id, DIR_EGRESS);
+	st->src_identity = cfg_identity;
+	return finish(ctx, st, from_container(ctx, st));
+}
+
+static __always_inline int to_container(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	switch (ctx->protocol) {
+	case bpf_htons(ETH_P_IP):
+		return lxc_to_container_v4(ctx, st);
+	case bpf_htons(ETH_P_ARP): /* the stack, asking for the pod's address */
+		return TC_ACT_OK;
+	default:
+		return DROP(st, DROP_UNKNOWN_L3);
+	}
+}
+
+/* Egress of the pod's device: what the stack, or a redirect, sends to the pod. */
+SEC("tc")
+int cil_to_container(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	if (!st)
+		return TC_ACT_SHOT;
+	state_reset(st, cfg_endpoint_id, DIR_INGRESS);
+	return finish(ctx, st, to_container(ctx, st));
+}
+
+/*
+ * Slot <endpoint id> of cilium_call_policy: a packet for this pod from another pod's programs or a node
+ * device's, already routed. The sender's identity is in the state.
+ */
+SEC("tc")
+int cil_lxc_policy(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	if (!st)
+		return TC_ACT_SHOT;
+	if (st->direction == DIR_EGRESS) /* its way out of the sender ends here */
+		count_forwarded(ctx, DIR_EGRESS);
+	st->endpoint_id = cfg_endpoint_id;
+	st->direction = DIR_INGRESS;
+	st->delivery = DELIVER_PEER;
+	st->dst_identity = cfg_identity;
+	st->ct_state = CT_STATE_UNKNOWN;
+	st->rev_nat_index = 0;
+	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_to_container_pre_ct_v4));
+}
+
 char bpf_license[] SEC("license") = "Dual BSD/GPL";

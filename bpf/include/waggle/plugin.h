@@ -154,7 +154,7 @@ static __always_inline struct iphdr *waggle_ipv4(struct __sk_buff *ctx, void **d
 	if (ctx->protocol != bpf_htons(ETH_P_IP))
 		return (void *)0;
 	ip = ipv4_header(ctx);
-	*data_end = (void *)(long)ctx->data_end;
+	*data_end = ctx_data_end(ctx);
 	if (!ip || (void *)(ip + 1) > *data_end)
 		return (void *)0;
 	return ip;
@@ -179,7 +179,7 @@ static __always_inline void *waggle_l4(struct __sk_buff *ctx, __u32 len)
 	if (!l4)
 		return (void *)0;
 	l4 += IPV4_OFF + ip_len;
-	return l4 + len <= (void *)(long)ctx->data_end ? l4 : (void *)0;
+	return l4 + len <= ctx_data_end(ctx) ? l4 : (void *)0;
 }
 
 /* Addresses and ports in network order. For ICMP echo, the identifier and 8 stand for the ports. */

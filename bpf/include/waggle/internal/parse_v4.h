@@ -15,6 +15,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <waggle/drop_reasons.h>
+#include <waggle/internal/frame.h>
 
 #define IPV4_OFF ETH_HLEN
 #define IPV4_MIN_HLEN ((__u32)sizeof(struct iphdr))
@@ -82,19 +83,6 @@ struct pkt_v4 {
 	__u8 icmp_error; /* quotes another packet (RFC 1122, 3.2.2) */
 	__u16 l4_off;	 /* from the start of the frame */
 };
-
-/* Points at `len` readable bytes from the start of the frame, or NULL. Linearises only when it must. */
-static __always_inline void *frame_head(struct __sk_buff *ctx, __u32 len)
-{
-	void *data = (void *)(long)ctx->data;
-
-	if (data + len <= (void *)(long)ctx->data_end)
-		return data;
-	if (bpf_skb_pull_data(ctx, len))
-		return (void *)0;
-	data = (void *)(long)ctx->data;
-	return data + len <= (void *)(long)ctx->data_end ? data : (void *)0;
-}
 
 /* The IP header without options, or NULL when the frame is too short. */
 static __always_inline struct iphdr *ipv4_header(struct __sk_buff *ctx)
@@ -215,7 +203,7 @@ static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 	if (!l4)
 		return DROP_INVALID;
 	l4 += IPV4_OFF + ip_len;
-	if ((void *)l4 + 8 > (void *)(long)ctx->data_end)
+	if ((void *)l4 + 8 > ctx_data_end(ctx))
 		return DROP_INVALID;
 
 	if (pkt->protocol == IPPROTO_ICMP) {
@@ -224,7 +212,7 @@ static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 		pkt->sport = *(__be16 *)l4;
 		pkt->dport = *(__be16 *)(l4 + 2);
 		if (pkt->protocol == IPPROTO_TCP) {
-			if ((void *)l4 + TCP_MIN_HLEN > (void *)(long)ctx->data_end)
+			if ((void *)l4 + TCP_MIN_HLEN > ctx_data_end(ctx))
 				return DROP_INVALID;
 			pkt->tcp_flags = l4[TCP_FLAGS_OFF];
 		}

@@ -59,7 +59,7 @@ struct {
 	__uint(max_entries, 0);
 } cilium_events SEC(".maps");
 
-struct ratelimit_state {
+struct ratelimit_bucket {
 	__u64 last_refill_ns;
 	__u64 tokens;
 };
@@ -69,7 +69,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct ratelimit_state);
+	__type(value, struct ratelimit_bucket);
 } waggle_ratelimit SEC(".maps");
 
 #define RATELIMIT_BURST 1000
@@ -121,7 +121,7 @@ static __always_inline void metrics_update(const struct __sk_buff *ctx, __u8 rea
 static __always_inline _Bool ratelimit_take(void)
 {
 	__u32 zero = 0;
-	struct ratelimit_state *bucket = bpf_map_lookup_elem(&waggle_ratelimit, &zero);
+	struct ratelimit_bucket *bucket = bpf_map_lookup_elem(&waggle_ratelimit, &zero);
 	__u64 now, refill;
 
 	if (!bucket)

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Connection entries: lifetimes, TCP states, counters. Independent of the address family.
+ *
+ * Every endpoint keeps its own view of a connection: pod A to pod B on one node has an entry "out" for A and
+ * an entry "in" for B, under the same addresses and ports (those of the first packet) in one map.
+ */
+#ifndef __LIB_CONNTRACK_H
+#define __LIB_CONNTRACK_H
+
+#include <linux/in.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+#include <waggle/internal/parse_v4.h>
+#include <waggle/internal/state.h>
+#include "config_lxc.h"
+
+/* `flags` of a tuple: whose view. */
+#define TUPLE_F_OUT 0	  /* the endpoint opened the connection */
+#define TUPLE_F_IN 1	  /* the endpoint was connected to */
+#define TUPLE_F_SERVICE 4 /* which backend serves this client of a service */
+
+/* `flags` of an entry. */
+#define CT_F_RX_CLOSING (1 << 0)
+#define CT_F_TX_CLOSING (1 << 1)
+#define CT_F_SEEN_NON_SYN (1 << 4)
+#define CT_F_CLOSED (CT_F_RX_CLOSING | CT_F_TX_CLOSING)
+
+/* Which way a packet goes within its connection. */
+#define CT_TX 0 /* as the first packet */
+#define CT_RX 1 /* back */
+
+struct ct_entry {
+	union {
+		__u8 nat_addr[16];
+		__u64 backend_id[2]; /* [0]: TUPLE_F_SERVICE */
+	};
+	__u64 packets;
+	__u64 bytes;
+	__u32 lifetime; /* seconds of the monotonic clock: when it expires */
+	__u16 flags;	/* CT_F_* */
+	__u16 rev_nat_index;
+	__be16 nat_port;
+	__u8 tx_flags_seen; /* TCP flags */
+	__u8 rx_flags_seen;
+	__u32 src_sec_id;
+	__u32 last_tx_report; /* seconds: last packet that way */
+	__u32 last_rx_report;
+};
+
+_Static_assert(sizeof(struct ct_entry) == 56, "conntrack value is 56 bytes");
+
+static __always_inline __u32 ct_now(void)
+{
+	/* Coarse: it is a plain load, and a tick is far below the second we count in. */
+	return (__u32)(bpf_ktime_get_coarse_ns() / 1000000000ULL);
+}
+
+static __always_inline _Bool tcp_is_syn(const struct pkt_v4 *pkt)
+{
+	return pkt->protocol == IPPROTO_TCP && (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/*
+ * Does the entry stand for a connection of this packet? Not when it ran out (the agent sweeps only now and
+ * then), and not when both sides closed it and the packet opens a new one under the same name.
+ */
+static __always_inline _Bool ct_alive(const struct ct_entry *entry, const struct pkt_v4 *pkt, __u32 now)
+{
+	if ((__s32)(entry->lifetime - now) < 0)
+		return 0;
+	return !(tcp_is_syn(pkt) && (entry->flags & CT_F_CLOSED) == CT_F_CLOSED);
+}
+
+static __always_inline __u32 ct_timeout(__u8 protocol, __u16 flags)
+{
+	if (protocol == IPPROTO_UDP)
+		return cfg_ct_udp_s;
+	if (protocol == IPPROTO_ICMP)
+		return cfg_ct_icmp_s;
+	if ((flags & CT_F_CLOSED) == CT_F_CLOSED)
+		return cfg_ct_tcp_close_s;
+	return flags & CT_F_SEEN_NON_SYN ? cfg_ct_tcp_established_s : cfg_ct_tcp_syn_s;
+}
+
+/* Flags of an entry after a TCP packet: RST ends both sides, FIN the sender's. */
+static __always_inline __u16 ct_tcp_flags(__u16 flags, __u8 tcp_flags, int way)
+{
+	if (!(tcp_flags & TCP_SYN))
+		flags |= CT_F_SEEN_NON_SYN;
+	if (tcp_flags & TCP_RST)
+		flags |= CT_F_CLOSED;
+	else if (tcp_flags & TCP_FIN)
+		flags |= way == CT_TX ? CT_F_TX_CLOSING : CT_F_RX_CLOSING;
+	return flags;
+}
+
+/* Accounts a packet to its entry. Fields are written only when they change: both sides share the line. */
+static __always_inline void ct_touch(struct ct_entry *entry, const struct __sk_buff *ctx,
+				     const struct pkt_v4 *pkt, int way, __u32 now)
+{
+	__u16 flags = entry->flags;
+	__u32 lifetime;
+
+	__sync_fetch_and_add(&entry->packets, 1);
+	__sync_fetch_and_add(&entry->bytes, ctx->len);
+	if (pkt->protocol == IPPROTO_TCP && pkt->fragment != FRAGMENT_LATER) {
+		__u8 *seen = way == CT_TX ? &entry->tx_flags_seen : &entry->rx_flags_seen;
+
+		if (~*seen & pkt->tcp_flags)
+			*seen |= pkt->tcp_flags;
+		flags = ct_tcp_flags(flags, pkt->tcp_flags, way);
+		if (flags != entry->flags)
+			entry->flags = flags;
+	}
+	lifetime = now + ct_timeout(pkt->protocol, flags);
+	if (entry->lifetime != lifetime)
+		entry->lifetime = lifetime;
+	if (way == CT_TX && entry->last_tx_report != now)
+		entry->last_tx_report = now;
+	if (way == CT_RX && entry->last_rx_report != now)
+		entry->last_rx_report = now;
+}
+
+/* An entry for the first packet of a connection. */
+static __always_inline void ct_init(struct ct_entry *entry, const struct __sk_buff *ctx,
+				    const struct pkt_v4 *pkt, __u32 now)
+{
+	__builtin_memset(entry, 0, sizeof(*entry));
+	if (pkt->protocol == IPPROTO_TCP) {
+		entry->flags = ct_tcp_flags(0, pkt->tcp_flags, CT_TX);
+		entry->tx_flags_seen = pkt->tcp_flags;
+	}
+	entry->packets = 1;
+	entry->bytes = ctx->len;
+	entry->lifetime = now + ct_timeout(pkt->protocol, entry->flags);
+	entry->last_tx_report = now;
+}
+
+#endif

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Dropping a packet. Helpers return DROP_* (negative) and know nothing of reporting; a stage marks where it
+ * gave up, and its wrapper program reports once:
+ *
+ *	#define DROP_FILE FILE_LXC_EGRESS_V4
+ *	if (ret < 0)
+ *		return DROP(st, ret);
+ *
+ * The table of reasons is <waggle/drop_reasons.h>.
+ */
+#ifndef __LIB_DROP_H
+#define __LIB_DROP_H
+
+#include <waggle/internal/report.h>
+
+static __always_inline int drop_mark(struct pkt_state *st, __u8 file, __u16 line, int reason)
+{
+	st->drop_file = file;
+	st->drop_line = line;
+	return reason;
+}
+
+/* Remembers this line as the place of the drop; value: the reason. */
+#define DROP(st, reason) drop_mark(st, DROP_FILE, __LINE__, reason)
+
+/* What a program returns: the verdict of its stage, a drop being reported first. */
+static __always_inline int finish(struct __sk_buff *ctx, const struct pkt_state *st, int ret)
+{
+	return ret < 0 ? drop_report(ctx, st, ret) : ret;
+}
+
+/* One more packet that went on. Once for each direction of a journey. */
+static __always_inline void count_forwarded(const struct __sk_buff *ctx, __u8 dir)
+{
+	metrics_update(ctx, METRIC_FORWARDED, dir, 0, 0);
+}
+
+#endif

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* What a router does to an IPv4 packet. */
+#ifndef __LIB_L3_V4_H
+#define __LIB_L3_V4_H
+
+#include <linux/ip.h>
+#include <bpf/bpf_endian.h>
+#include <waggle/internal/parse_v4.h>
+#include "csum.h"
+#include "eth.h"
+
+#define IPV4_BROADCAST bpf_htonl(0xffffffff)
+#define IPV4_IS_MULTICAST(addr) (((addr) & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000))
+
+/* TTL is the high byte of its checksum word (network order). */
+#define TTL_STEP bpf_htons(0x0100)
+
+/* One address to many: nothing here delivers such packets. */
+static __always_inline _Bool ipv4_is_to_many(__be32 addr)
+{
+	return addr == IPV4_BROADCAST || IPV4_IS_MULTICAST(addr);
+}
+
+/* Is this the last hop the packet may take? */
+static __always_inline _Bool ttl_is_spent(const struct iphdr *ip)
+{
+	return ip->ttl <= 1;
+}
+
+static __always_inline void ttl_decrement(struct iphdr *ip)
+{
+	__u32 check = (__u32)ip->check + TTL_STEP;
+
+	ip->ttl--;
+	ip->check = (__u16)(check + (check >= 0xffff));
+}
+
+/* Routes the packet of `ip` (the header within the frame) to its next hop. */
+static __always_inline void l3_forward(struct iphdr *ip, struct mac dst, struct mac src)
+{
+	ttl_decrement(ip);
+	eth_rewrite((void *)ip - IPV4_OFF, dst, src);
+}
+
+#endif

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The sender's identity in skb->mark, where it survives a redirect to another device: magic 0x0F00, the
+ * identity's low 16 bits in the upper half, its next 8 bits in the lowest byte (the field's encoding).
+ */
+#ifndef __LIB_MARK_H
+#define __LIB_MARK_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+
+#define MARK_IDENTITY_MAGIC 0x0F00U
+#define MARK_MAGIC_MASK 0x0F00U
+
+static __always_inline void mark_set_identity(struct __sk_buff *ctx, __u32 identity)
+{
+	ctx->mark = ((identity & 0xffff) << 16) | MARK_IDENTITY_MAGIC | ((identity >> 16) & 0xff);
+}
+
+/* The identity in the mark, which is then cleared; 0 when there is none, and the mark stays. */
+static __always_inline __u32 mark_take_identity(struct __sk_buff *ctx)
+{
+	__u32 mark = ctx->mark;
+
+	if ((mark & MARK_MAGIC_MASK) != MARK_IDENTITY_MAGIC)
+		return 0;
+	ctx->mark = 0;
+	return ((mark & 0xff) << 16) | (mark >> 16);
+}
+
+#endif

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Rewriting addresses and ports of IPv4 packets, and those quoted by ICMP errors. */
+#ifndef __LIB_NAT_V4_H
+#define __LIB_NAT_V4_H
+
+#include "conntrack_v4.h"
+#include "csum.h"
+
+#define NAT_SOURCE 0
+#define NAT_DESTINATION 1
+
+#define IPV4_CHECK_OFF 10
+#define IPV4_DADDR_OFF 16
+#define L4_DPORT_OFF 2
+#define TCP_CHECK_OFF 16
+#define UDP_CHECK_OFF 6
+#define ICMP_CHECK_OFF 2
+
+/*
+ * Gives the packet another source or destination. `pkt` is what parse_v4() said of it and is brought up to
+ * date. 0, DROP_INVALID, DROP_WRITE_ERROR or DROP_CSUM_L4.
+ *
+ * The transport checksum goes through the helper, which knows what the hardware is still to fill in: the
+ * address counts in the pseudo header, the port in the data.
+ */
+static __always_inline int nat_rewrite_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt, int side, __be32 addr,
+					  __be16 port)
+{
+	__be32 old_addr = side == NAT_SOURCE ? pkt->saddr : pkt->daddr;
+	__be16 old_port = side == NAT_SOURCE ? pkt->sport : pkt->dport;
+	struct iphdr *ip = ipv4_header(ctx);
+	__u64 flags = 0;
+	__u32 check_off;
+
+	if (!ip)
+		return DROP_INVALID;
+	ip->check = csum_replace4(ip->check, old_addr, addr);
+	if (side == NAT_SOURCE)
+		pkt->saddr = ip->saddr = addr;
+	else
+		pkt->daddr = ip->daddr = addr;
+
+	if (pkt->protocol == IPPROTO_TCP) {
+		check_off = pkt->l4_off + TCP_CHECK_OFF;
+	} else if (pkt->protocol == IPPROTO_UDP) {
+		check_off = pkt->l4_off + UDP_CHECK_OFF;
+		flags = BPF_F_MARK_MANGLED_0; /* zero means "no checksum" and stays so */
+	} else {
+		return 0;
+	}
+	if (side == NAT_SOURCE)
+		pkt->sport = port;
+	else
+		pkt->dport = port;
+	if (pkt->fragment == FRAGMENT_LATER) /* the first fragment carried the rest */
+		return 0;
+
+	if (bpf_l4_csum_replace(ctx, check_off, old_addr, addr, flags | BPF_F_PSEUDO_HDR | 4))
+		return DROP_CSUM_L4;
+	if (port == old_port)
+		return 0;
+	if (bpf_l4_csum_replace(ctx, check_off, old_port, port, flags | 2))
+		return DROP_CSUM_L4;
+	if (bpf_skb_store_bytes(ctx, pkt->l4_off + (side == NAT_SOURCE ? 0 : L4_DPORT_OFF), &port,
+				sizeof(port), 0))
+		return DROP_WRITE_ERROR;
+	return 0;
+}
+
+/* Changes two bytes within an ICMP message and its checksum at `icmp_check`. */
+static __always_inline int icmp_patch2(struct __sk_buff *ctx, __u32 icmp_check, __u32 off, __u16 from,
+				       __u16 to)
+{
+	if (bpf_skb_store_bytes(ctx, off, &to, sizeof(to), 0))
+		return DROP_WRITE_ERROR;
+	return bpf_l4_csum_replace(ctx, icmp_check, from, to, 2) ? DROP_CSUM_L4 : 0;
+}
+
+/* Brings the quoted transport checksum up to date, if there is one in what is quoted. */
+static __always_inline int nat_quoted_checksum_v4(struct __sk_buff *ctx, __u32 icmp_check,
+						  const struct quoted_v4 *quoted, __be32 addr, __be16 port)
+{
+	__u32 off = quoted->pkt.l4_off +
+		    (quoted->pkt.protocol == IPPROTO_TCP ? TCP_CHECK_OFF : UDP_CHECK_OFF);
+	__u16 check, fresh;
+
+	if (bpf_skb_load_bytes(ctx, off, &check, sizeof(check)))
+		return 0; /* quotes of the required eight bytes end before TCP's checksum */
+	if (!check && quoted->pkt.protocol == IPPROTO_UDP)
+		return 0;
+	fresh = csum_replace4(check, quoted->pkt.daddr, addr);
+	fresh = csum_replace2(fresh, quoted->pkt.dport, port);
+	return icmp_patch2(ctx, icmp_check, off, check, fresh);
+}
+
+/*
+ * Undoes service translation in an ICMP error for the client: the quoted packet had been sent to the service
+ * `addr`:`port`, not to the backend that it names. The error's own source becomes the service only if it is
+ * the backend that speaks; a router on the way keeps its name.
+ */
+static __always_inline int nat_related_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt, __be32 addr,
+					  __be16 port)
+{
+	__u32 icmp_check = pkt->l4_off + ICMP_CHECK_OFF;
+	struct quoted_v4 quoted;
+	__be32 backend;
+	__u16 check, fresh;
+	int ret;
+
+	if (quoted_parse_v4(ctx, pkt->l4_off + ICMP_HLEN, &quoted))
+		return DROP_INVALID;
+	if (quoted.pkt.protocol != IPPROTO_TCP && quoted.pkt.protocol != IPPROTO_UDP)
+		return 0;
+	backend = quoted.pkt.daddr;
+
+	ret = nat_quoted_checksum_v4(ctx, icmp_check, &quoted, addr, port);
+	if (ret)
+		return ret;
+	ret = icmp_patch2(ctx, icmp_check, quoted.pkt.l4_off + L4_DPORT_OFF, quoted.pkt.dport, port);
+	if (ret)
+		return ret;
+	if (bpf_skb_load_bytes(ctx, quoted.ip_off + IPV4_CHECK_OFF, &check, sizeof(check)))
+		return DROP_INVALID;
+	fresh = csum_replace4(check, backend, addr);
+	ret = icmp_patch2(ctx, icmp_check, quoted.ip_off + IPV4_CHECK_OFF, check, fresh);
+	if (ret)
+		return ret;
+	if (bpf_skb_store_bytes(ctx, quoted.ip_off + IPV4_DADDR_OFF, &addr, sizeof(addr), 0))
+		return DROP_WRITE_ERROR;
+	if (bpf_l4_csum_replace(ctx, icmp_check, backend, addr, 4))
+		return DROP_CSUM_L4;
+	return pkt->saddr == backend ? nat_rewrite_v4(ctx, pkt, NAT_SOURCE, addr, 0) : 0;
+}
+
+#endif
