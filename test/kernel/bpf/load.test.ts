@@ -121,6 +121,37 @@ test("constants keep their C value until they are set", (t) => {
   t.is(returned({ plain: -7 }), 13);
 });
 
+test("the verifier knows constants: code they rule out is not even verified", (t) => {
+  const guarded = objects.compile(
+    "guarded",
+    `
+const volatile __u32 cfg_broken SEC(".rodata.config") = 0;
+SEC("tc") int guarded(struct __sk_buff *ctx) { return cfg_broken ? *(volatile int *)0 : 4; }
+`,
+  );
+  const collection = bpf.load({ object: guarded, constants: { cfg_broken: 0 } });
+  t.is(collection.programs.get("guarded")!.testRun({ data: packet }).returnValue, 4);
+  collection.close();
+  t.throws(() => bpf.load({ object: guarded, constants: { cfg_broken: 1 } }), { instanceOf: VerifierError });
+});
+
+test("a tail call with a constant key is compiled to a direct jump", (t) => {
+  const load = (name: string, source: string) => bpf.load({ object: objects.compile(name, source) });
+  const program = (key: string) => `
+struct {
+  __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 8); __type(key, __u32); __type(value, __u32);
+} calls SEC(".maps");
+const volatile __u32 cfg_slot SEC(".rodata.config") = 3;
+SEC("tc") int jump(struct __sk_buff *ctx) { bpf_tail_call(ctx, &calls, ${key}); return (ctx->mark & 7) + cfg_slot; }
+`;
+  const direct = load("direct", program("cfg_slot"));
+  const indirect = load("indirect", program("ctx->mark & 7"));
+  // The indirect form checks bounds and loads the target at run time; the direct one is a patched jump.
+  const size = (collection: typeof direct) => collection.programs.get("jump")!.info().jitedBytes;
+  t.true(size(direct) < size(indirect), `${size(direct)} and ${size(indirect)} bytes`);
+  for (const collection of [direct, indirect]) collection.close();
+});
+
 test("constants that are unknown or do not fit are refused by name", (t) => {
   const loading = (constants: Record<string, number | bigint | Buffer>) => () =>
     bpf.load({ object, constants });
