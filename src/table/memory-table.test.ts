@@ -133,6 +133,19 @@ test("the longest prefix wins, in both address families", (t) => {
   t.is(find("2001:db8::1"), undefined);
 });
 
+test("two rows cannot share a network where it is unique", (t) => {
+  const db = new Database();
+  const pools = db.createTable({
+    name: "pools",
+    key: (row: { id: number; cidr: string }) => row.id,
+    indexes: { cidr: { cidr: (row: { id: number; cidr: string }) => row.cidr, unique: true } },
+  });
+  pools.upsert({ id: 1, cidr: "10.1.0.0/16" });
+  pools.upsert({ id: 1, cidr: "10.1.0.0/16" });
+  pools.upsert({ id: 2, cidr: "10.1.0.0/17" });
+  t.throws(() => pools.upsert({ id: 3, cidr: "10.1.2.3/16" }), { instanceOf: UniqueIndexError });
+});
+
 test("networks are equal whatever their host bits and spelling", (t) => {
   const routes = build();
   routes.upsertMany([route(1, "10.1.2.3/8"), route(2, "fd00:0:0::ff/64"), route(3, "::ffff:10.0.0.1")]);

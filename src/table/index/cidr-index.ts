@@ -58,10 +58,10 @@ export class CidrIndex<Row, Key extends TableKey> {
   check(key: Key, row: Row): void {
     const cidr = this.#def.cidr(row);
     if (cidr === undefined) return;
-    for (const holder of this.exact(cidr)) {
-      if (this.#def.unique && holder !== key) {
-        throw new UniqueIndexError(this.#table, this.#name, cidr, holder, key);
-      }
+    const { groups, length } = parseNetwork(cidr);
+    if (!this.#def.unique) return;
+    for (const holder of this.#family(groups.length).exact(length, networkKey(groups, length))) {
+      if (holder !== key) throw new UniqueIndexError(this.#table, this.#name, cidr, holder, key);
     }
   }
 

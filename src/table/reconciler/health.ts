@@ -35,7 +35,8 @@ export class Health<Row, Key extends TableKey> {
       errors.push(`${String(task.key)}: ${error.message}`);
     }
     const problems = other ? [other.message] : [];
-    if (this.#retries.size > 0) problems.unshift(`${this.#retries.size} rows in error`);
+    const failing = this.#retries.size;
+    if (failing > 0) problems.unshift(`${failing} ${failing === 1 ? "row" : "rows"} in error`);
     if (problems.length === 0) this.#tell({ state: "ok", message: "reconciled", errors });
     else this.#tell({ state: "degraded", message: problems.join("; "), errors });
   }
