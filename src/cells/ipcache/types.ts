@@ -22,8 +22,21 @@ export interface IpCache {
   upsertMany(entries: readonly IpCacheEntry[]): number;
   /** Removes what this source said; undefined when it said nothing. */
   remove(prefix: string, source: IpCacheSource): IpCacheEntry | undefined;
-  /** The API's own entries survive restarts; resolves when stored and in the kernel. @throws RefusalError */
+  /**
+   * The API's own entries survive restarts; resolves when stored and in the kernel.
+   *
+   * @throws RefusalError INVALID_ARGUMENT, FAILED_PRECONDITION when a stronger source has the prefix,
+   * RESOURCE_EXHAUSTED; StateWriteError, and nothing has changed; ReconcileError when it is stored but the kernel
+   * refuses it: it is tried again
+   */
   apiUpsert(entry: Omit<IpCacheEntry, "source">, signal?: AbortSignal): Promise<IpCacheEntry>;
+  /** Resolves when it is gone from the kernel. @throws RefusalError NOT_FOUND; otherwise as `apiUpsert` */
   apiDelete(prefix: string, signal?: AbortSignal): Promise<void>;
+  /** The entry with the longest prefix of the address. @throws RefusalError INVALID_ARGUMENT */
   lookup(address: string): IpCacheEntry | undefined;
+  /**
+   * Announces a source that brings back entries of the agent's last run: the kernel's map is not pruned before the
+   * returned function is called. Call it in a constructor.
+   */
+  registerInitializer(name: string): () => void;
 }

@@ -1,0 +1,4 @@
+export { IpCaches, ipcacheCell } from "./cell.ts";
+export { outranks, sourcePriority } from "./sources.ts";
+export type * from "./types.ts";
+export { canonicalPrefix } from "./validate.ts";

@@ -1,0 +1,124 @@
+import { isIPv4 } from "node:net";
+import type { Reconciler, RWTable, TableDef } from "../../table/index.ts";
+import { failedPrecondition, invalidArgument, notFound, resourceExhausted } from "../errors.ts";
+import type { StateCollection } from "../state/index.ts";
+import { Layers, outranks } from "./sources.ts";
+import type { IpCache, IpCacheEntry, IpCacheSource } from "./types.ts";
+import { canonicalPrefix, checkedEntry } from "./validate.ts";
+
+export const ipcacheTable: TableDef<IpCacheEntry, string> = {
+  name: "ipcache",
+  key: ({ prefix }) => prefix,
+  indexes: { cidr: { cidr: ({ prefix }) => prefix } },
+};
+
+/** What is stored of an entry of the API; its key is the prefix. */
+export type StoredEntry = Omit<IpCacheEntry, "source" | "prefix">;
+
+export interface IpCacheParts {
+  readonly table: RWTable<IpCacheEntry, string>;
+  readonly reconciler: Reconciler<IpCacheEntry, string>;
+  readonly storage: StateCollection<StoredEntry>;
+  /** Entries that the kernel's map has room for. */
+  capacity(): number;
+}
+
+/** The table holds, for each prefix, what the strongest source says; the reconciler brings it to the kernel. */
+export class LayeredIpCache implements IpCache {
+  readonly table: RWTable<IpCacheEntry, string>;
+  readonly reconciler: Reconciler<IpCacheEntry, string>;
+  readonly #storage: StateCollection<StoredEntry>;
+  readonly #capacity: () => number;
+  readonly #layers = new Layers();
+
+  constructor(parts: IpCacheParts) {
+    this.table = parts.table;
+    this.reconciler = parts.reconciler;
+    this.#storage = parts.storage;
+    this.#capacity = () => parts.capacity();
+  }
+
+  registerInitializer(name: string): () => void {
+    return this.table.registerInitializer(name);
+  }
+
+  /** Brings back what the API has stored. */
+  restore(): void {
+    this.upsertMany(
+      this.#storage.all().map(({ key, value }) => ({ prefix: key, ...value, source: "api" as const })),
+    );
+  }
+
+  upsert(entry: IpCacheEntry): number {
+    return this.upsertMany([entry]);
+  }
+
+  upsertMany(entries: readonly IpCacheEntry[]): number {
+    const checked = entries.map(checkedEntry);
+    const changed = new Map<string, IpCacheEntry>();
+    for (const entry of checked) {
+      this.#layers.set(entry);
+      const top = this.#layers.top(entry.prefix);
+      if (top === entry) changed.set(entry.prefix, entry);
+    }
+    return changed.size === 0 ? this.table.revision : this.table.upsertMany(changed.values());
+  }
+
+  remove(prefix: string, source: IpCacheSource): IpCacheEntry | undefined {
+    const canonical = canonicalPrefix(prefix);
+    const shown = this.#layers.top(canonical);
+    const removed = this.#layers.remove(canonical, source);
+    if (removed === undefined || removed !== shown) return removed;
+    const next = this.#layers.top(canonical);
+    if (next === undefined) this.table.delete(canonical);
+    else this.table.upsert(next);
+    return removed;
+  }
+
+  async apiUpsert(entry: Omit<IpCacheEntry, "source">, signal?: AbortSignal): Promise<IpCacheEntry> {
+    const { prefix, ...rest } = checkedEntry(entry);
+    this.#refuseHiding(prefix);
+    if (!this.table.has(prefix) && this.table.size >= this.#capacity()) {
+      throw resourceExhausted(`the ipcache has no room for more than its ${this.table.size} prefixes`);
+    }
+    const { identity, tunnelEndpoint, encryptKey } = rest;
+    const stored: StoredEntry = { identity, tunnelEndpoint, encryptKey };
+    await this.#storage.put(prefix, stored);
+    const row: IpCacheEntry = { prefix, ...stored, source: "api" };
+    const revision = this.upsert(row);
+    await this.reconciler.waitReconciled(revision, signal, [prefix]);
+    return row;
+  }
+
+  async apiDelete(prefix: string, signal?: AbortSignal): Promise<void> {
+    const canonical = canonicalPrefix(prefix);
+    if (this.#layers.get(canonical, "api") === undefined)
+      throw notFound("ipcache entry of the API", canonical);
+    await this.#storage.delete(canonical);
+    this.remove(canonical, "api");
+    await this.reconciler.waitReconciled(this.table.revision, signal, [canonical]);
+  }
+
+  lookup(address: string): IpCacheEntry | undefined {
+    if (!isIPv4(address)) {
+      throw invalidArgument([
+        { field: "address", description: `${JSON.stringify(address)} is no IPv4 address` },
+      ]);
+    }
+    return this.table.longestPrefix("cidr", address);
+  }
+
+  #refuseHiding(prefix: string): void {
+    const holder = this.#layers.all(prefix).find(({ source }) => outranks(source, "api"));
+    if (holder === undefined) return;
+    const whose = {
+      reserved: "is reserved",
+      node: "is the node's own",
+      endpoint: "belongs to an endpoint",
+      api: "is taken",
+    }[holder.source];
+    throw failedPrecondition(
+      `prefix ${prefix} ${whose} (identity ${holder.identity}) and cannot be overridden`,
+    );
+  }
+}

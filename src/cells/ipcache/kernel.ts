@@ -1,0 +1,41 @@
+import type { BpfMap } from "../../datapath/index.ts";
+import type { IpCacheKey, RemoteEndpointInfo } from "../../datapath/maps/index.ts";
+import type { ReconcilerOps } from "../../table/index.ts";
+import type { IpCacheEntry } from "./types.ts";
+
+type IpCacheMap = BpfMap<IpCacheKey, RemoteEndpointInfo>;
+
+/**
+ * Rows of the table in `cilium_ipcache`.
+ *
+ * @param map called when the map is first needed: shared maps are open only after start
+ */
+export function kernelIpCache(map: () => IpCacheMap): ReconcilerOps<IpCacheEntry> {
+  return {
+    async update(rows) {
+      await map().updateBatch(rows.map((row) => [{ prefix: row.prefix }, infoOf(row)] as const));
+      return rows.map(() => undefined);
+    },
+    async delete(rows) {
+      await map().deleteBatch(rows.map(({ prefix }) => ({ prefix })));
+      return rows.map(() => undefined);
+    },
+    async prune(all) {
+      const { raw, spec } = map();
+      // Bytes, not text: a key that this agent would never write must go as well.
+      const wanted = new Set<string>();
+      const buffer = Buffer.alloc(spec.keySize);
+      for (const { prefix } of all) {
+        spec.key.encode({ prefix }, buffer, 0);
+        wanted.add(buffer.toString("latin1"));
+      }
+      const entries = await raw.entries();
+      const stale = entries.map(({ key }) => key).filter((key) => !wanted.has(key.toString("latin1")));
+      return { removed: await raw.deleteBatch(stale) };
+    },
+  };
+}
+
+function infoOf({ identity, tunnelEndpoint, encryptKey }: IpCacheEntry): RemoteEndpointInfo {
+  return { identity, tunnelEndpoint, encryptKey, flags: 0 };
+}
