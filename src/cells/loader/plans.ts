@@ -3,7 +3,6 @@ import type { RawMap } from "../../datapath/index.ts";
 import { POLICY_MAP } from "../../datapath/maps/index.ts";
 import type { Templates } from "../datapath/index.ts";
 import type { Endpoint } from "../endpoints/types.ts";
-import { ReservedIdentity } from "../identity/types.ts";
 import type { NodeConfig, NodeDevice } from "../node-config/index.ts";
 import type { InstallPlan } from "./installer.ts";
 
@@ -57,13 +56,12 @@ export function devicePlan(
   node: NodeConfig,
   templates: Templates,
 ): InstallPlan {
-  const identity = kind === "host" ? ReservedIdentity.host : ReservedIdentity.world;
   return {
     ref: {
       name: `${kind}-${device.name}`,
       kind,
       endpointId: 0,
-      constants: { cfg_endpoint_id: 0, cfg_identity: identity, cfg_ifindex: device.ifindex },
+      constants: { cfg_endpoint_id: 0, cfg_identity: 0, cfg_ifindex: device.ifindex },
     },
     device: device.name,
     ifindex: device.ifindex,
