@@ -1,6 +1,7 @@
 /**
  * Why the datapath dropped a packet: numbers and words as in Cilium's public table (api/v1/flow DropReason and
- * bpf/lib/drop_reasons.h there), plus Waggle's own from 220. The mirror of bpf/lib/drop.h.
+ * bpf/lib/drop_reasons.h there), plus Waggle's own from 220. The mirror of
+ * bpf/include/waggle/drop_reasons.h, and of the source files numbered in waggle/internal/report.h.
  */
 
 /** Packets that went on, in `cilium_metrics`. */
@@ -8,34 +9,24 @@ export const REASON_FORWARDED = 0;
 
 /** The drop reasons that Waggle's programs give, without the sign they carry in C. */
 export const DropReason = {
-  invalidSourceMac: 130,
-  invalidDestinationMac: 131,
   invalidSourceIp: 132,
   policyDenied: 133,
   invalidPacket: 134,
-  ctTruncatedHeader: 135,
-  fragmentNeeded: 136,
   ctUnknownProtocol: 137,
   unknownL3: 139,
   missedTailCall: 140,
   writeError: 141,
-  unknownL4: 142,
-  unknownIcmpCode: 143,
-  unknownIcmpType: 144,
-  invalidIdentity: 171,
-  noTunnelEndpoint: 160,
-  unknownSender: 172,
-  unroutable: 150,
+  unknownTarget: 150,
+  l4Checksum: 154,
   ctCreateFailed: 155,
-  fragmentNotFound: 157,
   noService: 158,
-  unsupportedL2: 166,
-  noFib: 169,
+  fragmentNotFound: 175,
   policyDenyRule: 181,
+  vlanFiltered: 182,
   ttlExceeded: 196,
-  noNodeId: 197,
-  notReady: 203,
+  endpointNotReady: 203,
   plugin: 220,
+  multicast: 221,
 } as const;
 export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 
@@ -128,6 +119,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [204, "No Egress IP configured"],
   [205, "Punt to proxy"],
   [220, "Dropped by plugin"],
+  [221, "Multicast or broadcast not supported"],
 ]);
 
 /** The reason's number without a sign: programs return it negative, metrics and notifications hold it positive. */
@@ -144,4 +136,20 @@ export function reasonName(reason: number): string {
 /** True for reasons that mean a packet was dropped; smaller ones only count events (Cilium's convention). */
 export function isDropReason(reason: number): boolean {
   return reasonNumber(reason) >= 16;
+}
+
+const FILES: ReadonlyMap<number, string> = new Map([
+  [1, "bpf_lxc.c"],
+  [2, "bpf_host.c"],
+  [3, "lxc_egress_v4.h"],
+  [4, "lxc_ingress_v4.h"],
+  [5, "host_v4.h"],
+  [6, "arp.h"],
+  [7, "icmp_v4.h"],
+  [8, "plugin.h"],
+]);
+
+/** C source file of a drop, by its number in notifications and metrics; "file 9" for one not known. */
+export function sourceFileName(file: number): string {
+  return FILES.get(file) ?? `file ${file}`;
 }

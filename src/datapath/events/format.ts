@@ -1,3 +1,4 @@
+import { sourceFileName } from "../drop-reasons.ts";
 import { Protocol, protocolName } from "../maps/names.ts";
 import { type PacketSummary, summarisePacket } from "./packet.ts";
 import type { DatapathEvent, DropEvent, TraceEvent, VerdictEvent } from "./types.ts";
@@ -34,7 +35,7 @@ function formatDrop(event: DropEvent): string {
   const from = event.source === 0 ? "" : ` from endpoint ${event.source}`;
   return (
     `xx drop (${event.reasonName}${detail}) flow ${hash(event.hash)}${from} to endpoint ${event.destinationEndpoint}, ` +
-    `ifindex ${event.ifindex}, file ${event.file}:${event.line}, ` +
+    `ifindex ${event.ifindex}, ${sourceFileName(event.file)}:${event.line}, ` +
     `identity ${event.sourceIdentity}->${event.destinationIdentity}: ${formatPacket(event.payload)}`
   );
 }

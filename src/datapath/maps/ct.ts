@@ -1,6 +1,6 @@
 import { MapType } from "../types.ts";
 import { defineMap } from "./definition.ts";
-import { ipv4, ipv4InUnion, named, port, struct, u8, u16, u32, u64 } from "./layout.ts";
+import { ipv4, named, port, struct, u8, u16, u32, u64, u64InUnion } from "./layout.ts";
 import { hex, protocolName } from "./names.ts";
 
 /** Bits of `CtTuple.flags`. Without TUPLE_F_IN a tuple is of a connection that the pod opened. */
@@ -19,8 +19,8 @@ export interface CtTuple {
 
 /** Value of `cilium_ct4_global`. Times are seconds of the monotonic clock. */
 export interface CtEntry {
-  /** Backend id or address, four bytes shown as an address. */
-  readonly backend: string;
+  /** Of a TUPLE_F_SERVICE entry: the backend that serves this client. */
+  readonly backendId: bigint;
   readonly packets: bigint;
   readonly bytes: bigint;
   /** When the entry expires. */
@@ -48,7 +48,7 @@ const ctTuple = struct("ipv4_ct_tuple", {
 });
 
 const ctEntry = struct("ct_entry", {
-  backend: named("nat_addr", ipv4InUnion),
+  backendId: u64InUnion,
   packets: u64,
   bytes: u64,
   lifetime: u32,
@@ -82,5 +82,5 @@ export const ct4Map = defineMap<CtTuple, CtEntry>({
     `expires=${entry.lifetime} packets=${entry.packets} bytes=${entry.bytes} ` +
     `RxFlagsSeen=${hex(entry.rxFlagsSeen, 2)} LastRxReport=${entry.lastRxReport} ` +
     `TxFlagsSeen=${hex(entry.txFlagsSeen, 2)} LastTxReport=${entry.lastTxReport} ` +
-    `Flags=${hex(entry.flags, 4)} RevNAT=${entry.revNatIndex} SourceSecurityID=${entry.sourceIdentity}`,
+    `Flags=${hex(entry.flags, 4)} RevNAT=${entry.revNatIndex} SourceSecurityID=${entry.sourceIdentity} BackendID=${entry.backendId}`,
 });

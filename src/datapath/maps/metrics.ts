@@ -36,7 +36,6 @@ export const metricsMap = defineMap<MetricsKey, MetricsValue>({
   name: "cilium_metrics",
   type: MapType.percpuHash,
   maxEntries: 1024,
-  flags: 1,
   key: metricsKey,
   value: metricsValue,
   formatKey: (key) => `reason:${key.reason} dir:${key.direction} line:${key.line} file:${key.file}`,

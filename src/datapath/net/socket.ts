@@ -1,0 +1,214 @@
+import { Protocol, RawNetlinkSocket } from "netlink";
+import { DatapathError } from "../errors.ts";
+import type { Closeable } from "../types.ts";
+import { requestExtendedAcks } from "./extended-acks.ts";
+import {
+  ControlType,
+  Flag,
+  formatMessage,
+  type NetlinkMessage,
+  parseMessages,
+  parseVerdict,
+} from "./message.ts";
+
+/** The kernel answers at once; only the network lock (RTNL) held by a slow neighbour makes it wait. */
+const TIMEOUT_MS = 30_000;
+
+/** Acknowledgements of this many requests fit the socket's buffer with room to spare. */
+const MAX_IN_FLIGHT = 64;
+
+/** A dump that saw a change half way is asked again at most this often. */
+const MAX_DUMP_ATTEMPTS = 10;
+
+interface Pending {
+  readonly operation: string;
+  readonly object: string;
+  readonly parts: Buffer[];
+  interrupted: boolean;
+  readonly timer: NodeJS.Timeout;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: DatapathError) => void;
+}
+
+interface Answer {
+  /** Payloads of the messages that came before the acknowledgement or end. */
+  readonly parts: readonly Buffer[];
+  readonly interrupted: boolean;
+}
+
+/** A request: what to send, and how to name it in errors. */
+export interface RtnlRequest {
+  /** RTM_*. */
+  readonly type: number;
+  /** Flag.create and the like; request and ack are added. */
+  readonly flags?: number;
+  readonly payload: Buffer;
+  /** Verb phrase: "add address". */
+  readonly operation: string;
+  /** Interface, prefix, … */
+  readonly object: string;
+}
+
+/**
+ * An rtnetlink socket. Any number of requests may be under way at once; answers are matched by sequence
+ * number. Keeps the event loop alive only while it waits. It stays in the namespace it was made in.
+ */
+export class RtnlSocket implements Closeable {
+  readonly #raw: RawNetlinkSocket;
+  readonly #port: number;
+  readonly #pending = new Map<number, Pending>();
+  readonly #waiting: (() => void)[] = [];
+  #inFlight = 0;
+  #seq = 0;
+  /** The kernel runs one dump a socket at a time. */
+  #lastDump: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  /** Opens a socket in the thread's current network namespace. @throws DatapathError */
+  constructor() {
+    try {
+      this.#raw = new RawNetlinkSocket(Protocol.ROUTE);
+    } catch (cause) {
+      throw new DatapathError({ operation: "open", object: "rtnetlink socket", cause });
+    }
+    this.#port = this.#raw.address().port;
+    requestExtendedAcks(this.#port);
+    this.#raw.unref();
+    this.#raw.on("message", (datagram, from) => {
+      // Other processes may send to this port; the kernel's own port is 0.
+      if (from.port === 0) this.#receive(datagram);
+    });
+    this.#raw.on("error", (cause) => {
+      // Most likely ENOBUFS: some answers are lost, and nobody knows whose.
+      this.#rejectAll("read rtnetlink answers for", cause);
+    });
+  }
+
+  /** Sends a request and resolves to the payloads that came back, if any. @throws DatapathError */
+  async request(request: RtnlRequest): Promise<readonly Buffer[]> {
+    await this.#enter();
+    try {
+      return (await this.#exchange(request, (request.flags ?? 0) | Flag.ack)).parts;
+    } finally {
+      this.#leave();
+    }
+  }
+
+  /**
+   * Reads a table. A walk that the kernel marked as disturbed by a change is repeated.
+   * @throws DatapathError; EAGAIN when it never settles
+   */
+  dump(request: RtnlRequest): Promise<readonly Buffer[]> {
+    const result = this.#lastDump.then(() => this.#dumpUndisturbed(request));
+    this.#lastDump = result.catch(() => undefined);
+    return result;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#raw.close();
+    this.#rejectAll("await", new Error("the socket was closed"));
+  }
+
+  async #dumpUndisturbed(request: RtnlRequest): Promise<readonly Buffer[]> {
+    for (let attempt = 0; attempt < MAX_DUMP_ATTEMPTS; attempt++) {
+      const answer = await this.#exchange(request, Flag.dump);
+      if (!answer.interrupted) return answer.parts;
+    }
+    throw new DatapathError({
+      operation: request.operation,
+      object: request.object,
+      detail: `changed during each of ${MAX_DUMP_ATTEMPTS} walks`,
+      status: "UNAVAILABLE",
+    });
+  }
+
+  #exchange(request: RtnlRequest, flags: number): Promise<Answer> {
+    const { operation, object } = request;
+    if (this.#closed) {
+      return Promise.reject(
+        new DatapathError({
+          operation,
+          object,
+          detail: "the namespace is closed",
+          status: "FAILED_PRECONDITION",
+        }),
+      );
+    }
+    this.#seq = (this.#seq % 0xffffffff) + 1;
+    const seq = this.#seq;
+    const message = formatMessage(request.type, flags | Flag.request, seq, this.#port, request.payload);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        const detail = `no answer within ${TIMEOUT_MS / 1000} s`;
+        this.#fail(seq, new DatapathError({ operation, object, detail, status: "UNAVAILABLE" }));
+      }, TIMEOUT_MS);
+      this.#pending.set(seq, { operation, object, parts: [], interrupted: false, timer, resolve, reject });
+      this.#raw.ref();
+      this.#raw.send(message, {}, (cause) => {
+        if (cause !== undefined) this.#fail(seq, new DatapathError({ operation, object, cause }));
+      });
+    });
+  }
+
+  #receive(datagram: Buffer): void {
+    try {
+      for (const message of parseMessages(datagram)) this.#dispatch(message);
+    } catch (cause) {
+      this.#rejectAll("parse answer for", cause);
+    }
+  }
+
+  #dispatch(message: NetlinkMessage): void {
+    const pending = this.#pending.get(message.seq);
+    if (pending === undefined) return;
+    if ((message.flags & Flag.dumpInterrupted) !== 0) pending.interrupted = true;
+    if (message.type !== ControlType.error && message.type !== ControlType.done) {
+      pending.parts.push(message.payload);
+      return;
+    }
+    const { errno, words } = parseVerdict(message);
+    if (errno === 0) {
+      this.#forget(message.seq, pending);
+      pending.resolve({ parts: pending.parts, interrupted: pending.interrupted });
+      return;
+    }
+    const { operation, object } = pending;
+    this.#fail(
+      message.seq,
+      new DatapathError({ operation, object, errno, ...(words === undefined ? {} : { detail: words }) }),
+    );
+  }
+
+  #fail(seq: number, error: DatapathError): void {
+    const pending = this.#pending.get(seq);
+    if (pending === undefined) return;
+    this.#forget(seq, pending);
+    pending.reject(error);
+  }
+
+  #rejectAll(verb: string, cause: unknown): void {
+    for (const [seq, { operation, object }] of [...this.#pending]) {
+      this.#fail(seq, new DatapathError({ operation: `${verb} "${operation}"`, object, cause }));
+    }
+  }
+
+  #forget(seq: number, pending: Pending): void {
+    clearTimeout(pending.timer);
+    this.#pending.delete(seq);
+    if (this.#pending.size === 0 && !this.#closed) this.#raw.unref();
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#inFlight < MAX_IN_FLIGHT) this.#inFlight++;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Hands the place on, so that those who wait are served in order. */
+  #leave(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#inFlight--;
+    else next();
+  }
+}
