@@ -1,5 +1,5 @@
 import type { EndpointPolicy, PolicyProtocol, PolicyRule } from "../../cells/endpoints/types.ts";
-import { ReservedIdentity } from "../../cells/identity/types.ts";
+import { reservedNames } from "../../cells/identity/index.ts";
 import { TrafficDirection } from "../../gen/waggle/v1/common.ts";
 import {
   type EndpointPolicy as EndpointPolicyMessage,
@@ -23,12 +23,8 @@ const protocols = {
 } as const;
 const protocolWords = inverse(protocols);
 
-/** Reserved identities as rules name them: "remote-node" for remoteNode; the unknown identity is no peer. */
-const reservedNames: ReadonlySet<string> = new Set(
-  Object.keys(ReservedIdentity)
-    .filter((name) => name !== "unknown")
-    .map((name) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)),
-);
+/** Reserved identities that a rule may name; the unknown identity is no peer. */
+const peerNames = reservedNames.filter((name) => name !== "unknown");
 
 const nothingEnforced: EndpointPolicy = { enforceIngress: false, enforceEgress: false, rules: [] };
 
@@ -81,11 +77,8 @@ function readPeer(
       if (!peer.value) violations.add(`${field}.any`, "must be true when it is set");
       return { kind: "any" };
     case "reserved":
-      if (!reservedNames.has(peer.value)) {
-        violations.add(
-          `${field}.reserved`,
-          `${quote(peer.value)} is none of ${[...reservedNames].join(", ")}`,
-        );
+      if (!peerNames.includes(peer.value)) {
+        violations.add(`${field}.reserved`, `${quote(peer.value)} is none of ${peerNames.join(", ")}`);
       }
       return { kind: "reserved", name: peer.value };
     case "labels": {

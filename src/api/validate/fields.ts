@@ -1,14 +1,12 @@
+import { labelViolations } from "../../cells/identity/index.ts";
 import { quote, type Violations } from "./violations.ts";
 
 const OBJECT_NAME = /^[a-z0-9]([-a-z0-9./]*[a-z0-9])?$/;
 const PLUGIN_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const C_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
-const LABEL_KEY = /^[A-Za-z0-9]([-A-Za-z0-9_./:]*[A-Za-z0-9])?$/;
 
-/** Longest name and label, in bytes. */
-export const MAX_NAME_BYTES = 253;
-/** Labels of one endpoint. */
-export const MAX_LABELS = 64;
+/** Longest name of an endpoint or service, in bytes. */
+const MAX_NAME_BYTES = 253;
 /** Longest path, in bytes (PATH_MAX without the final zero, linux/limits.h). */
 const MAX_PATH_BYTES = 4095;
 /** Longest interface name, in bytes (IFNAMSIZ without the final zero, linux/if.h). */
@@ -103,25 +101,14 @@ export function checkText(field: string, value: string, maxBytes: number, violat
   if (longerThan(value, maxBytes)) violations.add(field, `longer than ${maxBytes} bytes`);
 }
 
-/** Labels of an endpoint or selector. */
+/** Labels of an endpoint or selector, by the rules of the identity cell. */
 export function checkLabels(
   field: string,
   labels: Readonly<Record<string, string>>,
   violations: Violations,
 ): void {
-  const entries = Object.entries(labels);
-  checkCount(field, entries.length, 0, MAX_LABELS, violations);
-  for (const [key, value] of entries.slice(0, MAX_LABELS)) {
-    const at = `${field}[${quote(key)}]`;
-    if (longerThan(key, MAX_NAME_BYTES) || !LABEL_KEY.test(key)) {
-      violations.add(
-        at,
-        "a key is at most 253 letters, digits, '-', '_', '.', '/' and ':' with a letter or digit at both ends",
-      );
-    }
-    if (longerThan(value, MAX_NAME_BYTES)) violations.add(at, `value longer than ${MAX_NAME_BYTES} bytes`);
-    else if (/\p{Cc}/u.test(value)) violations.add(at, "value contains control characters");
-  }
+  for (const violation of labelViolations(labels, field))
+    violations.add(violation.field, violation.description);
 }
 
 /** Refuses a number that is none of an enum's. Protobuf lets any through. */

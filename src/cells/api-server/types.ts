@@ -20,3 +20,15 @@ export interface ApiServerInfo {
   /** host:port, with the port that the system chose for 0; empty when there is none. */
   readonly address: string;
 }
+
+/** Bounds of what callers can make the server hold, from its settings. Times in milliseconds. */
+export interface ServerLimits {
+  /** Open watch and monitor streams. */
+  readonly maxWatchers: number;
+  /** Table revisions that a blocked watch may fall behind. */
+  readonly watchLag: number;
+  /** Events kept for a reader that is behind. */
+  readonly monitorBuffer: number;
+  /** How long a reader with something to read may read nothing. */
+  readonly readerTimeout: number;
+}

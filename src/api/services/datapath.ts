@@ -1,0 +1,136 @@
+import type { GlobalMaps } from "../../cells/datapath/types.ts";
+import { failedPrecondition, notFound } from "../../cells/errors.ts";
+import type { HookLinker } from "../../cells/hook-linker/types.ts";
+import type { Loader } from "../../cells/loader/types.ts";
+import type { Metrics, Monitor } from "../../cells/monitor/types.ts";
+import type { PluginRegistry } from "../../cells/plugin-registry/types.ts";
+import type { RawMap } from "../../datapath/types.ts";
+import { DatapathServiceService, LostEventsSource } from "../../gen/waggle/v1/datapath.ts";
+import { registration, type ServiceRegistration } from "../registration.ts";
+import { type ApiRuntime, readPage, relay, takePage } from "../runtime/index.ts";
+import {
+  attachmentToMessage,
+  hookPointMessages,
+  mapEntryToMessage,
+  mapToMessage,
+  metricToMessage,
+} from "../translate/datapath.ts";
+import { isListable, pageOfMap } from "../translate/map-entries.ts";
+import { lostToMessage, monitorToMessage } from "../translate/monitor.ts";
+import { countersToMessage } from "../translate/plugin.ts";
+import { checkAttachmentName, checkCName, checkPluginName, checkRange } from "../validate/fields.ts";
+import { validated } from "../validate/violations.ts";
+
+/** What {@link datapathService} delegates to. */
+export interface DatapathServiceDeps {
+  readonly maps: GlobalMaps;
+  readonly loader: Loader;
+  readonly hooks: HookLinker;
+  readonly plugins: PluginRegistry;
+  readonly monitor: Monitor;
+  readonly metrics: Metrics;
+}
+
+/** waggle.v1.DatapathService. */
+export function datapathService(deps: DatapathServiceDeps, runtime: ApiRuntime): ServiceRegistration {
+  const { maps, loader, hooks, plugins, monitor, metrics } = deps;
+
+  const open = (name: string): RawMap => {
+    validated((violations) => checkCName("map", name, violations));
+    const map = Object.hasOwn(maps.raw, name) ? maps.raw[name] : undefined;
+    if (map === undefined) throw notFound("map", name);
+    if (!isListable(map.spec)) throw failedPrecondition(`map ${name} has no entries that can be read`);
+    return map;
+  };
+
+  return registration(DatapathServiceService, runtime, {
+    listMaps() {
+      const all = Object.values(maps.raw).map(mapToMessage);
+      return { maps: all.sort((left, right) => (left.name < right.name ? -1 : 1)) };
+    },
+
+    async listMapEntries(request) {
+      const map = open(request.map);
+      const page = validated((violations) => readPage(request, `map ${request.map}`, violations));
+      const { items, nextPageToken } = await pageOfMap(map, page);
+      return { entries: items.map((entry) => mapEntryToMessage(entry, request.map, maps)), nextPageToken };
+    },
+
+    getMapEntry({ map: name, rawKey }) {
+      const map = open(name);
+      validated((violations) => {
+        if (rawKey.length !== map.spec.keySize) {
+          violations.add("raw_key", `${rawKey.length} bytes; keys of ${name} have ${map.spec.keySize}`);
+        }
+      });
+      const value = map.lookup(rawKey);
+      if (value === undefined) throw notFound(`entry of ${name} with key`, rawKey.toString("hex"));
+      return { entry: mapEntryToMessage({ key: rawKey, value }, name, maps) };
+    },
+
+    listPrograms(request) {
+      const { attachment } = request;
+      const page = validated((violations) => {
+        if (attachment !== "") checkAttachmentName("attachment", attachment, violations);
+        return readPage(request, `programs ${attachment}`, violations);
+      });
+      const programs = loader.programs().filter((one) => attachment === "" || one.attachment === attachment);
+      const { items, nextPageToken } = takePage(programs, (one) => `${one.attachment} ${one.name}`, page);
+      return {
+        programs: items.map(({ verifiedInsns: verifiedInstructions, ...program }) => ({
+          ...program,
+          verifiedInstructions,
+        })),
+        nextPageToken,
+      };
+    },
+
+    listAttachments() {
+      const all = loader.attachments().map(attachmentToMessage);
+      return { attachments: all.sort((left, right) => (left.name < right.name ? -1 : 1)) };
+    },
+
+    listHookPoints() {
+      return { hookPoints: hookPointMessages(plugins.table.list()) };
+    },
+
+    async listHookCounters(request) {
+      const { plugin, attachment } = request;
+      const page = validated((violations) => {
+        if (plugin !== "") checkPluginName("plugin", plugin, violations);
+        if (attachment !== "") checkAttachmentName("attachment", attachment, violations);
+        return readPage(request, `hook counters ${plugin} ${attachment}`, violations);
+      });
+      const filter = { ...(plugin === "" ? {} : { plugin }), ...(attachment === "" ? {} : { attachment }) };
+      const { items, nextPageToken } = takePage(
+        await hooks.counters(filter),
+        (one) => `${one.attachment} ${one.hook} ${one.plugin}`,
+        page,
+      );
+      return { counters: items.map(countersToMessage), nextPageToken };
+    },
+
+    async getMetrics() {
+      const all = (await metrics.read()).map(metricToMessage);
+      return {
+        metrics: all.sort((left, right) => left.reason - right.reason || left.direction - right.direction),
+      };
+    },
+
+    monitor({ drops, traces, verdicts, endpointId }, context, out) {
+      validated((violations) => checkRange("endpoint_id", endpointId, 0, 65_535, violations));
+      const filter = {
+        drops: drops || !(traces || verdicts),
+        traces,
+        verdicts,
+        ...(endpointId === 0 ? {} : { endpointId }),
+      };
+      return relay(monitor.events(filter), context, out, {
+        capacity: runtime.limits.monitorBuffer,
+        readerTimeout: runtime.limits.readerTimeout,
+        toResponse: monitorToMessage,
+        lost: (count) => lostToMessage(count, LostEventsSource.READER, new Date()),
+      });
+    },
+  });
+}
