@@ -1,4 +1,5 @@
 /** The datapath's public area. Cells import this and nothing below it. */
 export { createTypedMap } from "./bpf/typed-map.ts";
 export * from "./errors.ts";
+export type * from "./events/index.ts";
 export * from "./types.ts";

@@ -9,6 +9,7 @@ import { OwnedFd } from "./fd.ts";
 import { bpf_enable_stats } from "./ffi/common.ts";
 import { load } from "./load.ts";
 import { createMap, ensurePinnedMap, openPinnedMap } from "./maps.ts";
+import { silenceLibbpf } from "./messages.ts";
 import { objectFile } from "./object-file.ts";
 import { clearProgram, programIds, setProgram } from "./prog-array.ts";
 import { openPinnedProgram, programById } from "./program.ts";
@@ -32,6 +33,7 @@ const BPF_STATS_RUN_TIME = 0;
  * @throws DatapathError
  */
 export function createBpfOps(options: BpfOpsOptions = {}): BpfOps {
+  silenceLibbpf();
   const onReaderError = options.onReaderError ?? warn;
   const cpus = possibleCpus();
   let modes: readonly AttachMode[] | undefined;

@@ -30,8 +30,9 @@ import { type VerifierStats, verifierReason, verifierStats } from "./verifier-lo
 /** `BPF_LOG_STATS`: statistics only. */
 const LOG_STATS = 4;
 const STATS_LOG_BYTES = 16 << 10;
-/** Log sizes tried after a failure. Nearly every log fits the first; the last is what libbpf itself uses. */
-const FAILURE_LOG_BYTES = [1 << 20, 16 << 20] as const;
+/** Nearly every log fits; a longer one is asked for again with what libbpf itself would use. */
+const FAILURE_LOG_BYTES = 1 << 20;
+const LARGEST_LOG_BYTES = 16 << 20;
 
 const { ENOSPC } = constants.errno;
 
@@ -60,20 +61,36 @@ export function load(spec: CollectionSpec): Collection {
 }
 
 function loadWithLogs(file: ObjectFile, spec: CollectionSpec): Collection {
-  for (const logBytes of FAILURE_LOG_BYTES) {
-    const collection = file.open((object) => {
-      const prepared = prepare(object, file, spec);
-      const logs = requestLogs(prepared, logBytes);
-      const { result, messages } = withMessages(() => bpf_object__load(object));
-      // A failure that was of the moment, such as a lack of memory, need not come back.
-      if (result === 0) return KernelCollection.take(prepared, new Map());
-      const logTooSmall = result === -ENOSPC && logBytes !== FAILURE_LOG_BYTES.at(-1);
-      if (logTooSmall) return undefined;
-      throw loadError(file.path, -result, messages, logs);
-    });
-    if (collection !== undefined) return collection;
-  }
-  throw new DatapathError({ operation: "load", object: file.path, errno: ENOSPC });
+  const first = attemptWithLogs(file, spec, FAILURE_LOG_BYTES);
+  if ("collection" in first) return first.collection;
+  if (first.errno !== ENOSPC || first.culprit === undefined) throw loadError(file.path, first);
+  // The log did not fit, which also hides the real errno. Once more, with room for the culprit alone.
+  const second = attemptWithLogs(file, spec, LARGEST_LOG_BYTES, first.culprit.program);
+  if ("collection" in second) return second.collection;
+  throw loadError(file.path, second);
+}
+
+interface Failure {
+  readonly errno: number;
+  readonly messages: readonly string[];
+  /** The program the verifier refused; undefined when the load failed before or after. */
+  readonly culprit: { readonly program: string; readonly log: string } | undefined;
+}
+
+/** Loads with logs of the given size for all programs, or for one. A failure of the moment need not come back. */
+function attemptWithLogs(
+  file: ObjectFile,
+  spec: CollectionSpec,
+  logBytes: number,
+  only?: string,
+): Failure | { readonly collection: Collection } {
+  return file.open((object) => {
+    const prepared = prepare(object, file, spec);
+    const logs = requestLogs(prepared, logBytes, only);
+    const { result, messages } = withMessages(() => bpf_object__load(object));
+    if (result === 0) return { collection: KernelCollection.take(prepared, new Map()) };
+    return { errno: -result, messages, culprit: culpritOf(logs) };
+  });
 }
 
 function prepare(object: ObjectPointer, file: ObjectFile, spec: CollectionSpec): Prepared {
@@ -98,9 +115,9 @@ function selectPrograms(
   wanted: readonly string[] | undefined,
 ): Prepared["programs"] {
   const all = objectPrograms(object).map((pointer) => ({ name: bpf_program__name(pointer), pointer }));
-  if (wanted === undefined) return all;
   const known = new Set(all.map(({ name }) => name));
-  const unknown = wanted.filter((name) => !known.has(name));
+  const chosen = wanted === undefined ? known : new Set(wanted);
+  const unknown = [...chosen].filter((name) => !known.has(name));
   if (unknown.length > 0) {
     throw new DatapathError({
       operation: "load",
@@ -109,7 +126,6 @@ function selectPrograms(
       status: "NOT_FOUND",
     });
   }
-  const chosen = new Set(wanted);
   for (const { name, pointer } of all) {
     checked(
       bpf_program__set_autoload(pointer, chosen.has(name)),
@@ -137,15 +153,28 @@ function reuseMap(pointer: ObjectMapPointer, name: string, file: ObjectFile, spe
 
 type Logs = ReadonlyMap<string, Buffer>;
 
-/** Gives each program a log. libbpf asks the kernel for one only after a failure, so only the culprit's is filled. */
-function requestLogs({ programs }: Prepared, bytes: number): Logs {
+/**
+ * Gives programs a log: all, or only one. libbpf asks the kernel to fill it after a failure, so only the
+ * culprit's is filled.
+ */
+function requestLogs({ programs }: Prepared, bytes: number, only?: string): Logs {
   return new Map(
-    programs.map(({ name, pointer }) => {
-      const log = Buffer.alloc(bytes);
-      checked(bpf_program__set_log_buf(pointer, log, bytes), "set log of", `program ${name}`);
-      return [name, log];
-    }),
+    programs
+      .filter(({ name }) => only === undefined || name === only)
+      .map(({ name, pointer }) => {
+        const log = Buffer.alloc(bytes);
+        checked(bpf_program__set_log_buf(pointer, log, bytes), "set log of", `program ${name}`);
+        return [name, log];
+      }),
   );
+}
+
+function culpritOf(logs: Logs): Failure["culprit"] {
+  for (const [program, buffer] of logs) {
+    const log = logText(buffer);
+    if (log !== "") return { program, log };
+  }
+  return undefined;
 }
 
 function requestStats(prepared: Prepared): Logs {
@@ -160,13 +189,11 @@ function readStats(logs: Logs | undefined): ReadonlyMap<string, VerifierStats> {
   return new Map(stats.flatMap(([name, found]) => (found === undefined ? [] : [[name, found]])));
 }
 
-function loadError(path: string, errno: number, messages: readonly string[], logs: Logs): DatapathError {
-  for (const [program, buffer] of logs) {
-    const log = logText(buffer);
-    if (log === "") continue;
-    return new VerifierError({ object: path, program, errno, log, ...verifierReason(log) });
+function loadError(path: string, { errno, messages, culprit }: Failure): DatapathError {
+  if (culprit === undefined) {
+    return new DatapathError({ operation: "load", object: path, errno, detail: messages.join("; ") });
   }
-  return new DatapathError({ operation: "load", object: path, errno, detail: messages.join("; ") });
+  return new VerifierError({ object: path, errno, ...culprit, ...verifierReason(culprit.log) });
 }
 
 function logText(log: Buffer): string {

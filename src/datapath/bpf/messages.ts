@@ -11,11 +11,14 @@ const LIBBPF_WARN = 0;
 /** Longest message kept. Verifier logs do not come this way: they have buffers of their own. */
 const MESSAGE_BYTES = 4096;
 
-libbpf_set_print(null);
-
 let listener: PrintFunction | undefined;
 let heard: string[] = [];
 const scratch = Buffer.alloc(MESSAGE_BYTES);
+
+/** Keeps libbpf from writing to stderr. Once a process is enough. */
+export function silenceLibbpf(): void {
+  libbpf_set_print(null);
+}
 
 /**
  * Runs `action` and returns what it returned along with the warnings libbpf gave meanwhile, one a line,

@@ -30,7 +30,7 @@ export async function quiesce(): Promise<void> {
 }
 
 /** False where the kernel refuses: without the call, or with CPUs in full dynticks mode. */
-async function byMembarrier(): Promise<boolean> {
+export async function byMembarrier(): Promise<boolean> {
   const number = SYS_MEMBARRIER[arch];
   return number !== undefined && (await callAsync(membarrier, number, MEMBARRIER_CMD_GLOBAL, 0, 0)) === 0;
 }
@@ -39,7 +39,7 @@ async function byMembarrier(): Promise<boolean> {
  * An update of a map of maps waits for running programs (`maybe_wait_bpf_programs`, kernel/bpf/syscall.c), so
  * that user space may know the inner map out of use.
  */
-async function byMapInMap(): Promise<boolean> {
+export async function byMapInMap(): Promise<boolean> {
   const fds: OwnedFd[] = [];
   const own = (fd: number): number => {
     fds.push(new OwnedFd(checked(fd, "create", "map for a grace period"), "map for a grace period"));

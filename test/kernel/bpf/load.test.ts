@@ -228,6 +228,28 @@ test("a refused program is named with the verifier's last lines and the C line",
   );
 });
 
+test("a log of many megabytes keeps the errno and the reason at its end", (t) => {
+  const long = objects.compile(
+    "long",
+    `
+SEC("tc") int fine(struct __sk_buff *ctx) { return 0; }
+SEC("tc") int long_winded(struct __sk_buff *ctx)
+{
+	volatile __u32 sum = 0;
+
+	for (int i = 0; i < 9000; i++)
+		sum += ctx->mark;
+	return *(volatile int *)(long)sum;
+}
+`,
+  );
+  const error = t.throws(() => bpf.load({ object: long }), { instanceOf: VerifierError });
+  t.is(error?.program, "long_winded");
+  t.is(error?.errnoName, "EACCES");
+  t.true((error?.log.length ?? 0) > 1 << 20);
+  t.regex(error?.lastLines.at(-1) ?? "", /invalid mem access/);
+});
+
 test("a file that is no object is refused in libbpf's words", (t) => {
   t.throws(() => bpf.load({ object: object.replace(/o$/, "c") }), {
     instanceOf: DatapathError,
