@@ -11,6 +11,7 @@ import { loaderCell } from "./cells/loader/index.ts";
 import { monitorCell } from "./cells/monitor/index.ts";
 import { nodeConfigCell } from "./cells/node-config/index.ts";
 import { pluginRegistryCell } from "./cells/plugin-registry/index.ts";
+import { pluginTableCell } from "./cells/plugin-table/index.ts";
 import { policyMapsCell } from "./cells/policy-maps/index.ts";
 import { servicesCell } from "./cells/services/index.ts";
 import { stateCell } from "./cells/state/index.ts";
@@ -60,10 +61,11 @@ export function agentCells(onLogLevel: (level: string) => void = () => {}): Cell
     ipcacheCell,
     policyMapsCell,
     servicesCell,
-    pluginRegistryCell,
+    pluginTableCell,
 
     // What makes the kernel match it.
     hookLinkerCell,
+    pluginRegistryCell,
     loaderCell,
     endpointsCell,
 

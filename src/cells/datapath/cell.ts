@@ -42,8 +42,9 @@ const flags = {
 /** What the datapath cell is told. */
 export const DatapathConfig = token<ConfigOf<typeof flags>>("DatapathConfig");
 
-/** Shared maps and templates on a datapath that something else provides: for tests and embedders. */
+/** Settings, shared maps and templates, on a datapath that something else provides: for tests and embedders. */
 export const datapathResourcesCell = bundle(
+  config(DatapathConfig, flags),
   provide(
     TemplatesToken,
     { datapath: DatapathToken, config: DatapathConfig, lifecycle: Lifecycle },
@@ -69,7 +70,6 @@ export const datapathResourcesCell = bundle(
 export const datapathCell = module(
   "datapath",
   "Kernel datapath: shared maps and compiled templates",
-  config(DatapathConfig, flags),
   provide(
     DatapathToken,
     { config: DatapathConfig, state: State, lifecycle: Lifecycle, log: Log },

@@ -5,7 +5,7 @@ import { chainMapSpec } from "../../datapath/maps/index.ts";
 import { objectOf } from "../../datapath/pipeline.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
 import { RefusalError } from "../errors.ts";
-import type { Plugin } from "../plugin-registry/index.ts";
+import type { Plugin } from "../plugin-table/index.ts";
 import { describeLoadFailure } from "./failures.ts";
 import type { Placement, PluginInstances } from "./instances.ts";
 import { knownHook } from "./plan.ts";

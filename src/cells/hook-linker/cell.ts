@@ -1,6 +1,6 @@
 import { Health, Lifecycle, module, provide } from "../../hive/index.ts";
 import { DatapathToken, GlobalMapsToken } from "../datapath/index.ts";
-import { PluginMapsToken, PluginTable } from "../plugin-registry/index.ts";
+import { PluginMapsToken, PluginTable } from "../plugin-table/index.ts";
 import { State } from "../state/index.ts";
 import type { ChainRecord } from "./attached.ts";
 import { ChainBuilder } from "./builder.ts";

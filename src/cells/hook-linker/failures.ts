@@ -1,5 +1,5 @@
 import { VerifierError } from "../../datapath/index.ts";
-import type { Plugin } from "../plugin-registry/index.ts";
+import type { Plugin } from "../plugin-table/index.ts";
 
 /** Why a plugin's program did not load, in words its author can act on. */
 export function describeLoadFailure(plugin: Pick<Plugin, "name">, where: string, error: unknown): string {

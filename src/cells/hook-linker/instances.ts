@@ -7,7 +7,7 @@ import {
   PLUGIN_CONFIG_PREFIX,
 } from "../../datapath/pipeline.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
-import type { Plugin, PluginMaps } from "../plugin-registry/index.ts";
+import type { Plugin, PluginMaps } from "../plugin-table/index.ts";
 import type { AttachmentRef } from "./types.ts";
 
 /** Where one hook program of an instance stands. */

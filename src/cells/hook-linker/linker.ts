@@ -4,7 +4,7 @@ import type { Datapath, Program, RawMap } from "../../datapath/index.ts";
 import { hooksOf } from "../../datapath/pipeline.ts";
 import type { Table } from "../../table/index.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
-import type { Plugin } from "../plugin-registry/index.ts";
+import type { Plugin } from "../plugin-table/index.ts";
 import type { StateCollection } from "../state/index.ts";
 import { Attached, type ChainRecord } from "./attached.ts";
 import type { BuiltChain, ChainBuilder } from "./builder.ts";

@@ -1,6 +1,6 @@
 import { HOOK_POINTS, type HookPoint, hookPoint } from "../../datapath/pipeline.ts";
 import { failedPrecondition } from "../errors.ts";
-import type { Plugin } from "../plugin-registry/index.ts";
+import type { Plugin } from "../plugin-table/index.ts";
 import { checkBudget } from "./budget.ts";
 import { CycleError, orderCandidates } from "./order.ts";
 import type { HookPlan } from "./types.ts";

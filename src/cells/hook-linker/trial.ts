@@ -2,7 +2,7 @@ import type { Datapath, RawMap } from "../../datapath/index.ts";
 import { chainMapSpec } from "../../datapath/maps/index.ts";
 import { hookPoint, type ObjectKind } from "../../datapath/pipeline.ts";
 import { failedPrecondition } from "../errors.ts";
-import type { Plugin } from "../plugin-registry/index.ts";
+import type { Plugin } from "../plugin-table/index.ts";
 import { describeLoadFailure } from "./failures.ts";
 import type { PluginInstances } from "./instances.ts";
 

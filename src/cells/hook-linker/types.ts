@@ -1,5 +1,5 @@
 import type { Program, RawMap } from "../../datapath/index.ts";
-import type { Plugin } from "../plugin-registry/types.ts";
+import type { Plugin } from "../plugin-table/types.ts";
 
 /** Something hooks are linked into: an endpoint's device, a node device, or cilium_host. */
 export interface AttachmentRef {

@@ -11,8 +11,8 @@ import {
 } from "../../datapath/index.ts";
 import { hookPoint, type ObjectKind, PIPELINE, PLUGIN_CONFIG_PREFIX } from "../../datapath/pipeline.ts";
 import { failedPrecondition, invalidArgument } from "../errors.ts";
+import { isPluginMap } from "../plugin-table/index.ts";
 import { manifestFile, parseManifest } from "./manifest.ts";
-import { isPluginMap } from "./maps.ts";
 import type { Plugin, PluginManifest } from "./types.ts";
 
 const largestManifest = 64 * 1024;

@@ -1,4 +1,3 @@
-export { pluginRegistryCell, pluginTableCell } from "./cell.ts";
-export type { PluginMaps } from "./maps.ts";
-export { PluginMapsToken, Plugins, PluginTable } from "./tokens.ts";
+export { pluginRegistryCell } from "./cell.ts";
+export { Plugins } from "./tokens.ts";
 export type * from "./types.ts";

@@ -5,10 +5,10 @@ import type { HealthScope, Logger } from "../../hive/index.ts";
 import type { RWTable } from "../../table/index.ts";
 import { failedPrecondition, notFound, RefusalError } from "../errors.ts";
 import type { HookLinker } from "../hook-linker/index.ts";
+import type { PluginMaps } from "../plugin-table/index.ts";
 import type { StateCollection } from "../state/index.ts";
 import type { BuiltPlugin, PluginBuilder } from "./build.ts";
 import { checkPriority, resolveConfig } from "./config.ts";
-import type { PluginMaps } from "./maps.ts";
 import type { Plugin, PluginRegistry } from "./types.ts";
 
 /** What is kept on disk: the row, and what the operator set apart from the manifest. */

@@ -1,13 +1,5 @@
 import { token } from "../../hive/index.ts";
-import type { RWTable, Table } from "../../table/index.ts";
-import type { PluginMaps } from "./maps.ts";
-import type { Plugin, PluginRegistry } from "./types.ts";
+import type { PluginRegistry } from "./types.ts";
 
 /** Registers, enables and configures plugins. */
 export const Plugins = token<PluginRegistry>("Plugins");
-/** The registered plugins, for readers. */
-export const PluginTable = token<Table<Plugin, string>>("PluginTable");
-/** The same table for the registry alone. */
-export const WritablePluginTable = token<RWTable<Plugin, string>>("WritablePluginTable");
-/** The maps that plugins keep state in. */
-export const PluginMapsToken = token<PluginMaps>("PluginMaps");
