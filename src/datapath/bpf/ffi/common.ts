@@ -43,10 +43,6 @@ export function printFunction(
   return koffi.register(callback, printPrototype) as PrintFunction;
 }
 
-export const libbpf_set_strict_mode: (mode: number) => number = libbpf.func("libbpf_set_strict_mode", "int", [
-  "uint32",
-]);
-
 /** Address of a buffer's memory, for pointers inside structs. The caller keeps the buffer alive. */
 export function addressOf(buffer: Buffer): bigint {
   return koffi.address(buffer);

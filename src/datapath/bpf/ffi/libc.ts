@@ -29,5 +29,3 @@ export const vsnprintf: (
 
 /** `F_DUPFD_CLOEXEC` of fcntl.h. */
 export const F_DUPFD_CLOEXEC = 1030;
-/** `MNT_DETACH` of sys/mount.h. */
-export const MNT_DETACH = 2;

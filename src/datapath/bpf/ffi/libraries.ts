@@ -46,7 +46,10 @@ function loadLibrary(file: string): LibraryHandle {
   }
 }
 
-/** libbpf 1.x; the major version in the file name is the ABI's. */
+/**
+ * libbpf 1.x; the major version in the file name is the ABI's. Since 1.0 it is always "strict": integers are
+ * negative errnos on failure, pointers are NULL with the reason in errno.
+ */
 export const libbpf: Library = lazyLibrary("libbpf.so.1");
 
 export const libc: Library = lazyLibrary("libc.so.6");

@@ -97,12 +97,6 @@ export const bpf_map__set_pin_path: (map: ObjectMapPointer, path: string | null)
   ["void *", "str"],
 );
 
-export const bpf_map__set_autocreate: (map: ObjectMapPointer, autocreate: boolean) => number = libbpf.func(
-  "bpf_map__set_autocreate",
-  "int",
-  ["void *", "bool"],
-);
-
 /** `struct bpf_object_open_opts`: object_name at 8. `name` must stay alive during the call. */
 export function objectOpenOpts(name: bigint): Buffer {
   return opts(80, [[8, 8, name]]);
