@@ -21,13 +21,16 @@ export class KernelMap implements RawMap {
   readonly info: MapInfo;
   /** Bytes of a value as user space sees it: per-CPU maps have one padded value per possible CPU. */
   readonly userValueSize: number;
+  /** How errors name it. */
+  readonly label: string;
   readonly #fd: OwnedFd;
   readonly #batches: MapBatches;
 
   /** Takes ownership of `fd`. `name` is the map's full name: the kernel keeps only 15 bytes. @throws DatapathError */
   constructor(fd: OwnedFd, name: string) {
     this.#fd = fd;
-    const info = mapInfo(fd.number, `map ${name}`);
+    this.label = `map ${name}`;
+    const info = mapInfo(fd.number, this.label);
     const { type, keySize, valueSize, maxEntries, flags } = info;
     this.info = info;
     this.spec = { name, type: type as MapSpec["type"], keySize, valueSize, maxEntries, flags };
@@ -40,11 +43,6 @@ export class KernelMap implements RawMap {
     return this.#fd.number;
   }
 
-  /** How errors name it. */
-  get label(): string {
-    return `map ${this.spec.name}`;
-  }
-
   update(key: Buffer, value: Buffer, mode: UpdateMode = "any"): void {
     this.checkKey(key);
     this.checkValue(value);
@@ -53,7 +51,8 @@ export class KernelMap implements RawMap {
 
   lookup(key: Buffer): Buffer | undefined {
     this.checkKey(key);
-    const value = Buffer.alloc(this.userValueSize);
+    // The kernel writes all of it or fails.
+    const value = Buffer.allocUnsafe(this.userValueSize);
     const result = bpf_map_lookup_elem(this.fd, key, value);
     if (result === -ENOENT) return undefined;
     checked(result, "look up in", this.label);

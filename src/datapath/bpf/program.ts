@@ -16,23 +16,21 @@ const KERNEL_NAME_BYTES = 15;
 export class KernelProgram implements Program {
   readonly id: number;
   readonly name: string;
+  /** How errors name it. */
+  readonly label: string;
   readonly #fd: OwnedFd;
 
   /** Takes ownership of `fd`. @throws DatapathError */
   constructor(fd: OwnedFd, name: string) {
     this.#fd = fd;
     this.name = name;
+    this.label = `program ${name}`;
     this.id = programId(fd.number, this.label);
   }
 
   /** The descriptor. @throws DatapathError when the program is closed */
   get fd(): number {
     return this.#fd.number;
-  }
-
-  /** How errors name it. */
-  get label(): string {
-    return `program ${this.name}`;
   }
 
   info(): ProgramInfo {
