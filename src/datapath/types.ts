@@ -89,7 +89,9 @@ export interface BpfMap<K, V> extends Closeable {
   readonly spec: TypedMapSpec<K, V>;
   readonly raw: RawMap;
   readonly info: MapInfo;
+  /** In a per-CPU map the value goes to every CPU. */
   update(key: K, value: V, mode?: UpdateMode): void;
+  /** @throws DatapathError for per-CPU maps, as `entries` does: one CPU's value is not the map's */
   lookup(key: K): V | undefined;
   /** One value per possible CPU; only for per-CPU maps. */
   lookupPerCpu(key: K): readonly V[] | undefined;
@@ -152,7 +154,7 @@ export interface CollectionSpec {
   readonly programs?: readonly string[];
   /** Values of `const volatile` variables in `.rodata*`, by C name. Unknown names are an error. */
   readonly constants?: Readonly<Record<string, number | bigint | Buffer>>;
-  /** Open maps to use for maps of the object, by C name. Unknown names are ignored. */
+  /** Open maps to use for maps of the object, by C name. Unknown names are ignored; another `maxEntries` is no mismatch. */
   readonly maps?: Readonly<Record<string, RawMap>>;
   /** Ask the verifier for its statistics (stack depth, states): slower, for reports. */
   readonly verifierStats?: boolean;
@@ -181,7 +183,7 @@ export interface Collection extends Closeable {
   readonly programs: ReadonlyMap<string, Program>;
   /** Maps the object created itself (those not given in `maps`), internal ones left out. */
   readonly maps: ReadonlyMap<string, RawMap>;
-  /** Per program, with `verifierStats`: instructions processed, stack depth in bytes. */
+  /** Per program, with `verifierStats`: instructions processed, stack depth in bytes summed over its functions. */
   readonly stats: ReadonlyMap<string, { readonly insnsProcessed: number; readonly stackDepth: number }>;
 }
 
@@ -233,16 +235,26 @@ export interface BpfOps {
   /** Puts a program into a PROG_ARRAY slot. */
   setProgram(array: RawMap, slot: number, program: Program): void;
   clearProgram(array: RawMap, slot: number): void;
-  /** Ids in the slots of a PROG_ARRAY; empty slots are absent. */
+  /** Ids in the slots of a PROG_ARRAY, by a system call a slot; empty slots are absent. */
   programIds(array: RawMap): ReadonlyMap<number, number>;
   /** Attaches, replacing what this spec attached before (pinned link or filter). */
   attach(spec: AttachSpec, program: Program): Attachment;
-  /** The attachment made earlier by `attach` with this spec, or undefined. */
+  /**
+   * The attachment made earlier by `attach` with this spec, or undefined: also when its interface is gone, in
+   * which case the link's pin stays until `unpin` or the next `attach`.
+   */
   openAttachment(spec: AttachSpec): Attachment | undefined;
   /** Resolves when every packet that was in a BPF program at the call has left it (an RCU grace period). */
   quiesce(): Promise<void>;
-  /** Reads notifications from a PERF_EVENT_ARRAY until closed; never blocks the event loop. */
-  readPerfEvents(array: RawMap, onEvent: (data: Buffer, cpu: number) => void, onLost: (count: number) => void): Closeable;
+  /**
+   * Reads notifications from a PERF_EVENT_ARRAY until closed; never blocks the event loop. The kernel pads
+   * `data` at its end. A map has one reader: the last one gets the notifications.
+   */
+  readPerfEvents(
+    array: RawMap,
+    onEvent: (data: Buffer, cpu: number) => void,
+    onLost: (count: number) => void,
+  ): Closeable;
   /** Reads records from a RINGBUF until closed. */
   readRingbuf(ringbuf: RawMap, onRecord: (data: Buffer) => void): Closeable;
   /** Removes a pin, file or empty directory; absent is no error. `recursive` removes a directory's content. */
