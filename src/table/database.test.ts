@@ -144,6 +144,20 @@ test("a row that comes and goes in one transaction is never told of", (t) => {
     pods.upsert(pod("a", "10.0.0.4"));
   });
   t.deepEqual(kinds, ["upsert a", "sync ", "upsert a"]);
+  db.transaction(() => {
+    t.throws(() =>
+      db.transaction(() => {
+        pods.upsert(pod("a", "10.0.0.5"));
+        throw new Error("no");
+      }),
+    );
+    pods.upsert(pod("c", "10.0.0.6"));
+  });
+  t.deepEqual(
+    kinds,
+    ["upsert a", "sync ", "upsert a", "upsert c"],
+    "nor is a row whose write was rolled back",
+  );
   t.is(pods.get("a")?.ip, "10.0.0.4");
 });
 

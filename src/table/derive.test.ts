@@ -55,14 +55,16 @@ test("a transaction on the source is one on the target", (t) => {
 });
 
 test("of several sources of one row the last wins, and an earlier one inherits", (t) => {
-  const { pods, derivation, shown } = build();
+  const { pods, ips, derivation, shown } = build();
   derivation.start();
   pods.upsert({ name: "a", ips: ["1"] });
   pods.upsert({ name: "b", ips: ["1"] });
   pods.upsert({ name: "c", ips: ["1"] });
   t.deepEqual(shown(), ["1=c"]);
+  const { revision } = ips;
   pods.delete("a");
   t.deepEqual(shown(), ["1=c"]);
+  t.is(ips.revision, revision, "what did not win is withdrawn without a write");
   pods.upsert({ name: "c", ips: [] });
   t.deepEqual(shown(), ["1=b"]);
   pods.delete("b");

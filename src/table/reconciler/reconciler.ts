@@ -140,13 +140,22 @@ export class Reconciler<Row, Key extends TableKey> {
         await this.#rest(cursor);
       }
     } catch (thrown) {
-      // Only a fault of the reconciler, of a key function or of the logger leads here.
-      const error = new ReconcilerStateError(this.name, `it broke down: ${toError(thrown).message}`);
-      error.cause = thrown;
-      this.#stopping.abort();
-      this.#end(error);
-      this.#health.update(error);
+      this.#breakDown(thrown);
+    }
+  }
+
+  /** Only a fault of the reconciler, of a key function or of the logger leads here. */
+  #breakDown(thrown: unknown): void {
+    const error = new ReconcilerStateError(this.name, `it broke down: ${toError(thrown).message}`);
+    error.cause = thrown;
+    this.#stopping.abort();
+    this.#end(error);
+    this.#health.update(error);
+    try {
       this.#logger?.error({ err: error, reconciler: this.name }, "reconciler broke down");
+    } catch {
+      // The logger may be what broke; its fault is the cause of the error that is told here.
+      process.emitWarning(error);
     }
   }
 

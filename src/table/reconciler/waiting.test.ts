@@ -56,6 +56,21 @@ test("waiting is not fooled by a row that is written again before it is put in p
   await reconciler.stop();
 });
 
+test("a row that fails again after a change has not been applied since the first failure", async (t) => {
+  const { table, world, reconciler } = build({ retryMinMs: 60_000 });
+  world.bad.set("a", new Error("no"));
+  reconciler.start();
+  const first = table.upsert(item("a", 1));
+  await t.throwsAsync(reconciler.waitReconciled(first), { instanceOf: ReconcileError });
+  const second = table.upsert(item("a", 2));
+  await t.throwsAsync(reconciler.waitReconciled(second), { instanceOf: ReconcileError });
+  await t.throwsAsync(reconciler.waitReconciled(first), { instanceOf: ReconcileError });
+  world.bad.clear();
+  await reconciler.waitReconciled(table.upsert(item("a", 3)));
+  await reconciler.waitReconciled(first);
+  await reconciler.stop();
+});
+
 test("a revision of another table is waited for, too", async (t) => {
   const { table, other, world, reconciler } = build();
   reconciler.start();
@@ -133,6 +148,30 @@ test("a health listener that throws is logged, and reconciling goes on", async (
   await reconciler.waitReconciled(table.upsert(item("a")));
   await reconciler.waitReconciled(table.upsert(item("b")));
   t.true(logged.includes("health listener failed"));
+  await reconciler.stop();
+});
+
+test("a reconciler that breaks down says so to all", async (t) => {
+  const health: ReconcilerHealth[] = [];
+  const logged: string[] = [];
+  const { table, world, reconciler } = build({
+    onHealth: (h) => health.push(h),
+    logger: {
+      debug: () => undefined,
+      warn: () => {
+        throw new Error("disk full");
+      },
+      error: (_, message) => logged.push(message),
+    },
+  });
+  world.bad.set("a", new Error("no"));
+  reconciler.start();
+  const waiting = reconciler.waitReconciled(table.upsert(item("a")));
+  await t.throwsAsync(waiting, { instanceOf: ReconcilerStateError, message: /broke down: disk full/ });
+  await t.throwsAsync(reconciler.prune(), { instanceOf: ReconcilerStateError });
+  t.like(health.at(-1), { state: "degraded" });
+  t.regex(health.at(-1)!.message, /1 row in error; reconciler items: it broke down: disk full/);
+  t.deepEqual(logged, ["reconciler broke down"]);
   await reconciler.stop();
 });
 
