@@ -119,12 +119,16 @@ export async function replaceRoute(socket: RtnlSocket, route: Route): Promise<vo
   });
 }
 
-/** Deletes the route with this destination, table, device and whatever else is given. False when there is none. */
+/**
+ * Deletes the route to this destination in this table by this device, and by this gateway, scope and protocol
+ * where given. Source and MTU, which the kernel would compare too, do not matter. False when there is none.
+ */
 export async function deleteRoute(socket: RtnlSocket, route: Route): Promise<boolean> {
+  const { source: _source, mtu: _mtu, ...place } = route;
   try {
     await socket.request({
       type: RTM.deleteRoute,
-      payload: message(route, {
+      payload: message(place, {
         protocol: route.protocol ?? 0,
         scope: route.scope === undefined ? SCOPE_NOWHERE : Scope[route.scope],
         type: 0,

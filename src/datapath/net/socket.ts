@@ -1,5 +1,6 @@
 import { Protocol, RawNetlinkSocket } from "netlink";
 import { DatapathError } from "../errors.ts";
+import { Semaphore } from "../semaphore.ts";
 import type { Closeable } from "../types.ts";
 import { requestExtendedAcks } from "./extended-acks.ts";
 import {
@@ -57,8 +58,7 @@ export class RtnlSocket implements Closeable {
   readonly #raw: RawNetlinkSocket;
   readonly #port: number;
   readonly #pending = new Map<number, Pending>();
-  readonly #waiting: (() => void)[] = [];
-  #inFlight = 0;
+  readonly #requests = new Semaphore(MAX_IN_FLIGHT);
   #seq = 0;
   /** The kernel runs one dump a socket at a time. */
   #lastDump: Promise<unknown> = Promise.resolve();
@@ -86,12 +86,8 @@ export class RtnlSocket implements Closeable {
 
   /** Sends a request and resolves to the payloads that came back, if any. @throws DatapathError */
   async request(request: RtnlRequest): Promise<readonly Buffer[]> {
-    await this.#enter();
-    try {
-      return (await this.#exchange(request, (request.flags ?? 0) | Flag.ack)).parts;
-    } finally {
-      this.#leave();
-    }
+    const flags = (request.flags ?? 0) | Flag.ack;
+    return (await this.#requests.run(() => this.#exchange(request, flags))).parts;
   }
 
   /**
@@ -198,17 +194,5 @@ export class RtnlSocket implements Closeable {
     clearTimeout(pending.timer);
     this.#pending.delete(seq);
     if (this.#pending.size === 0 && !this.#closed) this.#raw.unref();
-  }
-
-  async #enter(): Promise<void> {
-    if (this.#inFlight < MAX_IN_FLIGHT) this.#inFlight++;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-  }
-
-  /** Hands the place on, so that those who wait are served in order. */
-  #leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#inFlight--;
-    else next();
   }
 }
