@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* cidr-drop for node devices: what arrives from a blocked prefix, the node's own traffic included. */
+#include "blocklist.h"
+
+HOOK(from_netdev_v4)
+{
+	void *end;
+	const struct iphdr *ip = waggle_ipv4(ctx, &end);
+
+	return ip ? check(ip->saddr) : HOOK_DROP;
+}
