@@ -17,7 +17,7 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 
 interface Workshop {
   readonly directory: string;
-  readonly cacheDirectory: string;
+  readonly cacheDir: string;
   readonly input: CompileInput;
 }
 
@@ -29,7 +29,7 @@ async function workshop(t: ExecutionContext): Promise<Workshop> {
   await writeFile(join(directory, "a.c"), SOURCE);
   return {
     directory,
-    cacheDirectory: join(directory, "cache"),
+    cacheDir: join(directory, "cache"),
     input: {
       source: join(directory, "a.c"),
       includes: [join(directory, "first"), join(directory, "second")],
@@ -51,21 +51,21 @@ async function countingClang(
 }
 
 test("an unchanged source is compiled once, and then needs no compiler at all", async (t) => {
-  const { directory, cacheDirectory, input } = await workshop(t);
+  const { directory, cacheDir, input } = await workshop(t);
   const { clang, runs } = await countingClang(directory);
-  const first = await createCompiler({ cacheDirectory, clang }).compile(input);
+  const first = await createCompiler({ cacheDir, clang }).compile(input);
   t.false(first.cached);
   t.regex(first.digest, /^[0-9a-f]{64}$/);
   t.is((await readFile(first.object)).toString("latin1", 1, 4), "ELF");
   const before = await runs();
-  const second = await createCompiler({ cacheDirectory, clang }).compile(input);
+  const second = await createCompiler({ cacheDir, clang }).compile(input);
   t.deepEqual(second, { ...first, cached: true });
   t.is(await runs(), before);
 });
 
 test("a changed header, a define or a shadowing header gives another object", async (t) => {
-  const { directory, cacheDirectory, input } = await workshop(t);
-  const compiler = createCompiler({ cacheDirectory });
+  const { directory, cacheDir, input } = await workshop(t);
+  const compiler = createCompiler({ cacheDir });
   const digests = [await compiler.compile(input)];
   digests.push(await compiler.compile({ ...input, defines: { UNUSED: 1 } }));
   await writeFile(join(directory, "second", "answer.h"), "#define ANSWER 43\n");
@@ -83,37 +83,37 @@ test("a changed header, a define or a shadowing header gives another object", as
 test("the same sources elsewhere share an object", async (t) => {
   const a = await workshop(t);
   const b = await workshop(t);
-  const compiler = createCompiler({ cacheDirectory: a.cacheDirectory });
+  const compiler = createCompiler({ cacheDir: a.cacheDir });
   const first = await compiler.compile(a.input);
   t.deepEqual(await compiler.compile(b.input), { ...first, cached: true });
 });
 
 test("compilations of the same thing at once are one", async (t) => {
-  const { directory, cacheDirectory, input } = await workshop(t);
+  const { directory, cacheDir, input } = await workshop(t);
   const { clang, runs } = await countingClang(directory);
-  const compiler = createCompiler({ cacheDirectory, clang });
+  const compiler = createCompiler({ cacheDir, clang });
   const results = await Promise.all(Array.from({ length: 5 }, () => compiler.compile(input)));
   t.is(new Set(results.map((result) => result.object)).size, 1);
   t.is(await runs(), 3, "dependencies, version, object");
-  t.deepEqual((await readdir(join(cacheDirectory, "objects"))).length, 1);
+  t.deepEqual((await readdir(join(cacheDir, "objects"))).length, 1);
 });
 
 test("an error names file, line and column, and leaves nothing behind", async (t) => {
-  const { directory, cacheDirectory, input } = await workshop(t);
+  const { directory, cacheDir, input } = await workshop(t);
   await writeFile(input.source, `${SOURCE}\nint broken(void) { return nothing; }\n`);
-  const error = await t.throwsAsync(createCompiler({ cacheDirectory }).compile(input), {
+  const error = await t.throwsAsync(createCompiler({ cacheDir }).compile(input), {
     instanceOf: CompileError,
   });
   t.is(error?.diagnostics[0]?.file, join(directory, "a.c"));
   t.is(error?.diagnostics[0]?.line, 8);
   t.is(error?.diagnostics[0]?.severity, "error");
   t.regex(error?.diagnostics[0]?.message ?? "", /nothing/);
-  t.deepEqual(await readdir(join(cacheDirectory, "objects")), []);
+  t.deepEqual(await readdir(join(cacheDir, "objects")), []);
 });
 
 test("warnings are errors, and so is a missing header", async (t) => {
-  const { cacheDirectory, input } = await workshop(t);
-  const compiler = createCompiler({ cacheDirectory });
+  const { cacheDir, input } = await workshop(t);
+  const compiler = createCompiler({ cacheDir });
   await writeFile(input.source, `${SOURCE}\nstatic int unused(void) { return 1; }\n`);
   const warning = await t.throwsAsync(compiler.compile(input), { instanceOf: CompileError });
   t.regex(warning?.message ?? "", /unused/);
@@ -123,21 +123,21 @@ test("warnings are errors, and so is a missing header", async (t) => {
 });
 
 test("a compiler that hangs is killed, one that is absent is named", async (t) => {
-  const { directory, cacheDirectory, input } = await workshop(t);
+  const { directory, cacheDir, input } = await workshop(t);
   const clang = join(directory, "slow-clang");
   await writeFile(clang, "#!/bin/sh\nexec sleep 30\n");
   await chmod(clang, 0o755);
-  await t.throwsAsync(createCompiler({ cacheDirectory, clang, timeoutMs: 100 }).compile(input), {
+  await t.throwsAsync(createCompiler({ cacheDir, clang, timeoutMs: 100 }).compile(input), {
     message: /not done after 100 ms/,
   });
-  await t.throwsAsync(createCompiler({ cacheDirectory, clang: "no-such-clang" }).compile(input), {
+  await t.throwsAsync(createCompiler({ cacheDir, clang: "no-such-clang" }).compile(input), {
     message: /no-such-clang.*WAGGLE_CLANG/,
   });
 });
 
 test("input that is no path or identifier is refused before anything runs", async (t) => {
-  const { cacheDirectory, input } = await workshop(t);
-  const compiler = createCompiler({ cacheDirectory });
+  const { cacheDir, input } = await workshop(t);
+  const compiler = createCompiler({ cacheDir });
   await t.throwsAsync(compiler.compile({ ...input, source: "a.c" }), { message: /absolute path/ });
   await t.throwsAsync(compiler.compile({ ...input, defines: { "A B": 1 } }), { message: /C identifier/ });
 });

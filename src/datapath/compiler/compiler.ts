@@ -12,7 +12,7 @@ import { shadowCandidates } from "./shadows.ts";
 
 export interface CompilerOptions {
   /** Absolute; made when it is not there. Agents may share one. */
-  readonly cacheDirectory: string;
+  readonly cacheDir: string;
   /** Path or name of clang; otherwise $WAGGLE_CLANG, clang-19, clang. */
   readonly clang?: string;
   /** For one run of clang; 60 s unless told. */
@@ -42,7 +42,7 @@ class CachingCompiler implements Compiler {
   readonly #processes = new Semaphore(availableParallelism());
 
   constructor(options: CompilerOptions) {
-    this.#cache = new CompileCache(options.cacheDirectory);
+    this.#cache = new CompileCache(options.cacheDir);
     this.#clangName = options.clang;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   }

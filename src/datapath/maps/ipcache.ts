@@ -1,7 +1,7 @@
 import { formatCidr, splitCidr } from "../address.ts";
 import { MapType } from "../types.ts";
 import { defineMap } from "./definition.ts";
-import { ipv4InUnion, padding, struct, transform, u8, u16, u32 } from "./layout.ts";
+import { ipv4InUnion, named, padding, struct, transform, u8, u16, u32 } from "./layout.ts";
 import { FAMILY_IPV4 } from "./lxc.ts";
 
 /** Bits of the key before the address that always take part in the match: cluster, padding, family. */
@@ -29,7 +29,7 @@ const ipcacheKey = transform(
     clusterId: u16,
     pad1: padding(1),
     family: u8,
-    address: ipv4InUnion,
+    address: named("ip", ipv4InUnion),
   }),
   ({ prefix }: IpCacheKey) => {
     const { address, prefixLength } = splitCidr(prefix);
@@ -42,20 +42,20 @@ const ipcacheKey = transform(
 
 const remoteEndpointInfo = transform(
   struct("remote_endpoint_info", {
-    secIdentity: u32,
+    secId: u32,
     tunnelEndpoint: ipv4InUnion,
     pad: padding(2),
     key: u8,
     flags: u8,
   }),
   (info: RemoteEndpointInfo) => ({
-    secIdentity: info.identity,
+    secId: info.identity,
     tunnelEndpoint: info.tunnelEndpoint,
     key: info.encryptKey,
     flags: info.flags,
   }),
   (members) => ({
-    identity: members.secIdentity,
+    identity: members.secId,
     tunnelEndpoint: members.tunnelEndpoint,
     encryptKey: members.key,
     flags: members.flags,

@@ -1,6 +1,6 @@
 import { MapType } from "../types.ts";
 import { defineMap } from "./definition.ts";
-import { ipv4InUnion, mac, padding, struct, transform, u8, u16, u32 } from "./layout.ts";
+import { ipv4InUnion, mac, named, padding, struct, transform, u8, u16, u32 } from "./layout.ts";
 import { hex } from "./names.ts";
 
 /** Address family in keys that can hold either kind of address. */
@@ -32,7 +32,7 @@ export interface LxcEntry {
 }
 
 const lxcKey = transform(
-  struct("endpoint_key", { address: ipv4InUnion, family: u8, key: u8, clusterId: u16 }),
+  struct("endpoint_key", { address: named("ip", ipv4InUnion), family: u8, key: u8, clusterId: u16 }),
   (key: LxcKey) => ({ address: key.address, family: FAMILY_IPV4, key: 0, clusterId: 0 }),
   ({ address }) => ({ address }),
 );
