@@ -6,6 +6,8 @@ import type { Datapath } from "./types.ts";
 export interface KernelDatapathOptions {
   /** Absolute path of the directory for compiled objects; created when missing. */
   readonly cacheDir: string;
+  /** Path or name of clang; otherwise the compiler's own choice. */
+  readonly clang?: string;
   /** Hears of errors thrown by consumers of perf and ring buffer events. Default: a warning of the process. */
   readonly onReaderError?: ReaderErrorHandler;
 }
@@ -15,14 +17,14 @@ export interface KernelDatapathOptions {
  * @throws DatapathError when libbpf is missing
  */
 export function createKernelDatapath(options: KernelDatapathOptions): Datapath {
-  const { cacheDir, onReaderError } = options;
+  const { cacheDir, clang, onReaderError } = options;
   const bpf = createBpfOps(onReaderError === undefined ? {} : { onReaderError });
   const net = createNetOps();
   return {
     kind: "kernel",
     bpf,
     net,
-    compiler: createCompiler({ cacheDir }),
+    compiler: createCompiler({ cacheDir, ...(clang === undefined ? {} : { clang }) }),
     openNamespace,
     close: () => net.close(),
   };
