@@ -121,14 +121,17 @@ export class ChainBuilder {
     orders: ReadonlyMap<string, readonly string[]>,
     arrays: ReadonlyMap<string, RawMap>,
   ): Promise<ReadonlyMap<string, readonly Placement[]>> {
+    // Asked for together, so that new slots go to disk in one commit.
+    const slots = await Promise.all(
+      [...orders].flatMap(([hook, names]) =>
+        names.map(async (plugin, index) => {
+          const statsSlot = await this.#slots.slot({ plugin, hook, attachment });
+          return { plugin, place: { hook, chain: arrays.get(hook)!, next: index + 1, statsSlot } };
+        }),
+      ),
+    );
     const places = new Map<string, Placement[]>();
-    for (const [hook, names] of orders) {
-      for (const [index, plugin] of names.entries()) {
-        const statsSlot = await this.#slots.slot({ plugin, hook, attachment });
-        const place: Placement = { hook, chain: arrays.get(hook)!, next: index + 1, statsSlot };
-        places.set(plugin, [...(places.get(plugin) ?? []), place]);
-      }
-    }
+    for (const { plugin, place } of slots) places.set(plugin, [...(places.get(plugin) ?? []), place]);
     return places;
   }
 

@@ -136,17 +136,15 @@ export class TailCallLinker implements HookLinker {
     commit: () => Promise<void>,
   ): Promise<void> {
     const plan = this.plan(plugins);
-    const changes: { readonly attached: Attached; readonly built: readonly BuiltChain[] }[] = [];
     const targets: Program[] = [];
+    // All at once, so that what they write to disk goes there in few commits; loading itself is synchronous.
+    const settled = await Promise.allSettled(
+      attachments.map((attached) => this.#buildChanges(attached, plan, byName(plugins), targets)),
+    );
+    const changes = settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
     try {
-      for (const attached of attachments) {
-        const hooks = this.#changedHooks(attached, plan, byName(plugins));
-        if (hooks.length === 0) continue;
-        const targetOf = new Map(hooks.map((hook) => [hook, attached.target(hook)]));
-        targets.push(...targetOf.values());
-        const built = await this.#parts.builder.build(attached.ref, hooks, plan, byName(plugins), targetOf);
-        changes.push({ attached, built });
-      }
+      const failed = settled.find((result) => result.status === "rejected");
+      if (failed !== undefined) throw failed.reason;
       await commit();
     } catch (error) {
       for (const { built } of changes) {
@@ -161,9 +159,24 @@ export class TailCallLinker implements HookLinker {
     for (const { attached, built } of changes) for (const chain of built) attached.swing(chain);
     for (const { built } of changes) for (const chain of built) closeHandles(chain);
     for (const target of targets) target.close();
-    await Promise.all(changes.map(({ attached }) => this.#store(attached)));
-    if (changes.length > 0) await this.#parts.datapath.bpf.quiesce();
+    const changed = changes.filter(({ built }) => built.length > 0);
+    await Promise.all(changed.map(({ attached }) => this.#store(attached)));
+    if (changed.length > 0) await this.#parts.datapath.bpf.quiesce();
     for (const attached of attachments) this.#dropStalePins(attached);
+  }
+
+  /** Chains to replace the attachment's with; `targets` collects the stages' handles that they refer to. */
+  async #buildChanges(
+    attached: Attached,
+    plan: HookPlan,
+    plugins: ReadonlyMap<string, Plugin>,
+    targets: Program[],
+  ): Promise<{ readonly attached: Attached; readonly built: readonly BuiltChain[] }> {
+    const hooks = this.#changedHooks(attached, plan, plugins);
+    if (hooks.length === 0) return { attached, built: [] };
+    const targetOf = new Map(hooks.map((hook) => [hook, attached.target(hook)]));
+    targets.push(...targetOf.values());
+    return { attached, built: await this.#parts.builder.build(attached.ref, hooks, plan, plugins, targetOf) };
   }
 
   /** Hooks whose running chain is another than the plan's; a plugin that failed before is tried again. */

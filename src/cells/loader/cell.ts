@@ -28,14 +28,26 @@ const flags = {
   }),
 };
 
+/** Lifetimes of connection-tracking entries, by the constant that carries each into the programs. */
+const lifetimes = {
+  "ct-tcp-timeout": flag.duration({
+    default: "6h",
+    help: "idle established TCP connections are forgotten after this",
+  }),
+  "ct-tcp-syn-timeout": flag.duration({ default: "60s", help: "TCP connections without an answer" }),
+  "ct-tcp-close-timeout": flag.duration({ default: "10s", help: "TCP connections after FIN or RST" }),
+  "ct-udp-timeout": flag.duration({ default: "60s", help: "idle UDP flows" }),
+  "ct-icmp-timeout": flag.duration({ default: "60s", help: "idle ICMP echo flows" }),
+};
+
 /** What the loader cell is told. */
-export const LoaderConfig = token<ConfigOf<typeof flags>>("LoaderConfig");
+export const LoaderConfig = token<ConfigOf<typeof flags & typeof lifetimes>>("LoaderConfig");
 
 /** Loads and attaches the core's programs. */
 export const loaderCell = module(
   "loader",
   "Loads and attaches the datapath's programs",
-  config(LoaderConfig, flags),
+  config(LoaderConfig, { ...flags, ...lifetimes }),
   provide(
     Loading,
     {
@@ -69,7 +81,20 @@ export const loaderCell = module(
       const mode = attachMode(settings.attachMode, datapath.bpf.attachModes());
       const records = state.collection<InstallRecord>("attachments");
       const installer = new AttachmentInstaller({ datapath, globals, linker, records, mode });
-      const loader = new DatapathLoader({ installer, templates, network, policies, log });
+      const loader = new DatapathLoader({
+        installer,
+        templates,
+        network,
+        policies,
+        log,
+        lifetimes: {
+          cfg_ct_tcp_established_s: seconds(settings.ctTcpTimeout),
+          cfg_ct_tcp_syn_s: seconds(settings.ctTcpSynTimeout),
+          cfg_ct_tcp_close_s: seconds(settings.ctTcpCloseTimeout),
+          cfg_ct_udp_s: seconds(settings.ctUdpTimeout),
+          cfg_ct_icmp_s: seconds(settings.ctIcmpTimeout),
+        },
+      });
       lifecycle.append({
         name: "device programs",
         start: async () => {
@@ -81,6 +106,9 @@ export const loaderCell = module(
     },
   ),
 );
+
+/** Whole seconds, at least one: the programs count in seconds. */
+const seconds = (milliseconds: number): number => Math.max(1, Math.round(milliseconds / 1000));
 
 /** @throws Error when the kernel lacks what was asked for */
 function attachMode(wanted: "auto" | AttachMode, available: readonly AttachMode[]): AttachMode {

@@ -14,6 +14,8 @@ export interface LoaderParts {
   readonly templates: Templates;
   readonly network: NodeNetwork;
   readonly policies: PolicyMaps;
+  /** Seconds by constant: how long connection-tracking entries live. */
+  readonly lifetimes: Readonly<Record<string, number>>;
   readonly log: Logger;
 }
 
@@ -76,9 +78,9 @@ export class DatapathLoader implements Loader {
   }
 
   async #plan(endpoint: Endpoint): Promise<InstallPlan> {
-    const { network, templates, policies } = this.#parts;
+    const { network, templates, policies, lifetimes } = this.#parts;
     const policy = await policies.ensure(endpoint);
-    return endpointPlan(endpoint, network.config, templates, policy.raw);
+    return endpointPlan(endpoint, network.config, templates, policy.raw, lifetimes);
   }
 }
 

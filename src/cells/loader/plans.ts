@@ -21,6 +21,7 @@ export function endpointPlan(
   node: NodeConfig,
   templates: Templates,
   policy: RawMap,
+  lifetimes: Readonly<Record<string, number>>,
 ): InstallPlan {
   const { id, ifindex, identity } = endpoint;
   const shared = {
@@ -44,6 +45,7 @@ export function endpointPlan(
       cfg_enforce_ingress: endpoint.spec.policy.enforceIngress ? 1 : 0,
       cfg_enforce_egress: endpoint.spec.policy.enforceEgress ? 1 : 0,
       cfg_mtu: node.mtu,
+      ...lifetimes,
     },
     maps: { [POLICY_MAP]: policy },
   };

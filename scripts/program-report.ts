@@ -1,0 +1,105 @@
+// Loads every program of the datapath with every combination of its features, and writes what the verifier made of
+// each into docs/programs.md. Fails when a program is refused. `--check` writes nothing and only loads.
+//
+//   npm run programs [-- --check]
+
+import { writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { createKernelDatapath } from "../src/datapath/kernel.ts";
+import { PIPELINE } from "../src/datapath/pipeline.ts";
+
+const root = resolve(import.meta.dirname, "..");
+
+/** Constants that switch code on and off, with the values that matter, by object. */
+const features: Readonly<Record<"lxc" | "host", Readonly<Record<string, readonly number[]>>>> = {
+  lxc: { cfg_enforce_ingress: [0, 1], cfg_enforce_egress: [0, 1] },
+  host: { cfg_is_l3_device: [0, 1] },
+};
+
+interface Row {
+  readonly object: string;
+  readonly program: string;
+  instructions: number;
+  verified: number;
+  stackBytes: number;
+  jitedBytes: number;
+  combinations: number;
+}
+
+/** Every combination of one value a key. */
+function combinations(choices: Readonly<Record<string, readonly number[]>>): Record<string, number>[] {
+  return Object.entries(choices).reduce<Record<string, number>[]>(
+    (found, [name, values]) => found.flatMap((one) => values.map((value) => ({ ...one, [name]: value }))),
+    [{}],
+  );
+}
+
+/** Worst figures of each program over all combinations. */
+export async function measurePrograms(cacheDir: string): Promise<readonly Row[]> {
+  const datapath = createKernelDatapath({ cacheDir });
+  const bpf = join(root, "bpf");
+  const rows = new Map<string, Row>();
+  try {
+    for (const kind of ["lxc", "host"] as const) {
+      const { object } = await datapath.compiler.compile({
+        source: join(bpf, PIPELINE[kind].source),
+        includes: [join(bpf, "include"), join(bpf, "lib"), bpf],
+        defines: {},
+      });
+      const sizes = new Map(
+        datapath.bpf.describeObject(object).programs.map(({ name, insns }) => [name, insns]),
+      );
+      for (const constants of combinations(features[kind])) {
+        const collection = datapath.bpf.load({ object, constants, verifierStats: true });
+        for (const program of collection.programs.values()) {
+          const row = rows.get(`${kind}/${program.name}`) ?? {
+            object: PIPELINE[kind].source,
+            program: program.name,
+            instructions: sizes.get(program.name) ?? 0,
+            verified: 0,
+            stackBytes: 0,
+            jitedBytes: 0,
+            combinations: 0,
+          };
+          const stats = collection.stats.get(program.name);
+          const info = program.info();
+          row.verified = Math.max(row.verified, stats?.insnsProcessed ?? info.verifiedInsns);
+          row.stackBytes = Math.max(row.stackBytes, stats?.stackDepth ?? 0);
+          row.jitedBytes = Math.max(row.jitedBytes, info.jitedBytes);
+          row.combinations++;
+          rows.set(`${kind}/${program.name}`, row);
+        }
+        collection.close();
+      }
+    }
+  } finally {
+    datapath.close();
+  }
+  return [...rows.values()];
+}
+
+/** The page, as Markdown. */
+export function programPage(rows: readonly Row[]): string {
+  const lines = rows.map(
+    (row) =>
+      `| ${row.object} | \`${row.program}\` | ${row.instructions} | ${row.verified} | ${row.stackBytes} | ${row.jitedBytes} |`,
+  );
+  return `# Programs
+
+What the kernel's verifier makes of each program: the worst figures over all combinations of features
+(${combinations(features.lxc).length} of bpf_lxc.c, ${combinations(features.host).length} of bpf_host.c). The kernel allows
+1,000,000 verified instructions and 512 bytes of stack a program. \`npm run programs\` writes this page; figures
+differ a little between kernels.
+
+| Object | Program | Instructions | Verified | Stack (bytes) | JIT code (bytes) |
+|---|---|---:|---:|---:|---:|
+${lines.join("\n")}
+`;
+}
+
+if (import.meta.main) {
+  const rows = await measurePrograms(join(root, "build", "cache"));
+  const page = programPage(rows);
+  if (process.argv.includes("--check")) process.stdout.write(page);
+  else await writeFile(join(root, "docs", "programs.md"), page);
+}
