@@ -21,8 +21,15 @@ export interface Service {
 
 export interface ServiceManager {
   readonly table: Table<Service, string>;
-  /** Creates or replaces; resolves when stored and in the kernel. @throws RefusalError */
+  /**
+   * Creates or replaces; resolves when stored and in the kernel.
+   *
+   * @throws RefusalError INVALID_ARGUMENT, ALREADY_EXISTS when another service has the frontend, RESOURCE_EXHAUSTED;
+   * StateWriteError, and nothing has changed; ReconcileError when it is stored but the kernel refuses it: it is tried
+   * again
+   */
   upsert(service: Omit<Service, "revNat">, signal?: AbortSignal): Promise<Service>;
+  /** Resolves when nothing of it is left in the kernel. @throws RefusalError NOT_FOUND; otherwise as `upsert` */
   delete(name: string, signal?: AbortSignal): Promise<void>;
   /** Backend ids in the kernel maps, by "ipv4:port/protocol". */
   backendId(backend: Backend, protocol: ServiceProtocol): number | undefined;

@@ -1,0 +1,3 @@
+export { Services, servicesCell } from "./cell.ts";
+export { backendKey, frontendKey } from "./row.ts";
+export type * from "./types.ts";
