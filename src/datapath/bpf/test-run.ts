@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import type { TestRunInput, TestRunResult } from "../types.ts";
 import { checked } from "./check.ts";
 import { addressOf } from "./ffi/common.ts";
@@ -10,11 +11,32 @@ const SK_BUFF = { mark: 8, ifindex: 40, cb: 48 } as const;
 /** Room for headers a program may add: encapsulation takes at most a few hundred bytes. */
 const GROWTH_BYTES = 512;
 
-/** `BPF_PROG_TEST_RUN` of a program that takes an `__sk_buff`. @throws DatapathError */
+/** A signal ends a run between two repetitions (EINTR): it is started over, at most this often. */
+const MAX_ATTEMPTS = 10;
+
+const { EINTR } = constants.errno;
+
+/**
+ * `BPF_PROG_TEST_RUN` of a program that takes an `__sk_buff`. With `repeat`, an interrupted run is started
+ * over, so the program may run more often than asked for.
+ * @throws DatapathError
+ */
 export function testRun(fd: number, object: string, input: TestRunInput): TestRunResult {
   const context = contextOf(input);
   const output = Buffer.alloc(input.data.length + GROWTH_BYTES);
-  const options = testRunOpts({
+  const start = () => {
+    const options = optionsFor(input, context, output);
+    return { options, result: bpf_prog_test_run_opts(fd, options) };
+  };
+  let run = start();
+  for (let attempt = 1; run.result === -EINTR && attempt < MAX_ATTEMPTS; attempt++) run = start();
+  checked(run.result, "test-run", object);
+  const { dataOutSize, returnValue, durationNs } = testRunResults(run.options);
+  return { returnValue, data: output.subarray(0, dataOutSize), durationNs };
+}
+
+function optionsFor(input: TestRunInput, context: Buffer | undefined, output: Buffer): Buffer {
+  return testRunOpts({
     dataIn: addressOf(input.data),
     dataInSize: input.data.length,
     dataOut: addressOf(output),
@@ -23,9 +45,6 @@ export function testRun(fd: number, object: string, input: TestRunInput): TestRu
     contextInSize: context?.length ?? 0,
     repeat: input.repeat ?? 1,
   });
-  checked(bpf_prog_test_run_opts(fd, options), "test-run", object);
-  const { dataOutSize, returnValue, durationNs } = testRunResults(options);
-  return { returnValue, data: output.subarray(0, dataOutSize), durationNs };
 }
 
 function contextOf(input: TestRunInput): Buffer | undefined {

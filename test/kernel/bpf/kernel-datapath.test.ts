@@ -19,7 +19,10 @@ function source(name: string, body: string): string {
 }
 
 test("C becomes a running program", async (t) => {
-  const path = source("answer.c", 'SEC("tc") int answer(struct __sk_buff *ctx) { return ctx->len ? ANSWER : 0; }');
+  const path = source(
+    "answer.c",
+    'SEC("tc") int answer(struct __sk_buff *ctx) { return ctx->len ? ANSWER : 0; }',
+  );
   const input = { source: path, includes: [], defines: { ANSWER: 42 } };
   const { object, cached } = await datapath.compiler.compile(input);
   t.false(cached);

@@ -308,7 +308,7 @@ test("run statistics are counted while they are switched on", (t) => {
   const collection = bpf.load({ object, programs: ["callee_one"] });
   const program = collection.programs.get("callee_one")!;
   const statistics = bpf.enableStats();
-  program.testRun({ data: packet, repeat: 10 });
+  for (let i = 0; i < 10; i++) program.testRun({ data: packet });
   statistics.close();
   t.is(program.info().runCount, 10n);
   collection.close();
