@@ -5,7 +5,7 @@
 
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { createKernelDatapath } from "../src/datapath/kernel.ts";
+import { createKernelDatapath } from "../src/datapath/index.ts";
 import { PIPELINE } from "../src/datapath/pipeline.ts";
 
 const root = resolve(import.meta.dirname, "..");
