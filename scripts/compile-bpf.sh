@@ -13,10 +13,7 @@ if [ -z "$clang" ]; then
   done
 fi
 : "${clang:=clang}"
-# Where Debian keeps <asm/types.h>: clang does not look there by itself for the bpf target.
-multiarch=/usr/include/$(uname -m)-linux-gnu
 common=(-O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror)
-[ -d "$multiarch" ] && common+=(-idirafter "$multiarch")
 
 for source in bpf/bpf_*.c; do
   "$clang" "${common[@]}" -I bpf/include -I bpf/lib -I bpf -c "$source" -o "$out/$(basename "${source%.c}").o"

@@ -87,8 +87,8 @@ case $may in
     tests e2e "${isolated[@]}" -- 'test/e2e/**/*.test.ts' 'test/cli/**/*.test.ts'
     ;;
   *)
-    tests unit env WAGGLE_TEST_WITHOUT_KERNEL=1 -- 'src/**/*.test.ts' '!src/**/*.kernel.test.ts' '!src/datapath/kernel/**'
-    tests e2e env WAGGLE_TEST_WITHOUT_KERNEL=1 -- 'test/cli/**/*.test.ts'
+    tests unit env NO_KERNEL_TESTS=1 -- 'src/**/*.test.ts' '!src/**/*.kernel.test.ts' '!src/datapath/kernel/**'
+    tests e2e env NO_KERNEL_TESTS=1 -- 'test/cli/**/*.test.ts'
     echo "–       kernel   left out, and with it test/e2e: BPF is not permitted here ($may)"
     ;;
 esac

@@ -1,0 +1,98 @@
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { rm, rmdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { createKernelDatapath, type Datapath } from "../datapath/index.ts";
+import type { CleanupRequest, Step, Trace } from "./types.ts";
+
+/** Directories of pins that an agent makes below its root. */
+const pinDirectories = ["attachments", "policy", "plugins", "globals"] as const;
+
+const listed = (directory: string): readonly string[] =>
+  existsSync(directory) ? readdirSync(directory) : [];
+
+/** "lxc-12" → the device an agent makes for it; undefined for devices that were there before. */
+function madeDevice({ attachment, device }: Trace): string | undefined {
+  const endpoint = /^lxc-(\d+)$/.exec(attachment);
+  if (endpoint !== null) return device === `lxc${endpoint[1]}` ? device : undefined;
+  return attachment === "host-cilium_host" ? "cilium_host" : undefined;
+}
+
+/** Attachments by the state, and those that only their pins tell of. */
+function allTraces(bpfRoot: string, known: readonly Trace[]): readonly Trace[] {
+  const names = new Set(known.map(({ attachment }) => attachment));
+  const pinned = listed(join(bpfRoot, "attachments"))
+    .filter((name) => !names.has(name))
+    .map((attachment) => ({
+      attachment,
+      device: attachment.replace(/^lxc-/, "lxc").replace(/^(netdev|host)-/, ""),
+      mode: undefined,
+    }));
+  return [...known, ...pinned];
+}
+
+async function removeFilters(datapath: Datapath, traces: readonly Trace[], step: Step): Promise<void> {
+  for (const { device, attachment, mode } of traces) {
+    // TCX links end with their pins; filters belong to the device and stay.
+    if (mode !== "clsact") continue;
+    const link = await datapath.net.linkByName(device);
+    if (link === undefined) continue;
+    for (const direction of ["ingress", "egress"] as const) {
+      const spec = { ifindex: link.ifindex, direction, mode, pinPath: join("/", attachment) };
+      const found = datapath.bpf.openAttachment(spec);
+      if (found !== undefined)
+        await step({ kind: "filter", name: `${direction} of ${device}` }, () => found.detach());
+    }
+  }
+}
+
+async function removeDevices(datapath: Datapath, traces: readonly Trace[], step: Step): Promise<void> {
+  for (const name of new Set(traces.map(madeDevice))) {
+    if (name === undefined) continue;
+    const link = await datapath.net.linkByName(name);
+    // A device of another kind has the name by chance.
+    if (link?.kind !== "veth") continue;
+    await step({ kind: "device", name }, async () => void (await datapath.net.deleteLink(link.ifindex)));
+  }
+}
+
+/** True when something is mounted exactly there. */
+const isMountPoint = (path: string): boolean => statSync(path).dev !== statSync(dirname(path)).dev;
+
+async function removePins(
+  { bpfRoot, dryRun }: CleanupRequest,
+  datapath: Datapath,
+  step: Step,
+): Promise<void> {
+  if (!existsSync(bpfRoot)) return;
+  for (const name of pinDirectories.filter((one) => existsSync(join(bpfRoot, one)))) {
+    const path = join(bpfRoot, name);
+    // bpffs keeps no sizes and no links out: a plain recursive removal unpins everything in it.
+    await step({ kind: "pins", name: path }, () => rm(path, { recursive: true, force: true }));
+  }
+  const foreign = listed(bpfRoot).filter((name) => !dryRun || !pinDirectories.some((own) => own === name));
+  if (foreign.length > 0) return;
+  if (isMountPoint(bpfRoot))
+    await step({ kind: "mount", name: bpfRoot }, () => datapath.bpf.unmountBpffs(bpfRoot));
+  if (dryRun || !isMountPoint(bpfRoot))
+    await step({ kind: "directory", name: bpfRoot }, () => rmdir(bpfRoot));
+}
+
+/** Removes filters, devices and pins. Nothing happens where neither state nor pins speak of an agent. */
+export async function cleanKernel(
+  request: CleanupRequest,
+  known: readonly Trace[],
+  step: Step,
+): Promise<void> {
+  const traces = allTraces(request.bpfRoot, known);
+  const pinned = pinDirectories.some((name) => existsSync(join(request.bpfRoot, name)));
+  if (traces.length === 0 && !pinned) return;
+  const datapath = createKernelDatapath({ cacheDir: tmpdir() });
+  try {
+    await removeFilters(datapath, traces, step);
+    await removeDevices(datapath, traces, step);
+    await removePins(request, datapath, step);
+  } finally {
+    datapath.close();
+  }
+}

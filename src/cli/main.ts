@@ -1,0 +1,27 @@
+// The program `waggle`. See docs/cli.md.
+
+import { runCli } from "./run.ts";
+
+const abort = new AbortController();
+/** The first ^C lets the command tidy up; the second one ends it at once. */
+const interrupt = (): void => {
+  if (abort.signal.aborted) process.exit(130);
+  abort.abort();
+};
+
+const argv = process.argv.slice(2);
+// The agent has a lifecycle, and with it signal handlers, of its own.
+if (!argv.includes("agent")) {
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  process.on("SIGHUP", interrupt);
+}
+// `waggle map get … | head` closes our output early: that is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+process.exitCode = await runCli(argv, undefined, abort.signal);
+// Nothing is waited for any more; a handle that lingers must not hold the terminal.
+if (!argv.includes("agent")) process.exit();

@@ -1,0 +1,39 @@
+import { CallError, describeTarget, type Target } from "../client/index.ts";
+import { ExitError, neverReached, UsageError } from "./exit.ts";
+import type { Style } from "./output/io.ts";
+
+/** Agents on the default socket are started plainly; others need their socket named. */
+const startHint = (target: Target, defaultSocket: string): string =>
+  target.kind === "address"
+    ? "Check the address, and that the agent was started with --listen."
+    : target.path === defaultSocket
+      ? "Start one with: waggle agent"
+      : `Start one with: waggle agent --socket ${target.path}   (or name another with --socket or WAGGLE_SOCKET)`;
+
+function callLines(error: CallError, target: Target, defaultSocket: string, style: Style): readonly string[] {
+  if (neverReached(error)) {
+    const denied = /EACCES/.test(error.message);
+    return [
+      `no agent answers on ${describeTarget(target)}`,
+      denied ? "You may not open it: run this as root." : startHint(target, defaultSocket),
+    ];
+  }
+  const status = error.status.toLowerCase().replaceAll("_", " ");
+  if (error.violations.length === 0) return [`${error.message} ${style.dim(`(${status})`)}`];
+  return [
+    `the agent refused the request ${style.dim(`(${status})`)}`,
+    ...error.violations.map(({ field, description }) => `  ${field}: ${description}`),
+  ];
+}
+
+/** An error as lines for standard error; empty when everything was said already. */
+export function describeError(error: unknown, target: Target, defaultSocket: string, style: Style): string {
+  if (error instanceof ExitError) return "";
+  const [first, ...rest] =
+    error instanceof CallError
+      ? callLines(error, target, defaultSocket, style)
+      : error instanceof UsageError
+        ? [error.message]
+        : (error instanceof Error ? error.message : String(error)).split("\n");
+  return [`${style.bad("waggle:")} ${first}`, ...rest].map((line) => `${line}\n`).join("");
+}

@@ -1,0 +1,140 @@
+// `waggle playground`: a world that stays up for somebody to look around in, or as long as one command runs.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { probeCapabilities } from "./capability.ts";
+import { inNamespace } from "./namespaces.ts";
+import { createWorld, type World } from "./world.ts";
+
+interface Style {
+  bold(text: string): string;
+  dim(text: string): string;
+}
+
+export interface PlaygroundSettings {
+  readonly pods: number;
+  /** Directories of plugins to register and enable. */
+  readonly plugins: readonly string[];
+  readonly fake: boolean;
+  /** Run this and end; without it the world stays until `signal`. */
+  readonly command: readonly string[] | undefined;
+  readonly signal: AbortSignal;
+  readonly json: boolean;
+  readonly style: Style;
+  print(text: string): void;
+  /** Shows what is going on while `work` runs. */
+  during<T>(what: string, work: (progress: { say(what: string): void }) => Promise<T>): Promise<T>;
+}
+
+/** Exit code of a process that a signal ended, as shells count it. */
+const codeAfterSignal = 128 + 15;
+
+const binDirectory = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), "bin");
+
+/** Variables that tell a command where it is. Names with WAGGLE_ that the agent knows are left out on purpose. */
+export function worldEnvironment(world: World): Record<string, string> {
+  return {
+    PATH: `${binDirectory}:${process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin"}`,
+    WAGGLE_SOCKET: world.socket,
+    WAGGLE_NODE_NETNS: world.namespaces.node!,
+    WAGGLE_OUTSIDE_NETNS: world.namespaces.outside!,
+    WAGGLE_OUTSIDE_IPV4: world.addressing.outsideIpv4,
+    ...Object.fromEntries(
+      world.pods.flatMap((pod) => [
+        [`WAGGLE_${pod.name.toUpperCase()}_NETNS`, pod.namespace],
+        [`WAGGLE_${pod.name.toUpperCase()}_IPV4`, pod.ipv4],
+      ]),
+    ),
+  };
+}
+
+async function runCommand(world: World, command: readonly string[], signal: AbortSignal): Promise<number> {
+  const [file, ...args] = inNamespace(world.namespaces.node!, command);
+  const child = spawn(file!, args, { stdio: "inherit", env: { ...process.env, ...worldEnvironment(world) } });
+  // A terminal sends ^C to the command as well; whoever signals us alone expects the same.
+  const forward = (): void => void child.kill("SIGTERM");
+  signal.addEventListener("abort", forward, { once: true });
+  try {
+    const [code] = (await once(child, "exit")) as [number | null];
+    return code ?? codeAfterSignal;
+  } finally {
+    signal.removeEventListener("abort", forward);
+  }
+}
+
+function introduction(world: World, style: Style): string {
+  const enter = (namespace: string): string => `nsenter --net=/run/netns/${namespace}`;
+  const rows = [
+    ["node", world.addressing.nodeIpv4, enter(world.namespaces.node!)],
+    ["outside", world.addressing.outsideIpv4, enter(world.namespaces.outside!)],
+    ...world.pods.map((pod) => [pod.name, pod.ipv4, enter(pod.namespace)]),
+  ] as const;
+  const peer = world.pods[1]?.ipv4 ?? world.addressing.outsideIpv4;
+  const first = world.pods[0]?.namespace ?? world.namespaces.node!;
+  return [
+    style.bold("A node with pods, and a host outside of it. Enter them with:"),
+    ...rows.map(([name, ipv4, how]) => `  ${name!.padEnd(9)} ${ipv4!.padEnd(13)} ${how}`),
+    "",
+    style.bold("Speak to the agent:"),
+    `  export WAGGLE_SOCKET=${world.socket} PATH=${binDirectory}:$PATH`,
+    "  waggle status",
+    "  waggle endpoint list",
+    "  waggle monitor --type drop,trace,verdict",
+    "",
+    style.bold("Send something:"),
+    `  ${enter(first)} ping -c 3 ${peer}`,
+    "",
+    style.dim(`The agent's log is ${world.scratch.log}. ^C takes everything down.`),
+    "",
+  ].join("\n");
+}
+
+const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((done) => {
+    if (signal.aborted) done();
+    signal.addEventListener("abort", () => done(), { once: true });
+    // An AbortSignal alone does not keep a process alive.
+    const alive = setInterval(() => undefined, 60_000);
+    signal.addEventListener("abort", () => clearInterval(alive), { once: true });
+  });
+
+/**
+ * Builds the world, runs the command or waits for the signal, and takes the world down. Resolves to the exit code.
+ * @throws Error when this machine does not permit it; CommandError, AgentError, CallError, TeardownError
+ */
+export async function runPlayground(settings: PlaygroundSettings): Promise<number> {
+  const may = await probeCapabilities();
+  if (!may.namespaces.ok) throw new Error(`network namespaces cannot be made here: ${may.namespaces.reason}`);
+  if (!settings.fake && !may.bpf.ok) {
+    throw new Error(`BPF is not permitted here (${may.bpf.reason}); with --fake the API can be explored`);
+  }
+  const world = await settings.during("building", (progress) =>
+    createWorld({
+      pods: settings.pods,
+      plugins: settings.plugins.map((directory) => ({ directory: resolve(directory) })),
+      datapath: settings.fake ? "fake" : "kernel",
+      onProgress: (what) => progress.say(`building: ${what}`),
+    }),
+  );
+  try {
+    const code = await explore(world, settings);
+    const leftovers = await world.destroy();
+    if (leftovers.count > 0) throw new Error(`left behind: ${leftovers.items.join(", ")}`);
+    return code;
+  } finally {
+    await world.destroy();
+  }
+}
+
+/** What happens while the world is up. */
+async function explore(
+  world: World,
+  { command, signal, style, json, print }: PlaygroundSettings,
+): Promise<number> {
+  if (command !== undefined) return await runCommand(world, command, signal);
+  print(json ? `${JSON.stringify(worldEnvironment(world))}\n` : introduction(world, style));
+  await untilAborted(signal);
+  return 0;
+}
