@@ -35,11 +35,11 @@ export interface AgentServiceDeps {
   readonly jobs: JobInspector;
   readonly node?: NodeNetwork | undefined;
   readonly ipam?: Ipam | undefined;
-  readonly endpoints?: EndpointManager | undefined;
-  readonly plugins?: PluginRegistry | undefined;
-  readonly services?: ServiceManager | undefined;
-  readonly ipCache?: IpCache | undefined;
-  readonly identities?: IdentityAllocator | undefined;
+  readonly endpoints?: Pick<EndpointManager, "table"> | undefined;
+  readonly plugins?: Pick<PluginRegistry, "table"> | undefined;
+  readonly services?: Pick<ServiceManager, "table"> | undefined;
+  readonly ipCache?: Pick<IpCache, "table"> | undefined;
+  readonly identities?: Pick<IdentityAllocator, "table"> | undefined;
 }
 
 /** waggle.v1.AgentService. */

@@ -23,10 +23,10 @@ import { validated } from "../validate/violations.ts";
 
 /** What {@link datapathService} delegates to. */
 export interface DatapathServiceDeps {
-  readonly maps: GlobalMaps;
-  readonly loader: Loader;
-  readonly hooks: HookLinker;
-  readonly plugins: PluginRegistry;
+  readonly maps: Pick<GlobalMaps, "raw" | "typed">;
+  readonly loader: Pick<Loader, "programs" | "attachments">;
+  readonly hooks: Pick<HookLinker, "counters">;
+  readonly plugins: Pick<PluginRegistry, "table">;
   readonly monitor: Monitor;
   readonly metrics: Metrics;
 }

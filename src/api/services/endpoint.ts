@@ -1,6 +1,6 @@
 import type { Endpoint, EndpointManager } from "../../cells/endpoints/types.ts";
 import { notFound } from "../../cells/errors.ts";
-import type { Labels } from "../../cells/identity/types.ts";
+import { includesLabels, type Labels } from "../../cells/identity/index.ts";
 import { type EndpointRef, EndpointServiceService } from "../../gen/waggle/v1/endpoint.ts";
 import { registration, type ServiceRegistration } from "../registration.ts";
 import { type ApiRuntime, readPage, takePage, watchTable } from "../runtime/index.ts";
@@ -53,7 +53,7 @@ export function endpointService(
         checkLabels("labels", labels, violations);
         return readPage(request, `endpoints ${JSON.stringify(Object.entries(labels).sort())}`, violations);
       });
-      const matching = endpoints.table.list().filter(({ spec }) => carries(spec.labels, labels));
+      const matching = endpoints.table.list().filter(({ spec }) => includesLabels(spec.labels, labels));
       const { items, nextPageToken } = takePage(matching, ({ id }) => id, page);
       return { endpoints: items.map(endpointToMessage), nextPageToken };
     },
@@ -88,8 +88,4 @@ export function endpointService(
       return watchTable(endpoints.table, endpointToMessage, context, out, runtime);
     },
   });
-}
-
-function carries(labels: Labels, wanted: Labels): boolean {
-  return Object.entries(wanted).every(([key, value]) => labels[key] === value);
 }

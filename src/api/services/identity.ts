@@ -7,7 +7,7 @@ import { validated } from "../validate/violations.ts";
 
 /** What {@link identityService} delegates to. */
 export interface IdentityServiceDeps {
-  readonly identities: IdentityAllocator;
+  readonly identities: Pick<IdentityAllocator, "table">;
 }
 
 /** waggle.v1.IdentityService. */

@@ -13,7 +13,7 @@ const MAX_BATCH = 10_000;
 
 /** What {@link ipCacheService} delegates to. */
 export interface IpCacheServiceDeps {
-  readonly ipCache: IpCache;
+  readonly ipCache: Pick<IpCache, "table" | "apiUpsert" | "apiDelete" | "lookup">;
 }
 
 /** waggle.v1.IPCacheService. */

@@ -25,7 +25,7 @@ import { pluginMapHandlers } from "./plugin-maps.ts";
 /** What {@link pluginService} delegates to. */
 export interface PluginServiceDeps {
   readonly plugins: PluginRegistry;
-  readonly hooks: HookLinker;
+  readonly hooks: Pick<HookLinker, "plan" | "chains" | "counters">;
 }
 
 /** Plugins named in one PlanChains. */

@@ -49,7 +49,11 @@ export function mapToMessage({ spec, info }: RawMap): DatapathMap {
 }
 
 /** The message of a map's entry, in the columns of `waggle map get` and in bytes. */
-export function mapEntryToMessage(entry: RawEntry, map: string, maps: GlobalMaps): DatapathMapEntry {
+export function mapEntryToMessage(
+  entry: RawEntry,
+  map: string,
+  maps: Pick<GlobalMaps, "typed">,
+): DatapathMapEntry {
   const { key, value } = entry;
   const spec: TypedMapSpec<unknown, unknown> = maps.typed(map).spec;
   return {

@@ -1,4 +1,4 @@
-import type { Server as NetServer, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "../../hive/index.ts";
 import { RefusalError } from "../errors.ts";
@@ -7,7 +7,7 @@ import { HealthService } from "./health.ts";
 import { addReflection } from "./reflection.ts";
 import { type ApiServerSettings, type ListenPlan, planListening } from "./settings.ts";
 import type { ApiServerInfo, ServiceRegistration } from "./types.ts";
-import { closeUnixSocket, listenOnUnixSocket } from "./unix-socket.ts";
+import { listenOnUnixSocket, type UnixListener } from "./unix-socket.ts";
 
 /** Finds clients that are gone without a word; a watch would be kept for them. */
 const KEEPALIVE_INTERVAL_MS = 60_000;
@@ -30,7 +30,7 @@ export class ApiServer implements ApiServerInfo {
   readonly #plan: ListenPlan;
   readonly #health = new HealthService();
   readonly #server: Server;
-  #unix: NetServer | undefined;
+  #unix: UnixListener | undefined;
   #address = "";
 
   /** @throws ApiServerSettingsError when settings contradict each other; Error when a service is added twice */
@@ -87,7 +87,7 @@ export class ApiServer implements ApiServerInfo {
    */
   async stop(signal?: AbortSignal): Promise<void> {
     this.#health.set("NOT_SERVING");
-    if (this.#unix !== undefined) closeUnixSocket(this.#unix);
+    this.#unix?.close();
     this.#unix = undefined;
     this.#address = "";
     this.#options.draining.abort(new RefusalError("UNAVAILABLE", "the agent is stopping"));

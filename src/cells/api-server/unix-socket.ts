@@ -1,6 +1,7 @@
-import { lstatSync, mkdirSync, unlinkSync } from "node:fs";
+import { once } from "node:events";
+import { chmodSync, linkSync, lstatSync, mkdirSync, mkdtempSync, rmSync, unlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 
 /** The agent's socket cannot be served. */
 export class SocketError extends Error {
@@ -13,42 +14,62 @@ export class SocketError extends Error {
   }
 }
 
+/** A Unix socket that is listened on. */
+export interface UnixListener {
+  /** Stops listening and removes the socket; established connections are the caller's. Safe to repeat. */
+  close(): void;
+}
+
 /**
- * Listens on a Unix socket that its owner alone may use (mode 0600 from the moment it exists). A socket that
- * nobody listens on any more is replaced; missing directories are made for the owner alone.
+ * Listens on a Unix socket that its owner alone may use: it is made in a private directory and appears at its
+ * path with mode 0600. A socket that nobody listens on any more is replaced; missing directories are made for
+ * the owner alone.
  *
  * @throws SocketError when another process listens, or something other than a socket is there
  */
 export async function listenOnUnixSocket(
   path: string,
   onConnection: (socket: Socket) => void,
-): Promise<Server> {
+): Promise<UnixListener> {
   makeDirectory(path);
   await removeStaleSocket(path);
   const server = createServer({ allowHalfOpen: true }, onConnection);
-  const listening = new Promise<void>((resolve, reject) => {
-    server.once("listening", resolve);
-    server.once("error", reject);
-  });
-  // listen() binds a path before it returns, so the mask is ours for no longer than that.
-  const mask = process.umask(0o177);
   try {
-    server.listen(path);
-  } finally {
-    process.umask(mask);
-  }
-  try {
-    await listening;
+    await listenAndMove(server, path);
   } catch (error) {
-    throw new SocketError(path, errorText(error), error);
+    server.close();
+    throw error instanceof SocketError ? error : new SocketError(path, errorText(error), error);
   }
-  return server;
+  const { ino, dev } = lstatSync(path);
+  let open = true;
+  return {
+    close() {
+      if (!open) return;
+      open = false;
+      server.close();
+      // What has come to be at the path since is not ours to remove.
+      const found = lstatSync(path, { throwIfNoEntry: false });
+      if (found?.ino === ino && found.dev === dev) unlinkSync(path);
+    },
+  };
 }
 
-/** Stops listening; established connections are the caller's. Removes the socket. Safe to repeat. */
-export function closeUnixSocket(server: Server): void {
-  // The callback is for an error that says that it is closed already.
-  server.close(() => undefined);
+/** A mask of the process would do for the mode, but it would hold for other threads' files, too. */
+async function listenAndMove(server: Server, path: string): Promise<void> {
+  const directory = mkdtempSync(join(dirname(path), ".w"));
+  const hidden = join(directory, "s");
+  try {
+    server.listen(hidden);
+    await once(server, "listening");
+    chmodSync(hidden, 0o600);
+    // Unlike a rename, a link never replaces the socket of an agent that was faster.
+    linkSync(hidden, path);
+  } catch (error) {
+    const taken = (error as NodeJS.ErrnoException).code === "EEXIST";
+    throw taken ? new SocketError(path, "another process listens on it", error) : error;
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 }
 
 function makeDirectory(path: string): void {
