@@ -5,7 +5,7 @@
 
 #include <waggle/plugin.h>
 
-PLUGIN_CONFIG(__u32, dry_run, 0);
+PLUGIN_CONFIG(__u8, dry_run, 0);
 
 struct prefix_v4 {
 	__u32 prefixlen; /* 0 to 32 */
