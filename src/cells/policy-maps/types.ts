@@ -4,8 +4,16 @@ import type { Endpoint } from "../endpoints/types.ts";
 
 /** The per-endpoint policy maps: rules of the endpoints, resolved to identities. */
 export interface PolicyMaps {
-  /** Opens or creates the endpoint's map and fills it from its rules; resolves when it holds exactly them. */
+  /**
+   * Opens or creates the endpoint's map and fills it from its rules; resolves when it holds exactly them. From then on
+   * the map follows identities as they come and go. A packet on which old and new rules agree is never treated
+   * otherwise in between.
+   *
+   * @throws RefusalError RESOURCE_EXHAUSTED when the rules need more entries than the map has; DatapathError
+   */
   ensure(endpoint: Endpoint): Promise<BpfMap<PolicyKey, PolicyEntry>>;
   /** Closes and unpins. */
   remove(endpointId: number): void;
+  /** Unpins maps of all other endpoints, as left by an agent that died; returns their names. */
+  prune(endpointIds: ReadonlySet<number>): readonly string[];
 }

@@ -1,0 +1,3 @@
+export { Policies, policyMapsCell } from "./cell.ts";
+export { entriesFor } from "./rules.ts";
+export type * from "./types.ts";
