@@ -55,7 +55,7 @@ tests() {
   [ ${#patterns[@]} -gt 0 ] || { printf '–       %-8s no tests\n' "$name" && return 0; }
   from=$(date +%s.%N)
   printf '…       %-8s\n' "$name"
-  NO_COLOR=1 "${wrapper[@]}" node node_modules/ava/entrypoints/cli.mjs "${patterns[@]}" >"$logs/$name" 2>&1
+  NO_COLOR=1 "${wrapper[@]}" node node_modules/.bin/ava "${patterns[@]}" >"$logs/$name" 2>&1
   code=$?
   local ok bad left
   count() { sed -nE "s/^ *([0-9]+) (known failure|tests?|uncaught exceptions?|unhandled rejections?|test files?)? ?$1.*/\1/p" "$logs/$name" | awk '{ n += $1 } END { print n + 0 }'; }
