@@ -62,8 +62,10 @@ static __always_inline int icmp_ttl_exceeded_v4(struct __sk_buff *ctx, __be32 ro
 	quote_len = pkt.l4_off - IPV4_OFF + ICMP_QUOTE_L4_MAX;
 	if (quote_len > ctx->len - IPV4_OFF)
 		quote_len = ctx->len - IPV4_OFF;
-	/* Never taken: tells the verifier what it cannot derive. The barrier keeps the compiler, which can, from
-	 * removing it. */
+	/*
+	 * Never taken: tells the verifier of 6.1 what it cannot derive. The barrier keeps the compiler, which
+	 * can, from removing it.
+	 */
 	barrier_var(quote_len);
 	if (quote_len < IPV4_MIN_HLEN || quote_len > ICMP_QUOTE_MAX)
 		return DROP_INVALID;

@@ -70,6 +70,12 @@ struct {
 	__type(value, struct lb4_reverse_nat);
 } cilium_lb4_reverse_nat SEC(".maps");
 
+/*
+ * Who a pod appears to be when a service leads it to itself: its own address as the source would be refused by
+ * the pod's stack. Link-local, so nobody else has it (RFC 3927).
+ */
+#define LB4_LOOPBACK bpf_htonl(0xa9fe2a01) /* 169.254.42.1 */
+
 /* The service behind the packet's destination, or NULL. `key` is left at its slot 0. */
 static __always_inline const struct lb4_service *lb4_lookup(const struct pkt_v4 *pkt, struct lb4_key *key)
 {
@@ -155,6 +161,25 @@ static __always_inline const struct lb4_backend *lb4_select(struct __sk_buff *ct
 }
 
 /*
+ * A client complains about a packet of its service, which was its backend's: the complaint is sent on to the
+ * backend, in the backend's terms. 0 or DROP_*.
+ */
+static __always_inline int lb4_translate_error(struct __sk_buff *ctx, struct pkt_v4 *pkt)
+{
+	const struct lb4_backend *backend;
+	const struct ct_entry *known;
+	struct ipv4_ct_tuple key;
+	struct quoted_v4 quoted;
+
+	if (quoted_parse_v4(ctx, pkt->l4_off + ICMP_HLEN, &quoted))
+		return 0; /* conntrack will not know it either */
+	ct_reply_key_v4(&key, &quoted.pkt, TUPLE_F_SERVICE);
+	known = ct_find_v4(&key, &quoted.pkt, ct_now());
+	backend = known ? lb4_backend_lookup((__u32)known->backend_id[0]) : (void *)0;
+	return backend ? nat_related_v4(ctx, pkt, NAT_SOURCE, backend->address, backend->port) : 0;
+}
+
+/*
  * Sends a packet for a service on to a backend and remembers in `st` how to undo that. Packets for anything
  * else pass unchanged. 0 or DROP_*.
  */
@@ -165,6 +190,8 @@ static __always_inline int lb4_translate(struct __sk_buff *ctx, struct pkt_v4 *p
 	struct lb4_key key;
 	int ret = 0;
 
+	if (pkt->protocol == IPPROTO_ICMP && pkt->icmp_error)
+		return lb4_translate_error(ctx, pkt);
 	if (pkt->protocol != IPPROTO_TCP && pkt->protocol != IPPROTO_UDP)
 		return 0;
 	svc = lb4_lookup(pkt, &key);
@@ -176,6 +203,11 @@ static __always_inline int lb4_translate(struct __sk_buff *ctx, struct pkt_v4 *p
 	st->orig_daddr = pkt->daddr;
 	st->orig_dport = pkt->dport;
 	st->rev_nat_index = svc->rev_nat_index;
+	if (backend->address == pkt->saddr) {
+		ret = nat_rewrite_v4(ctx, pkt, NAT_SOURCE, LB4_LOOPBACK, pkt->sport);
+		if (ret)
+			return ret;
+	}
 	return nat_rewrite_v4(ctx, pkt, NAT_DESTINATION, backend->address, backend->port);
 }
 
@@ -196,7 +228,13 @@ static __always_inline int lb4_reverse(struct __sk_buff *ctx, const struct pkt_s
 	if (ret)
 		return ret;
 	if (st->ct_state == CT_STATE_RELATED)
-		return nat_related_v4(ctx, &pkt, frontend->address, frontend->port);
+		return nat_related_v4(ctx, &pkt, NAT_DESTINATION, frontend->address,
+				      frontend->port);
+	if (pkt.daddr == LB4_LOOPBACK) { /* the pod answered itself */
+		ret = nat_rewrite_v4(ctx, &pkt, NAT_DESTINATION, cfg_endpoint_ipv4, pkt.dport);
+		if (ret)
+			return ret;
+	}
 	return nat_rewrite_v4(ctx, &pkt, NAT_SOURCE, frontend->address, frontend->port);
 }
 

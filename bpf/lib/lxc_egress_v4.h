@@ -149,7 +149,8 @@ static __always_inline int lxc_forward_v4(struct __sk_buff *ctx, struct pkt_stat
 
 	if (!ip)
 		return DROP(st, DROP_INVALID);
-	ep = endpoint_lookup_v4(ip->daddr);
+	/* A reply to the name that the pod has for itself behind a service comes back to it. */
+	ep = endpoint_lookup_v4(ip->daddr == LB4_LOOPBACK ? cfg_endpoint_ipv4 : ip->daddr);
 	if (!ep) { /* elsewhere: the stack routes, and minds the TTL */
 		count_forwarded(ctx, DIR_EGRESS);
 		trace(ctx, st, TRACE_TO_STACK, 0);

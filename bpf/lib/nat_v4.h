@@ -10,7 +10,9 @@
 #define NAT_DESTINATION 1
 
 #define IPV4_CHECK_OFF 10
+#define IPV4_SADDR_OFF 12
 #define IPV4_DADDR_OFF 16
+#define L4_SPORT_OFF 0
 #define L4_DPORT_OFF 2
 #define TCP_CHECK_OFF 16
 #define UDP_CHECK_OFF 6
@@ -61,8 +63,8 @@ static __always_inline int nat_rewrite_v4(struct __sk_buff *ctx, struct pkt_v4 *
 		return 0;
 	if (bpf_l4_csum_replace(ctx, check_off, old_port, port, flags | 2))
 		return DROP_CSUM_L4;
-	if (bpf_skb_store_bytes(ctx, pkt->l4_off + (side == NAT_SOURCE ? 0 : L4_DPORT_OFF), &port,
-				sizeof(port), 0))
+	if (bpf_skb_store_bytes(ctx, pkt->l4_off + (side == NAT_SOURCE ? L4_SPORT_OFF : L4_DPORT_OFF),
+				&port, sizeof(port), 0))
 		return DROP_WRITE_ERROR;
 	return 0;
 }
@@ -78,7 +80,8 @@ static __always_inline int icmp_patch2(struct __sk_buff *ctx, __u32 icmp_check, 
 
 /* Brings the quoted transport checksum up to date, if there is one in what is quoted. */
 static __always_inline int nat_quoted_checksum_v4(struct __sk_buff *ctx, __u32 icmp_check,
-						  const struct quoted_v4 *quoted, __be32 addr, __be16 port)
+						  const struct quoted_v4 *quoted, __be32 old_addr,
+						  __be32 addr, __be16 old_port, __be16 port)
 {
 	__u32 off = quoted->pkt.l4_off +
 		    (quoted->pkt.protocol == IPPROTO_TCP ? TCP_CHECK_OFF : UDP_CHECK_OFF);
@@ -88,48 +91,55 @@ static __always_inline int nat_quoted_checksum_v4(struct __sk_buff *ctx, __u32 i
 		return 0; /* quotes of the required eight bytes end before TCP's checksum */
 	if (!check && quoted->pkt.protocol == IPPROTO_UDP)
 		return 0;
-	fresh = csum_replace4(check, quoted->pkt.daddr, addr);
-	fresh = csum_replace2(fresh, quoted->pkt.dport, port);
+	fresh = csum_replace4(check, old_addr, addr);
+	fresh = csum_replace2(fresh, old_port, port);
 	return icmp_patch2(ctx, icmp_check, off, check, fresh);
 }
 
 /*
- * Undoes service translation in an ICMP error for the client: the quoted packet had been sent to the service
- * `addr`:`port`, not to the backend that it names. The error's own source becomes the service only if it is
- * the backend that speaks; a router on the way keeps its name.
+ * Translates the packet that an ICMP error quotes: its source or destination (`side`) becomes `addr`:`port`. The
+ * quoted packet went the other way, so what is its destination is where the error comes from, and the reverse.
+ * That end of the error itself is translated only if it is the same host: a router on the way keeps its name.
  */
-static __always_inline int nat_related_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt, __be32 addr,
+static __always_inline int nat_related_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt, int side, __be32 addr,
 					  __be16 port)
 {
-	__u32 icmp_check = pkt->l4_off + ICMP_CHECK_OFF;
+	__u32 icmp_check = pkt->l4_off + ICMP_CHECK_OFF, addr_off, port_off;
+	__be16 old_port, check, fresh;
 	struct quoted_v4 quoted;
-	__be32 backend;
-	__u16 check, fresh;
+	__be32 old_addr;
 	int ret;
 
 	if (quoted_parse_v4(ctx, pkt->l4_off + ICMP_HLEN, &quoted))
 		return DROP_INVALID;
 	if (quoted.pkt.protocol != IPPROTO_TCP && quoted.pkt.protocol != IPPROTO_UDP)
 		return 0;
-	backend = quoted.pkt.daddr;
+	old_addr = side == NAT_SOURCE ? quoted.pkt.saddr : quoted.pkt.daddr;
+	old_port = side == NAT_SOURCE ? quoted.pkt.sport : quoted.pkt.dport;
+	addr_off = quoted.ip_off + (side == NAT_SOURCE ? IPV4_SADDR_OFF : IPV4_DADDR_OFF);
+	port_off = quoted.pkt.l4_off + (side == NAT_SOURCE ? L4_SPORT_OFF : L4_DPORT_OFF);
 
-	ret = nat_quoted_checksum_v4(ctx, icmp_check, &quoted, addr, port);
+	ret = nat_quoted_checksum_v4(ctx, icmp_check, &quoted, old_addr, addr, old_port, port);
 	if (ret)
 		return ret;
-	ret = icmp_patch2(ctx, icmp_check, quoted.pkt.l4_off + L4_DPORT_OFF, quoted.pkt.dport, port);
+	ret = icmp_patch2(ctx, icmp_check, port_off, old_port, port);
 	if (ret)
 		return ret;
 	if (bpf_skb_load_bytes(ctx, quoted.ip_off + IPV4_CHECK_OFF, &check, sizeof(check)))
 		return DROP_INVALID;
-	fresh = csum_replace4(check, backend, addr);
+	fresh = csum_replace4(check, old_addr, addr);
 	ret = icmp_patch2(ctx, icmp_check, quoted.ip_off + IPV4_CHECK_OFF, check, fresh);
 	if (ret)
 		return ret;
-	if (bpf_skb_store_bytes(ctx, quoted.ip_off + IPV4_DADDR_OFF, &addr, sizeof(addr), 0))
+	if (bpf_skb_store_bytes(ctx, addr_off, &addr, sizeof(addr), 0))
 		return DROP_WRITE_ERROR;
-	if (bpf_l4_csum_replace(ctx, icmp_check, backend, addr, 4))
+	if (bpf_l4_csum_replace(ctx, icmp_check, old_addr, addr, 4))
 		return DROP_CSUM_L4;
-	return pkt->saddr == backend ? nat_rewrite_v4(ctx, pkt, NAT_SOURCE, addr, 0) : 0;
+	if (side == NAT_DESTINATION && pkt->saddr == old_addr)
+		return nat_rewrite_v4(ctx, pkt, NAT_SOURCE, addr, 0);
+	if (side == NAT_SOURCE && pkt->daddr == old_addr)
+		return nat_rewrite_v4(ctx, pkt, NAT_DESTINATION, addr, 0);
+	return 0;
 }
 
 #endif

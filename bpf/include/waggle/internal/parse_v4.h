@@ -173,7 +173,7 @@ static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 		return DROP_INVALID;
 	ip_len = (*(__u8 *)ip & 0x0f) * 4;
 	total = bpf_ntohs(ip->tot_len);
-	if (!total && ctx->gso_size) /* TCP segments of more than 64 KiB (RFC-less, "BIG TCP") */
+	if (!total && ctx->gso_size) /* "BIG TCP": too long for the field, cut up later */
 		total = ctx->len - IPV4_OFF;
 	if (*(__u8 *)ip >> 4 != 4 || ip_len < IPV4_MIN_HLEN || total < ip_len ||
 	    IPV4_OFF + total > ctx->len)
@@ -198,7 +198,7 @@ static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 	if (ip_len + need > total)
 		return DROP_INVALID;
 
-	/* The fixed bound keeps the verifier's arithmetic simple; the real one is checked right after. */
+	/* frame_head() has the bytes; the verifier wants them proven for this pointer too. */
 	l4 = frame_head(ctx, IPV4_OFF + ip_len + need);
 	if (!l4)
 		return DROP_INVALID;
