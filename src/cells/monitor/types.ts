@@ -15,7 +15,12 @@ export type MonitorMessage =
   | { readonly kind: "lost"; readonly at: Date; readonly count: number };
 
 export interface Monitor {
-  /** Opens the perf buffer with the first subscriber and closes it with the last. */
+  /**
+   * Opens the perf buffer with the first subscriber and closes it with the last; completes when the agent stops. Events
+   * are delivered as they come, and nothing is kept for a reader that is slow: it must bound what it queues.
+   *
+   * Fails with RefusalError RESOURCE_EXHAUSTED when too many read already, UNAVAILABLE before start and after stop.
+   */
   events(filter: MonitorFilter): Observable<MonitorMessage>;
 }
 
@@ -30,5 +35,6 @@ export interface DatapathMetric {
 }
 
 export interface Metrics {
+  /** Ordered by reason and direction. @throws DatapathError */
   read(): Promise<readonly DatapathMetric[]>;
 }
