@@ -1,4 +1,4 @@
-import { Command, Option } from "commander";
+import { Command, Help, Option } from "commander";
 import { defaultTimeoutMs } from "../client/index.ts";
 import { addAgentCommands } from "./commands/agent.ts";
 import { addCleanupCommand } from "./commands/cleanup.ts";
@@ -17,6 +17,10 @@ import { defaultSocket } from "./session.ts";
 import { duration } from "./values.ts";
 import { version } from "./version.ts";
 
+/** Commands that have no commands of their own. */
+export const leaves = (command: Command): readonly Command[] =>
+  command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
+
 const exitCodes = `
 Exit codes:
   0 ok · 1 failure · 2 usage, or a value was refused · 3 not found · 4 exists already, or a precondition fails
@@ -30,6 +34,10 @@ First steps:
   # Run the agent on this node, then look at it from another terminal
   waggle agent --devices eth0 --pod-cidr 10.0.1.0/24
   waggle status`;
+
+/** Descriptions as commander makes them, without defaults that say nothing. */
+const optionDescription = (option: Option): string =>
+  new Help().optionDescription(option).replace(/ \(default: (""|\[\])\)$/, "");
 
 /** The tree of commands. */
 export function buildProgram(act: Act): Command {
@@ -59,7 +67,7 @@ export function buildProgram(act: Act): Command {
         .argParser(duration),
     )
     .option("--json", "print JSON instead of text; streams print one object a line")
-    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .configureHelp({ sortSubcommands: false, optionDescription })
     .showHelpAfterError("(waggle <command> --help shows options and examples)")
     .showSuggestionAfterError()
     .addHelpText("after", exitCodes);
@@ -80,5 +88,7 @@ export function buildProgram(act: Act): Command {
   addPlaygroundCommands(program, act);
   addCleanupCommand(program, act);
   addCompletionCommand(program, act);
+  const globals = "\nOptions of every command (waggle --help): --socket, --address, --timeout, --json, …";
+  for (const leaf of leaves(program)) leaf.addHelpText("after", globals);
   return program;
 }

@@ -5,6 +5,7 @@ import { runFakeSteps } from "./demo-fake.ts";
 import { type DemoFacts, DemoReport, DemoStopped, type DemoStyle } from "./demo-report.ts";
 import { runKernelSteps } from "./demo-steps.ts";
 import type { Leftovers } from "./leftovers.ts";
+import { removeAbandonedWorlds } from "./stale.ts";
 import type { World } from "./world.ts";
 
 export interface DemoSettings {
@@ -54,6 +55,7 @@ export async function runDemo(settings: DemoSettings): Promise<DemoFacts> {
     );
     report.remark("chains, but maps are in memory and not a single packet is sent.");
   }
+  if (may.namespaces.ok) await removeAbandonedWorlds();
   // ^C takes the world down at once; the step under way fails, and the teardown follows as always.
   const interrupted = (): void => void results.world?.destroy().catch(() => undefined);
   signal.addEventListener("abort", interrupted, { once: true });

@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { probeCapabilities } from "./capability.ts";
 import { inNamespace } from "./namespaces.ts";
+import { removeAbandonedWorlds } from "./stale.ts";
 import { createWorld, type World } from "./world.ts";
 
 interface Style {
@@ -110,6 +111,7 @@ export async function runPlayground(settings: PlaygroundSettings): Promise<numbe
   if (!settings.fake && !may.bpf.ok) {
     throw new Error(`BPF is not permitted here (${may.bpf.reason}); with --fake the API can be explored`);
   }
+  await removeAbandonedWorlds();
   const world = await settings.during("building", (progress) =>
     createWorld({
       pods: settings.pods,

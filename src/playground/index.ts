@@ -4,6 +4,7 @@ export { attempt, CommandError, type CommandOptions, type CommandResult, install
 export type { Leftovers } from "./leftovers.ts";
 export { type Addressing, inNamespace, namespacePath, processesIn } from "./namespaces.ts";
 export type { Scratch } from "./scratch.ts";
+export { removeAbandonedWorlds } from "./stale.ts";
 export { TeardownError } from "./undo.ts";
 export {
   createWorld,

@@ -19,6 +19,7 @@ import {
   wire,
 } from "./namespaces.ts";
 import { makeScratch, removeScratchNow, type Scratch } from "./scratch.ts";
+import { markOwner } from "./stale.ts";
 import { Undo } from "./undo.ts";
 
 /** A plugin to register once the agent serves. */
@@ -194,6 +195,7 @@ export class World {
     const progress = this.#options.onProgress ?? (() => undefined);
     this.#standUp();
     this.#scratch = await makeScratch(this.id, this.#options.datapath !== "fake", this.#undo);
+    markOwner(this.#scratch.directory);
     progress("network namespaces");
     for (const namespace of Object.values(this.namespaces)) await addNamespace(namespace, this.#undo);
     await wire(this.#namespace("node"), this.#namespace("outside"), this.addressing);

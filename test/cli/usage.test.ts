@@ -2,17 +2,11 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import test from "ava";
-import type { Command } from "commander";
-import { buildProgram } from "../../src/cli/program.ts";
+import { buildProgram, leaves } from "../../src/cli/program.ts";
 import { runAlone } from "./fake-agent.ts";
 
 const exec = promisify(execFile);
 const waggle = join(process.cwd(), "bin/waggle");
-
-const leaves = (command: Command): readonly Command[] =>
-  command.commands.length === 0
-    ? [command]
-    : command.commands.filter((child) => child.name() !== "help").flatMap(leaves);
 
 test("every command says what it does", (t) => {
   for (const command of leaves(buildProgram(() => async () => undefined))) {
