@@ -69,6 +69,8 @@ export const endpointsCell = module(
       const restored = {
         table: table.registerInitializer("disk"),
         addresses: addresses.registerInitializer("disk"),
+        // Until its pods are back the kernel's map must keep them: policies decide by these entries.
+        ipcache: rest.ipcache.registerInitializer("endpoints"),
       };
       lifecycle.append({
         name: "endpoints",
@@ -89,6 +91,7 @@ export const endpointsCell = module(
           await manager.restore();
           restored.table();
           restored.addresses();
+          restored.ipcache();
         },
         stop: () => addressReconciler.stop(),
       });

@@ -1,6 +1,5 @@
 import { Mutex } from "async-mutex";
 import type { Datapath } from "../../datapath/index.ts";
-import { DatapathError } from "../../datapath/index.ts";
 import type { HealthScope, Logger } from "../../hive/index.ts";
 import type { Reconciler, RWTable } from "../../table/index.ts";
 import { alreadyExists, failedPrecondition, notFound, RefusalError } from "../errors.ts";
@@ -12,9 +11,11 @@ import type { Loader } from "../loader/index.ts";
 import type { NodeNetwork } from "../node-config/index.ts";
 import type { PolicyMaps } from "../policy-maps/types.ts";
 import type { StateCollection } from "../state/index.ts";
+import { unlessAborted } from "./abort.ts";
 import { PodDeviceMaker } from "./device.ts";
 import { EndpointIds } from "./ids.ts";
 import { endpointAddress, type LocalAddress } from "./lxc-map.ts";
+import { asRefusal } from "./refusals.ts";
 import type { Endpoint, EndpointManager, EndpointPolicy, EndpointSpec } from "./types.ts";
 import { UndoStack } from "./undo.ts";
 import { validatePolicy, validateSpec } from "./validate.ts";
@@ -70,6 +71,7 @@ export class StoredEndpointManager implements EndpointManager {
     validateSpec(spec);
     signal?.throwIfAborted();
     if (this.byName(spec.name) !== undefined) throw alreadyExists("endpoint", spec.name);
+    this.#refuseSharing(spec);
     const undo = new UndoStack();
     // Up to the row nothing is awaited, so no other call can take the name in between.
     const id = this.#ids.allocate();
@@ -122,14 +124,21 @@ export class StoredEndpointManager implements EndpointManager {
   regenerate(id: number, reason: string, signal?: AbortSignal): Promise<Endpoint> {
     const queue = this.#queues.get(id);
     if (queue === undefined) return Promise.reject(notFound("endpoint", id));
-    // A regeneration that has not begun will see everything that is wanted by now.
-    queue.waiting ??= this.#exclusive(id, signal, async (endpoint) => {
-      queue.waiting = undefined;
-      return this.#regenerate(endpoint, reason);
-    }).finally(() => {
-      queue.waiting = undefined;
-    });
-    return queue.waiting;
+    signal?.throwIfAborted();
+    // A regeneration that has not begun will see everything that is wanted by now. It belongs to all who wait for
+    // it, so none of their signals may stop it.
+    if (queue.waiting === undefined) {
+      const waiting = this.#exclusive(id, undefined, async (endpoint) => {
+        queue.waiting = undefined;
+        return this.#regenerate(endpoint, reason);
+      });
+      queue.waiting = waiting;
+      const forget = (): void => {
+        if (queue.waiting === waiting) queue.waiting = undefined;
+      };
+      waiting.then(forget, forget);
+    }
+    return unlessAborted(queue.waiting, signal);
   }
 
   async delete(id: number, signal?: AbortSignal): Promise<void> {
@@ -141,7 +150,7 @@ export class StoredEndpointManager implements EndpointManager {
 
   /** Takes over what an earlier run left; endpoints it had not finished are removed. */
   async restore(): Promise<void> {
-    const rows = this.#parts.stored.all().map(({ value }) => value);
+    const rows = await Promise.all(this.#parts.stored.all().map(({ value }) => this.#withIdentity(value)));
     const links = new Map((await this.#parts.datapath.net.links()).map((link) => [link.name, link]));
     for (const row of rows) {
       this.#ids.take(row.id);
@@ -151,19 +160,27 @@ export class StoredEndpointManager implements EndpointManager {
         finished ? { ...row, state: "restoring", stateReason: "the agent has restarted" } : row,
       );
       this.#parts.ipam.allocate(row.spec.name, row.ipv4);
-      if (finished) await this.#parts.identities.acquire(row.spec.labels);
     }
     for (const row of rows) {
       if (row.state === "creating" || row.state === "disconnecting") {
-        await this.#tearDown(row);
+        await this.#finishRemoval(row);
       } else if (links.get(row.hostInterface)?.ifindex !== row.ifindex) {
         this.table.upsert({ ...row, state: "not-ready", stateReason: `device ${row.hostInterface} is gone` });
       } else {
         await this.#takeOver(row);
       }
     }
-    await this.#parts.loader.prune(new Set(this.table.list().map(({ id }) => id)));
+    const kept = new Set(this.table.list().map(({ id }) => id));
+    await this.#parts.loader.prune(kept);
+    this.#parts.policies.prune(kept);
     this.#report();
+  }
+
+  /** Holds the row's identity again. One that was being deleted will give it back, and may share it with others. */
+  async #withIdentity(row: Endpoint): Promise<Endpoint> {
+    if (row.identity === 0) return row;
+    const identity = await this.#parts.identities.acquire(row.spec.labels);
+    return { ...row, identity: identity.id };
   }
 
   async #bringUp(created: Endpoint, undo: UndoStack, signal: AbortSignal | undefined): Promise<Endpoint> {
@@ -216,11 +233,18 @@ export class StoredEndpointManager implements EndpointManager {
     };
   }
 
+  /** Takes the address rows away; resolves when they have left the kernel. */
   async #withdraw({ ipv4 }: Endpoint): Promise<void> {
     const { ipcache, addresses, addressReconciler } = this.#parts;
-    ipcache.remove(`${ipv4}/32`, "endpoint");
-    if (addresses.delete(ipv4) === undefined) return;
-    await addressReconciler.waitReconciled(addresses.revision, undefined, [ipv4]);
+    const prefix = `${ipv4}/32`;
+    const waits: Promise<unknown>[] = [];
+    if (ipcache.remove(prefix, "endpoint") !== undefined) {
+      waits.push(ipcache.reconciler.waitReconciled(ipcache.table.revision, undefined, [prefix]));
+    }
+    if (addresses.delete(ipv4) !== undefined) {
+      waits.push(addressReconciler.waitReconciled(addresses.revision, undefined, [ipv4]));
+    }
+    await Promise.all(waits);
   }
 
   async #regenerate(endpoint: Endpoint, reason: string): Promise<Endpoint> {
@@ -253,25 +277,52 @@ export class StoredEndpointManager implements EndpointManager {
     }
   }
 
+  /** A removal that the agent's last run had begun. One that fails again must not keep the others down. */
+  async #finishRemoval(row: Endpoint): Promise<void> {
+    try {
+      await this.#tearDown(row);
+    } catch (error) {
+      this.#parts.log.error({ endpoint: row.spec.name, err: error }, "endpoint could not be removed");
+      const reason = error instanceof Error ? error.message : String(error);
+      this.table.upsert({ ...row, state: "disconnecting", stateReason: `removal failed: ${reason}` });
+    }
+  }
+
+  /** May be repeated after a failure: numbers are given back only when nothing of the endpoint is left. */
   async #tearDown(endpoint: Endpoint): Promise<void> {
-    const { loader, policies, identities, ipam, stored, network } = this.#parts;
+    const { loader, policies, identities, ipam, stored, network, log } = this.#parts;
+    const { id, spec, ipv4, identity } = endpoint;
     await this.#withdraw(endpoint);
-    await loader.unload(endpoint.id);
-    policies.remove(endpoint.id);
-    await this.#devices.remove(endpoint.id, endpoint.spec, endpoint.ipv4, network.config);
-    if (endpoint.state !== "creating" && endpoint.identity !== 0) await identities.release(endpoint.identity);
-    await stored.delete(String(endpoint.id));
-    ipam.release(endpoint.ipv4);
-    this.table.delete(endpoint.id);
-    this.#ids.release(endpoint.id);
-    this.#queues.delete(endpoint.id);
+    await loader.unload(id);
+    policies.remove(id);
+    await this.#devices.remove(id, spec, ipv4, network.config);
+    await stored.delete(String(id));
+    this.table.delete(id);
+    ipam.release(ipv4);
+    this.#ids.release(id);
+    this.#queues.delete(id);
     this.#report();
+    if (identity === 0) return;
+    try {
+      await identities.release(identity);
+    } catch (error) {
+      // The endpoint is gone all the same; an identity without holders goes when the agent starts next.
+      log.warn({ endpoint: spec.name, identity, err: error }, "identity could not be released");
+    }
   }
 
   async #save(endpoint: Endpoint): Promise<Endpoint> {
     await this.#parts.stored.put(String(endpoint.id), endpoint);
     this.table.upsert(endpoint);
     return endpoint;
+  }
+
+  /** Two endpoints on one device would both rewrite its packets. */
+  #refuseSharing({ hostInterface }: EndpointSpec): void {
+    if (hostInterface === undefined) return;
+    const owner = this.table.list().find((other) => other.spec.hostInterface === hostInterface);
+    if (owner === undefined) return;
+    throw failedPrecondition(`interface ${hostInterface} belongs to endpoint ${owner.spec.name} already`);
   }
 
   #queue(id: number): EndpointQueue {
@@ -327,11 +378,4 @@ function newEndpoint(id: number, spec: EndpointSpec, ipv4: string): Endpoint {
     generation: 0,
     createdAt: new Date().toISOString(),
   };
-}
-
-/** Failures of the kernel as refusals, with the object they concern; anything unexpected passes as it is. */
-function asRefusal(error: unknown, what: string): Error {
-  if (error instanceof RefusalError) return error;
-  if (error instanceof DatapathError) return failedPrecondition(`${what}: ${error.message}`, error);
-  return error instanceof Error ? error : new Error(`${what}: ${String(error)}`);
 }
