@@ -47,7 +47,6 @@ struct metrics_value {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 1024);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct metrics_key);
 	__type(value, struct metrics_value);
 } cilium_metrics SEC(".maps");
