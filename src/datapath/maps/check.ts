@@ -27,12 +27,12 @@ export function checkLayouts(description: ObjectDescription, specs: Iterable<Any
   for (const spec of specs) {
     const declared = description.maps.find((map) => map.name === spec.name);
     if (declared !== undefined) {
-      for (const property of ["type", "keySize", "valueSize"] as const) {
-        if (declared[property] === spec[property]) continue;
+      for (const property of ["type", "keySize", "valueSize", "flags"] as const) {
+        if ((declared[property] ?? 0) === (spec[property] ?? 0)) continue;
         throw new DatapathError({
           operation: "check layout",
           object: spec.name,
-          detail: `${property} is ${spec[property]} in the agent, ${declared[property]} in the object`,
+          detail: `${property} is ${spec[property] ?? 0} in the agent, ${declared[property] ?? 0} in the object`,
           status: "FAILED_PRECONDITION",
         });
       }
