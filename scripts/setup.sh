@@ -19,24 +19,26 @@ have_node() { have node && have npm; }
 # --- system packages ------------------------------------------------------------------------------------------
 
 missing=()
-need() { "$1" "${@:3}" || missing+=("$2"); }
-need have make make
-need have curl curl
-need have ip iproute2
-need have ping iputils-ping
-need have nsenter util-linux
-need have bpftool bpftool
-need have iperf3 iperf3
-need have nft nftables
-need have nginx nginx-light
-need have tcpdump tcpdump
-need have nc netcat-openbsd
-need have_node 'nodejs npm'
-need have_clang clang
-need have_llvm llvm
-need have_libbpf libbpf1
-need test libbpf-dev -f /usr/include/bpf/bpf_helpers.h
-need test linux-libc-dev -f /usr/include/linux/bpf.h
+# need PACKAGE CHECK…: notes the package when the check fails.
+need() { "${@:2}" || missing+=("$1"); }
+need make have make
+need curl have curl
+need iproute2 have ip
+need iputils-ping have ping
+need util-linux have nsenter
+need bpftool have bpftool
+need iperf3 have iperf3
+need nftables have nft
+need nginx-light have nginx
+need tcpdump have tcpdump
+need hping3 have hping3
+need netcat-openbsd have nc
+need 'nodejs npm' have_node
+need clang have_clang
+need llvm have_llvm
+need libbpf1 have_libbpf
+need libbpf-dev test -f /usr/include/bpf/bpf_helpers.h
+need linux-libc-dev test -f /usr/include/linux/bpf.h
 
 # The newest clang the release has, from the one we develop with downwards; 14 is the oldest with all we use.
 choose_clang() {
