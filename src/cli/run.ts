@@ -51,10 +51,10 @@ export async function runCli(
     const { runAgentCommand } = await import("./commands/agent.ts");
     return await runAgentCommand([...argv.slice(0, at), ...argv.slice(at + 1)], io);
   }
-  // All that follows --run is somebody else's command line.
+  // All that follows --run is somebody else's command line: it travels as one word that only its option reads.
   const run = argv[at] === "playground" ? argv.indexOf("--run", at) : -1;
   const own = run === -1 ? argv : argv.slice(0, run);
-  const foreign = run === -1 ? [] : ["--run", "--", ...argv.slice(run + 1)];
+  const foreign = run === -1 ? [] : ["--run", JSON.stringify(argv.slice(run + 1))];
 
   let target: Session["target"] = { kind: "socket", path: defaultSocket };
   const act: Act =

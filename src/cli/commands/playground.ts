@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { ExitError, UsageError } from "../exit.ts";
 import { examples } from "../help.ts";
 import type { Act } from "../session.ts";
@@ -47,17 +47,18 @@ export function addPlaygroundCommands(program: Command, act: Act): void {
       .option("--pods <n>", "how many pods", integer("--pods", 0, 200), 2)
       .option("--plugin <directory>", "register and enable a plugin; several by repeating it", each, [])
       .option("--fake", "without BPF: the API works, packets do not")
-      .option(
-        "--run <command...>",
-        "run this in the node's namespace, take everything down, end with its exit code",
+      .addOption(
+        new Option(
+          "--run <command...>",
+          "run this in the node's namespace, take everything down, end with its exit code; all that follows is the command",
+        ).argParser((words): readonly string[] => JSON.parse(words) as string[]),
       )
       .addHelpText(
         "after",
         "\nA command run with --run finds waggle on its PATH, WAGGLE_SOCKET set, and the namespaces in WAGGLE_NODE_NETNS,\nWAGGLE_OUTSIDE_NETNS, WAGGLE_POD1_NETNS, … (for ip netns exec), the pods' addresses in WAGGLE_POD1_IPV4, ….\nNeeds root.",
       )
       .action(
-        act(async (session, operands: readonly string[] | PlaygroundOptions, maybe?: PlaygroundOptions) => {
-          const options = maybe ?? (operands as PlaygroundOptions);
+        act(async (session, options: PlaygroundOptions) => {
           if (options.run?.length === 0) throw new UsageError("--run needs a command");
           const { runPlayground } = await import("../../playground/explore.ts");
           const code = await runPlayground({
