@@ -37,12 +37,12 @@ export class ApiServer implements ApiServerInfo {
   constructor(options: ApiServerOptions) {
     this.#options = options;
     this.#plan = planListening(options.settings);
+    // Channelz stays enabled: without it grpc-js 1.14 loses sight of connections and cannot cut them off.
     this.#server = new Server({
       "grpc.max_receive_message_length": options.settings.maxMessageSize,
       "grpc.max_concurrent_streams": MAX_STREAMS_PER_CONNECTION,
       "grpc.keepalive_time_ms": KEEPALIVE_INTERVAL_MS,
       "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
-      "grpc.enable_channelz": 0,
     });
     for (const { definition, implementation } of options.services) {
       this.#server.addService(definition, implementation);
