@@ -25,6 +25,19 @@ export interface BuiltChain {
   readonly pin: string | undefined;
 }
 
+/** What one attempt to build chains works with, and what it has made so far. */
+interface Attempt {
+  readonly attachment: AttachmentRef;
+  readonly plan: HookPlan;
+  readonly plugins: ReadonlyMap<string, Plugin>;
+  /** Best-effort plugins that did not load, with why. */
+  readonly skipped: ReadonlyMap<string, string>;
+  /** By hook point. */
+  readonly arrays: Map<string, RawMap>;
+  /** By plugin. */
+  readonly collections: Map<string, Collection>;
+}
+
 /** Builds chains in fresh arrays, beside whatever runs. */
 export class ChainBuilder {
   readonly #datapath: Datapath;
@@ -73,41 +86,39 @@ export class ChainBuilder {
       const orders = new Map(
         hooks.map((hook) => [hook, (plan.order.get(hook) ?? []).filter((name) => !skipped.has(name))]),
       );
-      const arrays = new Map<string, RawMap>();
-      const collections = new Map<string, Collection>();
-      const dispose = (): void => {
-        for (const collection of collections.values()) collection.close();
+      const attempt: Attempt = {
+        attachment,
+        plan,
+        plugins,
+        skipped,
+        arrays: new Map(),
+        collections: new Map(),
       };
+      const built: BuiltChain[] = [];
       try {
         for (const [hook, names] of orders) {
-          if (names.length > 0) arrays.set(hook, this.#createArray(hook));
+          if (names.length > 0) attempt.arrays.set(hook, this.#createArray(hook));
         }
-        const places = await this.#placements(attachment.name, orders, arrays);
-        const failed = this.#loadAll(attachment, plugins, places, collections);
+        const places = await this.#placements(attachment.name, orders, attempt.arrays);
+        const failed = this.#loadAll(attempt, places);
         if (failed !== undefined) {
           skipped.set(failed.plugin, failed.reason);
-          for (const array of arrays.values()) array.close();
+          for (const array of attempt.arrays.values()) array.close();
           continue;
         }
-        return hooks.map((hook) =>
-          this.#finish(
-            attachment,
-            hook,
-            orders.get(hook)!,
-            plan,
-            plugins,
-            targets.get(hook)!,
-            arrays,
-            collections,
-            places,
-            skipped,
-          ),
-        );
+        for (const [hook, names] of orders) {
+          built.push(this.#finish(attempt, hook, names, targets.get(hook)!, places));
+        }
+        return built;
       } catch (error) {
-        for (const array of arrays.values()) array.close();
+        for (const array of attempt.arrays.values()) array.close();
+        for (const { pin, first, array } of built) {
+          if (pin !== undefined) this.#datapath.bpf.unpin(pin);
+          if (array !== undefined) first.close();
+        }
         throw error;
       } finally {
-        dispose();
+        for (const collection of attempt.collections.values()) collection.close();
       }
     }
   }
@@ -137,15 +148,16 @@ export class ChainBuilder {
 
   /** Loads one collection a plugin; returns the first best-effort plugin that did not load. */
   #loadAll(
-    attachment: AttachmentRef,
-    plugins: ReadonlyMap<string, Plugin>,
+    { attachment, plugins, collections }: Attempt,
     places: ReadonlyMap<string, readonly Placement[]>,
-    into: Map<string, Collection>,
   ): { readonly plugin: string; readonly reason: string } | undefined {
     for (const [name, where] of places) {
       const plugin = plugins.get(name)!;
       try {
-        into.set(name, this.#instances.load(plugin, objectOf(attachment.kind).kind, attachment, where));
+        collections.set(
+          name,
+          this.#instances.load(plugin, objectOf(attachment.kind).kind, attachment, where),
+        );
       } catch (error) {
         const reason = describeLoadFailure(plugin, attachment.name, error);
         if (plugin.manifest.attachmentPolicy === "BestEffort") return { plugin: name, reason };
@@ -155,56 +167,52 @@ export class ChainBuilder {
     return undefined;
   }
 
+  /** Fills the hook's array and, as the last step, pins it. */
   #finish(
-    attachment: AttachmentRef,
+    { attachment, plan, plugins, skipped, arrays, collections }: Attempt,
     hook: string,
     names: readonly string[],
-    plan: HookPlan,
-    plugins: ReadonlyMap<string, Plugin>,
     target: Program,
-    arrays: ReadonlyMap<string, RawMap>,
-    collections: ReadonlyMap<string, Collection>,
     places: ReadonlyMap<string, readonly Placement[]>,
-    skipped: ReadonlyMap<string, string>,
   ): BuiltChain {
-    const { bpf } = this.#datapath;
     const programs = names.map((name) => collections.get(name)!.programs.get(hook)!);
-    const array = arrays.get(hook);
-    let pin: string | undefined;
-    if (array !== undefined) {
-      for (const [slot, program] of [...programs, target].entries()) bpf.setProgram(array, slot, program);
-      const directory = join(this.#globals.pins.attachment(attachment.name), "chains");
-      bpf.makePinDirectory(directory);
-      pin = join(directory, `${hook}-${randomBytes(4).toString("hex")}`);
-      array.pin(pin);
-    }
     const wanted = plan.order.get(hook) ?? [];
-    const first = programs[0] === undefined ? target : bpf.programById(programs[0].id);
+    const chain: Chain = {
+      attachment: attachment.name,
+      hook,
+      links: names.map((plugin, index) => ({
+        plugin,
+        version: plugins.get(plugin)!.manifest.version,
+        programId: programs[index]!.id,
+        statsSlot: places.get(plugin)!.find((place) => place.hook === hook)!.statsSlot,
+      })),
+      target: knownHook(hook).target,
+      unresolved: plan.unresolved.get(hook) ?? [],
+      skipped: [...skipped]
+        .filter(([name]) => wanted.includes(name))
+        .map(([plugin, reason]) => ({ plugin, reason })),
+    };
+    const fingerprint = this.fingerprint(
+      attachment,
+      wanted.map((name) => plugins.get(name)!),
+    );
+    const array = arrays.get(hook);
+    if (array === undefined) return { chain, fingerprint, first: target, array: undefined, pin: undefined };
+    const { bpf } = this.#datapath;
+    for (const [slot, program] of [...programs, target].entries()) bpf.setProgram(array, slot, program);
+    // A handle of its own: the collection's are closed before the chain is swung in.
+    const first = bpf.programById(programs[0]!.id);
     if (first === undefined)
       throw new Error(`program ${programs[0]?.id} of ${hook} vanished while it was linked`);
-    return {
-      chain: {
-        attachment: attachment.name,
-        hook,
-        links: names.map((plugin, index) => ({
-          plugin,
-          version: plugins.get(plugin)!.manifest.version,
-          programId: programs[index]!.id,
-          statsSlot: places.get(plugin)!.find((place) => place.hook === hook)!.statsSlot,
-        })),
-        target: knownHook(hook).target,
-        unresolved: plan.unresolved.get(hook) ?? [],
-        skipped: [...skipped]
-          .filter(([name]) => wanted.includes(name))
-          .map(([plugin, reason]) => ({ plugin, reason })),
-      },
-      fingerprint: this.fingerprint(
-        attachment,
-        wanted.map((name) => plugins.get(name)!),
-      ),
-      first,
-      array,
-      pin,
-    };
+    try {
+      const directory = join(this.#globals.pins.attachment(attachment.name), "chains");
+      bpf.makePinDirectory(directory);
+      const pin = join(directory, `${hook}-${randomBytes(4).toString("hex")}`);
+      array.pin(pin);
+      return { chain, fingerprint, first, array, pin };
+    } catch (error) {
+      first.close();
+      throw error;
+    }
   }
 }

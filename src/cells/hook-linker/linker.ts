@@ -55,22 +55,27 @@ export class TailCallLinker implements HookLinker {
     const names = hooks.map(({ name }) => name);
     const built = await this.#parts.builder.build(ref, names, this.plan(plugins), byName(plugins), targets);
     const next = new Attached(this.#parts.datapath, ref, calls);
-    for (const chain of built) next.swing(chain);
-    for (const chain of built) closeHandles(chain, targets);
+    try {
+      for (const chain of built) next.swing(chain);
+    } catch (error) {
+      this.#unpin(built);
+      throw error;
+    } finally {
+      for (const chain of built) closeHandles(chain, targets);
+    }
     return {
       chains: built.map(({ chain }) => chain),
       commit: async () => {
         this.#attached.get(ref.name)?.calls.close();
         this.#attached.set(ref.name, next);
+        this.#report();
         await this.#store(next);
       },
       release: () => {
         const current = this.#attached.get(ref.name);
         if (current !== undefined) this.#dropStalePins(current);
       },
-      abort: () => {
-        for (const { pin } of built) if (pin !== undefined) this.#parts.datapath.bpf.unpin(pin);
-      },
+      abort: () => this.#unpin(built),
     };
   }
 
@@ -95,6 +100,7 @@ export class TailCallLinker implements HookLinker {
   async remove(attachment: string): Promise<void> {
     this.#attached.get(attachment)?.calls.close();
     this.#attached.delete(attachment);
+    this.#report();
     await this.#parts.records.delete(attachment);
     await this.#parts.slots.release({ attachment });
     this.#parts.datapath.bpf.unpin(this.#chainDirectory(attachment), true);
@@ -142,27 +148,32 @@ export class TailCallLinker implements HookLinker {
       attachments.map((attached) => this.#buildChanges(attached, plan, byName(plugins), targets)),
     );
     const changes = settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+    const swung: Attached[] = [];
+    const errors: unknown[] = [];
     try {
       const failed = settled.find((result) => result.status === "rejected");
       if (failed !== undefined) throw failed.reason;
       await commit();
-    } catch (error) {
-      for (const { built } of changes) {
-        for (const chain of built) {
-          closeHandles(chain);
-          if (chain.pin !== undefined) this.#parts.datapath.bpf.unpin(chain.pin);
-        }
+      for (const { attached, built } of changes) {
+        if (built.length === 0) continue;
+        swung.push(attached);
+        // What is wanted is decided by now: one attachment in trouble must not keep the others from it.
+        for (const chain of built) collectErrors(errors, () => attached.swing(chain));
       }
-      for (const target of targets) target.close();
+    } catch (error) {
+      for (const { built } of changes) this.#unpin(built);
       throw error;
+    } finally {
+      for (const { built } of changes) for (const chain of built) closeHandles(chain);
+      for (const target of targets) target.close();
     }
-    for (const { attached, built } of changes) for (const chain of built) attached.swing(chain);
-    for (const { built } of changes) for (const chain of built) closeHandles(chain);
-    for (const target of targets) target.close();
-    const changed = changes.filter(({ built }) => built.length > 0);
-    await Promise.all(changed.map(({ attached }) => this.#store(attached)));
-    if (changed.length > 0) await this.#parts.datapath.bpf.quiesce();
+    await Promise.all(swung.map((attached) => this.#store(attached)));
+    this.#report();
+    if (swung.length > 0) await this.#parts.datapath.bpf.quiesce();
     for (const attached of attachments) this.#dropStalePins(attached);
+    if (errors.length > 0) {
+      throw new AggregateError(errors, `decided and stored, but not swung everywhere: ${String(errors[0])}`);
+    }
   }
 
   /** Chains to replace the attachment's with; `targets` collects the stages' handles that they refer to. */
@@ -195,7 +206,6 @@ export class TailCallLinker implements HookLinker {
   }
 
   #store(attached: Attached): Promise<void> {
-    this.#report();
     const records = attached.records.map(({ chain, fingerprint, pin }) => ({ chain, fingerprint, pin }));
     return this.#parts.records.put(attached.ref.name, records);
   }
@@ -217,6 +227,10 @@ export class TailCallLinker implements HookLinker {
     }
   }
 
+  #unpin(built: readonly BuiltChain[]): void {
+    for (const { pin } of built) if (pin !== undefined) this.#parts.datapath.bpf.unpin(pin);
+  }
+
   #chainDirectory(attachment: string): string {
     return join(this.#parts.globals.pins.attachment(attachment), "chains");
   }
@@ -224,6 +238,14 @@ export class TailCallLinker implements HookLinker {
 
 function byName(plugins: readonly Plugin[]): ReadonlyMap<string, Plugin> {
   return new Map(plugins.map((plugin) => [plugin.name, plugin]));
+}
+
+function collectErrors(errors: unknown[], work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    errors.push(error);
+  }
 }
 
 /** The kernel holds what is linked: our descriptors are needed no longer. Targets belong to the caller. */

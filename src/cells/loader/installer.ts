@@ -19,8 +19,9 @@ import {
   POLICY_PROGRAM,
 } from "../../datapath/pipeline.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
-import type { AttachmentRef, HookLinker } from "../hook-linker/index.ts";
+import type { AttachmentRef, HookLinker, PreparedChains } from "../hook-linker/index.ts";
 import type { StateCollection } from "../state/index.ts";
+import { EntrySwing } from "./swing.ts";
 import type { LoadedProgram } from "./types.ts";
 
 /** Everything that decides what runs at one attachment. */
@@ -71,35 +72,43 @@ export class AttachmentInstaller {
    * Loads a fresh generation beside the running one and swings the entry programs over to it. Each packet runs
    * through one generation; the old one is released when the last packet has left it.
    *
-   * @throws RefusalError, VerifierError, DatapathError; what ran before still runs
+   * @throws RefusalError, VerifierError, DatapathError; what ran before still runs. StateWriteError: the new
+   * generation runs, and the next agent will replace it
    */
   async install(plan: InstallPlan): Promise<void> {
-    const release = await this.#parts.linker.exclusive(() => this.#replace(plan));
-    await release();
+    const { datapath, linker } = this.#parts;
+    const { release, replaced } = await linker.exclusive(() => this.#replace(plan));
+    if (!replaced) return;
+    await datapath.bpf.quiesce();
+    // Exclusively: chains that a change of plugins has just built are pinned, too, and belong to nobody yet.
+    await linker.exclusive(async () => release());
   }
 
-  async #replace(plan: InstallPlan): Promise<() => Promise<void>> {
+  async #replace(plan: InstallPlan): Promise<{ release(): void; replaced: boolean }> {
     const { datapath, globals, linker, records, mode } = this.#parts;
     const { bpf } = datapath;
     const { ref, ifindex, device } = plan;
     const previous = records.get(ref.name);
     const directory = globals.pins.attachment(ref.name);
     bpf.makePinDirectory(directory);
+    const replaced = previous !== undefined || bpf.listPins(directory).length > 0;
     const calls = bpf.createMap(callsMapSpec);
     const pin = join(directory, `calls-${randomBytes(4).toString("hex")}`);
     let collection: Collection | undefined;
-    let committed = false;
+    let prepared: PreparedChains | undefined;
+    let swung = false;
     try {
       collection = this.#load(plan, calls);
       for (const { slot, program } of objectOf(ref.kind).stages) {
         bpf.setProgram(calls, slot, collection.programs.get(program)!);
       }
-      const prepared = await linker.prepare(ref, calls, collection.programs);
+      prepared = await linker.prepare(ref, calls, collection.programs);
       // The pin keeps the array filled: the kernel empties a PROG_ARRAY that user space has let go of.
       calls.pin(pin);
       this.#swing(plan, collection);
-      committed = true;
+      swung = true;
       await prepared.commit();
+      if (previous !== undefined && previous.mode !== mode) this.#detachOtherMode(ref, previous);
       const record: InstallRecord = {
         fingerprint: this.#fingerprint(plan),
         device,
@@ -110,14 +119,17 @@ export class AttachmentInstaller {
       };
       await records.put(ref.name, record);
       this.#installed.set(ref.name, { record, programs: describePrograms(ref.name, collection) });
-      return async () => {
-        if (previous !== undefined) await bpf.quiesce();
-        prepared.release();
-        this.#dropStalePins(ref.name, pin);
+      const { release } = prepared;
+      return {
+        replaced,
+        release: () => {
+          release();
+          this.#dropStalePins(ref.name, pin);
+        },
       };
     } catch (error) {
-      // Pins of chains that were prepared are dropped with the next change of this attachment, or with itself.
-      if (!committed) {
+      if (!swung) {
+        prepared?.abort();
         bpf.unpin(pin);
         calls.close();
       }
@@ -136,8 +148,6 @@ export class AttachmentInstaller {
     if (!this.#runs(plan, record)) return false;
     const calls = datapath.bpf.openPinnedMap(record.calls);
     if (calls === undefined) return false;
-    await linker.exclusive(() => linker.adopt(ref, calls));
-    this.#dropStalePins(ref.name, record.calls);
     const programs: LoadedProgram[] = [];
     for (const [name, id] of Object.entries(record.programs)) {
       const program = datapath.bpf.programById(id);
@@ -147,6 +157,9 @@ export class AttachmentInstaller {
       program.close();
     }
     this.#installed.set(ref.name, { record, programs });
+    // Chains that cannot be brought up to date are the caller's to report; the core's programs run in any case.
+    await linker.exclusive(() => linker.adopt(ref, calls));
+    this.#dropStalePins(ref.name, record.calls);
     return true;
   }
 
@@ -200,19 +213,40 @@ export class AttachmentInstaller {
     });
   }
 
-  /** Local delivery first, then the device: nothing can be sent to a pod before it can be received. */
+  /**
+   * Local delivery first, then the device: nothing can be sent to a pod before it can be received.
+   * @throws DatapathError when a step failed; those before it are taken back
+   */
   #swing({ ref, ifindex }: InstallPlan, { programs }: Collection): void {
-    const { bpf } = this.#parts.datapath;
-    if (ref.kind === "lxc") {
-      bpf.setProgram(
-        this.#parts.globals.raw[CALL_POLICY_MAP]!,
-        ref.endpointId,
-        programs.get(POLICY_PROGRAM)!,
+    const { datapath, globals, mode } = this.#parts;
+    const swing = new EntrySwing(datapath.bpf);
+    try {
+      if (ref.kind === "lxc") {
+        const ids = globals.typed<number, number>(CALL_POLICY_MAP);
+        swing.slot(globals.raw[CALL_POLICY_MAP]!, ids, ref.endpointId, programs.get(POLICY_PROGRAM)!);
+      }
+      for (const entry of entriesOf(ref.kind)) {
+        swing.attach(this.#attachSpec(ref.name, ifindex, entry, mode), programs.get(entry.program)!);
+      }
+    } catch (error) {
+      const errors = swing.rollback();
+      if (errors.length === 0) throw error;
+      throw new AggregateError(
+        [error, ...errors],
+        `${ref.name}: programs are partly replaced: ${String(error)}`,
       );
+    } finally {
+      swing.close();
     }
+  }
+
+  /** What an agent attached that was told to attach otherwise. TCX runs first, so packets never miss a program. */
+  #detachOtherMode(ref: AttachmentRef, { ifindex, mode }: InstallRecord): void {
+    const { bpf } = this.#parts.datapath;
     for (const entry of entriesOf(ref.kind)) {
-      const spec = this.#attachSpec(ref.name, ifindex, entry, this.#parts.mode);
-      bpf.attach(spec, programs.get(entry.program)!).close();
+      const spec = this.#attachSpec(ref.name, ifindex, entry, mode);
+      bpf.openAttachment(spec)?.detach();
+      if (mode === "tcx") bpf.unpin(spec.pinPath);
     }
   }
 
