@@ -2,6 +2,7 @@ import { constants } from "node:os";
 import { macBytes, macFromBytes } from "../address.ts";
 import { DatapathError } from "../errors.ts";
 import type { LinkInfo, VethSpec } from "../types.ts";
+import { checkLinkName, isLinkName } from "./link-name.ts";
 import {
   attribute,
   Flag,
@@ -177,19 +178,4 @@ export async function changeLink(socket: RtnlSocket, ifindex: number, change: Li
 /** True for an error whose errno is this one. */
 export function isErrno(error: unknown, ...codes: readonly number[]): boolean {
   return error instanceof DatapathError && error.errno !== undefined && codes.includes(error.errno);
-}
-
-/** IFNAMSIZ with its NUL is 16; "%" would make the kernel number the name itself. */
-function isLinkName(name: string): boolean {
-  return Buffer.byteLength(name) < 16 && /^[^/:%\s\0]+$/.test(name) && name !== "." && name !== "..";
-}
-
-function checkLinkName(operation: string, name: string): void {
-  if (isLinkName(name)) return;
-  throw new DatapathError({
-    operation,
-    object: JSON.stringify(name),
-    detail: 'want 1 to 15 bytes without "/", ":", "%" or spaces',
-    status: "INVALID_ARGUMENT",
-  });
 }

@@ -1,0 +1,166 @@
+import { basename } from "node:path";
+import { createTypedMap } from "../bpf/typed-map.ts";
+import { DatapathError, layoutDifference, MapLayoutError } from "../errors.ts";
+import {
+  type AttachMode,
+  type BpfOps,
+  type MapSpec,
+  MapType,
+  type ObjectDescription,
+  type RawMap,
+} from "../types.ts";
+import { attach, openAttachment } from "./attach.ts";
+import { failure } from "./errno.ts";
+import type { Handles } from "./handles.ts";
+import type { FakeKernel } from "./kernel.ts";
+import { layoutOf, loadCollection, readObject } from "./load.ts";
+import { asFakeMap, FakeMap, userValueSize } from "./map.ts";
+import type { MapObject } from "./objects.ts";
+import type { Pinned } from "./pins.ts";
+import { asFakeProgram, FakeProgram } from "./program.ts";
+
+/** `BpfOps` on a fake kernel. What is opened through it is closed with `handles`. */
+export function createFakeBpfOps(
+  kernel: FakeKernel,
+  handles: Handles,
+  attachModes: readonly AttachMode[],
+): BpfOps {
+  const { faults, pins } = kernel;
+
+  const createMap = (spec: MapSpec): FakeMap => {
+    faults.check("createMap", spec.name);
+    checkMapSpec(spec);
+    const map = kernel.createMap(spec, userValueSize(spec, kernel.cpus));
+    return new FakeMap(kernel, handles, map, spec.name);
+  };
+
+  const openMap = (path: string, name: string): FakeMap | undefined => {
+    const pinned = pins.get(path);
+    if (pinned === undefined) return undefined;
+    return new FakeMap(kernel, handles, requireKind(pinned, "map", path).object, name);
+  };
+
+  return {
+    cpus: kernel.cpus,
+    attachModes: () => attachModes,
+    ensureBpffs(path) {
+      faults.check("ensureBpffs", path);
+      return pins.mount(path);
+    },
+    unmountBpffs: (path) => pins.unmount(path),
+    createMap,
+    ensurePinnedMap(spec, path) {
+      faults.check("ensurePinnedMap", path);
+      const existing = openMap(path, spec.name);
+      if (existing === undefined) return createPinned(createMap, spec, path);
+      const [expected, actual] = [layoutOf(spec), layoutOf(existing.spec)];
+      if (layoutDifference(expected, actual) === "") return existing;
+      existing.close();
+      throw new MapLayoutError({ operation: "use pinned map", object: path, expected, actual });
+    },
+    openPinnedMap(path) {
+      faults.check("openPinnedMap", path);
+      return openMap(path, basename(path));
+    },
+    typed: (raw, spec) => createTypedMap(raw, spec, kernel.cpus),
+    describeObject(path): ObjectDescription {
+      faults.check("describeObject", path);
+      const { structs, ...content } = readObject(kernel, path);
+      return { ...content, struct: (name) => structs.find((struct) => struct.name === name) };
+    },
+    load: (spec) => loadCollection(kernel, handles, spec),
+    openPinnedProgram(path) {
+      faults.check("openPinnedProgram", path);
+      const pinned = pins.get(path);
+      if (pinned === undefined) return undefined;
+      return new FakeProgram(kernel, handles, requireKind(pinned, "program", path).object);
+    },
+    programById(id) {
+      const program = kernel.program(id);
+      return program === undefined ? undefined : new FakeProgram(kernel, handles, program);
+    },
+    setProgram(array, slot, program) {
+      const object = `slot ${slot} of map ${array.spec.name}`;
+      faults.check("setProgram", object);
+      const map = progArray(array);
+      if (slot < 0 || slot >= array.spec.maxEntries) throw failure("put program into", object, "E2BIG");
+      map.setSlot(slot, asFakeProgram(program).object);
+    },
+    clearProgram(array, slot) {
+      faults.check("clearProgram", `slot ${slot} of map ${array.spec.name}`);
+      progArray(array).clearSlot(slot);
+    },
+    programIds(array) {
+      const slots = [...progArray(array).slots].sort(([a], [b]) => a - b);
+      return new Map(slots.map(([slot, program]) => [slot, program.id]));
+    },
+    attach: (spec, program) => attach(kernel, handles, spec, program),
+    openAttachment: (spec) => openAttachment(kernel, handles, spec),
+    async quiesce() {
+      faults.check("quiesce", "programs");
+    },
+    readPerfEvents(array, onEvent, onLost) {
+      faults.check("readPerfEvents", array.spec.name);
+      return handles.add(kernel.addReader(asFakeMap(array).object, { onEvent, onLost }));
+    },
+    readRingbuf(ringbuf, onRecord) {
+      faults.check("readRingbuf", ringbuf.spec.name);
+      const onLost = (): void => {};
+      return handles.add(kernel.addReader(asFakeMap(ringbuf).object, { onEvent: onRecord, onLost }));
+    },
+    unpin(path, recursive = false) {
+      faults.check("unpin", path);
+      pins.remove(path, recursive);
+    },
+    listPins: (directory) => pins.list(directory),
+    makePinDirectory(path) {
+      faults.check("makePinDirectory", path);
+      pins.makeDirectory(path);
+    },
+    enableStats: () => ({ close: () => undefined }),
+  };
+}
+
+function createPinned(createMap: (spec: MapSpec) => FakeMap, spec: MapSpec, path: string): FakeMap {
+  const map = createMap(spec);
+  try {
+    map.pin(path);
+    return map;
+  } catch (error) {
+    map.close();
+    throw error;
+  }
+}
+
+/** The kernel's checks at creation. */
+function checkMapSpec(spec: MapSpec): void {
+  const needsNoPrealloc = spec.type === MapType.lpmTrie && ((spec.flags ?? 0) & 1) === 0;
+  const isArray = spec.type === MapType.array || spec.type === MapType.percpuArray;
+  if (spec.maxEntries < 1 || needsNoPrealloc || (isArray && spec.keySize !== 4)) {
+    throw failure("create", `map ${spec.name}`, "EINVAL");
+  }
+}
+
+function requireKind<K extends Pinned["kind"]>(
+  pinned: Pinned,
+  kind: K,
+  path: string,
+): Extract<Pinned, { readonly kind: K }> {
+  if (pinned.kind === kind) return pinned as Extract<Pinned, { readonly kind: K }>;
+  throw new DatapathError({
+    operation: `open ${kind} pinned at`,
+    object: path,
+    detail: `it is a ${pinned.kind}`,
+    status: "INVALID_ARGUMENT",
+  });
+}
+
+function progArray(array: RawMap): MapObject {
+  if (array.spec.type === MapType.progArray) return asFakeMap(array).object;
+  throw new DatapathError({
+    operation: "use as PROG_ARRAY",
+    object: `map ${array.spec.name}`,
+    detail: `its type is ${array.spec.type}`,
+    status: "INVALID_ARGUMENT",
+  });
+}

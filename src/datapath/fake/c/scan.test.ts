@@ -1,0 +1,103 @@
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import test from "ava";
+import type { CompileInput } from "../../types.ts";
+import { findDeclarations } from "./declarations.ts";
+import { preprocess } from "./preprocess.ts";
+
+const BPF = fileURLToPath(new URL("../../../../bpf", import.meta.url));
+const fromDisk = (path: string): string | undefined =>
+  existsSync(path) ? readFileSync(path, "utf8") : undefined;
+
+function scan(files: Readonly<Record<string, string>>): ReturnType<typeof findDeclarations> {
+  const input: CompileInput = { source: "/p/a.c", includes: ["/p/include"], defines: { SIZE: 7 } };
+  return findDeclarations(preprocess(input, (path) => files[path]));
+}
+
+test("programs, maps, constants and structs are found through macros and includes", (t) => {
+  const found = scan({
+    "/p/a.c": `
+      #include <linux/bpf.h>
+      #include "b.h"
+      #include "b.h"
+      CONFIG(__u32, cfg_answer, 42); /* SEC("tc") int comment(void) {} */
+      CONFIG_MAC(cfg_mac);
+      struct pair { __u8 a; __u32 b; union { __be32 ip4; __u8 ip[16]; }; __u8 x : 1, y : 7; __u16 z[2]; };
+      struct { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __uint(max_entries, 1 << SIZE);
+               __uint(map_flags, BPF_F_NO_PREALLOC);
+               __type(key, struct pair); __type(value, __u64); } trie SEC(".maps");
+      struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, COUNT);
+               __uint(key_size, sizeof(__u32)); __uint(value_size, sizeof(struct pair)); } counts SEC(".maps");
+      static __always_inline int helper(struct __sk_buff *ctx);
+      static __always_inline int helper(struct __sk_buff *ctx) { return ctx->len; }
+      SEC("tc") int program(struct __sk_buff *ctx) { static int local; return helper(ctx) + local; }
+      HOOK(first) { return 1; }
+      char license[] SEC("license") = "GPL";
+    `,
+    "/p/b.h": `
+      #define COUNT (2 * 8)
+      #define CONFIG(type, name, default_value) \\
+        const volatile type name SEC(".rodata.config") = default_value
+      #define CONFIG_MAC(name) const volatile __u8 name[6] SEC(".rodata.config") = {0}
+      #define HOOK(name) DEFINE_HOOK(name)
+      #define DEFINE_HOOK(name) _Static_assert(1, "HOOK(" #name ")"); \\
+        const volatile __u32 cfg_pos_##name SEC(".rodata.config") = 0; \\
+        static int body_##name(struct __sk_buff *ctx); \\
+        SEC("tc") int name(struct __sk_buff *ctx) { return body_##name(ctx); } \\
+        static int body_##name(struct __sk_buff *ctx)
+    `,
+  });
+  t.deepEqual(
+    found.programs.map(({ name, section }) => `${name} ${section}`),
+    ["program tc", "first tc"],
+  );
+  t.deepEqual(found.constants, [
+    { name: "cfg_answer", size: 4, section: ".rodata.config" },
+    { name: "cfg_mac", size: 6, section: ".rodata.config" },
+    { name: "cfg_pos_first", size: 4, section: ".rodata.config" },
+  ]);
+  t.deepEqual(found.maps, [
+    { name: "trie", type: 11, keySize: 32, valueSize: 8, maxEntries: 128, flags: 1 },
+    { name: "counts", type: 6, keySize: 4, valueSize: 32, maxEntries: 16, flags: 0 },
+  ]);
+  t.deepEqual(found.structs[0]?.members, [
+    { name: "a", offset: 0, size: 1 },
+    { name: "b", offset: 4, size: 4 },
+    { name: "ip4", offset: 8, size: 4 },
+    { name: "ip", offset: 8, size: 16 },
+    { name: "x", offset: 24, size: 1 },
+    { name: "y", offset: 24, size: 1 },
+    { name: "z", offset: 26, size: 4 },
+  ]);
+  t.deepEqual(found.dataSections, [".rodata.config"]);
+});
+
+test("global variables show as data sections", (t) => {
+  t.deepEqual(scan({ "/p/a.c": "static int counter;" }).dataSections, [".bss"]);
+  t.deepEqual(scan({ "/p/a.c": "int counter = 5;" }).dataSections, [".data"]);
+  t.deepEqual(scan({ "/p/a.c": "int prototype(void);" }).dataSections, []);
+});
+
+test("an include that is nowhere is a compile error at its line", (t) => {
+  t.throws(() => scan({ "/p/a.c": '\n#include "nowhere.h"\n' }), {
+    message: /a\.c:2:1: error: 'nowhere\.h'/,
+  });
+  t.throws(() => scan({ "/p/a.c": "int f(void) {" }), { message: /never closed/ });
+});
+
+for (const [file, programs, maps] of [
+  ["bpf_lxc.c", 12, 15],
+  ["bpf_host.c", 9, 10],
+] as const) {
+  test(`the datapath's own ${file} has the programs and maps that the compiler gives it`, (t) => {
+    const source = `${BPF}/${file}`;
+    const includes = [`${BPF}/include`, `${BPF}/lib`, BPF];
+    const found = findDeclarations(preprocess({ source, includes, defines: {} }, fromDisk));
+    t.is(found.programs.length, programs);
+    t.is(found.maps.length, maps);
+    t.deepEqual(found.dataSections, [".rodata.config"]);
+    t.truthy(
+      found.structs.find((struct) => struct.name === "endpoint_info" || struct.name === "metrics_key"),
+    );
+  });
+}

@@ -1,0 +1,216 @@
+import { familyOf, macBytes, macFromBytes, splitCidr } from "../../address.ts";
+import { DatapathError } from "../../errors.ts";
+import { checkLinkName } from "../../net/link-name.ts";
+import { sysctlPath } from "../../net/sysctl.ts";
+import type { LinkInfo, Neighbour, NetNamespace, NetOps, Route, VethSpec } from "../../types.ts";
+import { failure } from "../errno.ts";
+import type { Faults } from "../faults.ts";
+import type { LinkState, NamespaceState } from "./namespace-state.ts";
+
+/** What a namespace's operations need of the network around it. */
+export interface Surroundings {
+  readonly faults: Faults;
+  /** A MAC address nobody has. */
+  freshMac(): string;
+  /** State behind an open namespace. @throws DatapathError for one of another datapath */
+  stateOf(namespace: NetNamespace): NamespaceState;
+  linkDeleted(namespace: NamespaceState, ifindex: number): void;
+}
+
+/** `NetOps` on a fake namespace, with the kernel's answers. */
+export class FakeNetOps implements NetOps {
+  readonly #state: NamespaceState;
+  readonly #around: Surroundings;
+
+  constructor(state: NamespaceState, around: Surroundings) {
+    this.#state = state;
+    this.#around = around;
+  }
+
+  async links(): Promise<readonly LinkInfo[]> {
+    this.#around.faults.check("links", "links");
+    return [...this.#state.links.values()].map((link) => describe(this.#state, link));
+  }
+
+  async linkByName(name: string): Promise<LinkInfo | undefined> {
+    this.#around.faults.check("linkByName", name);
+    const link = this.#state.linkNamed(name);
+    return link === undefined ? undefined : describe(this.#state, link);
+  }
+
+  async linkByIndex(ifindex: number): Promise<LinkInfo | undefined> {
+    this.#around.faults.check("linkByIndex", `ifindex ${ifindex}`);
+    const link = this.#state.links.get(ifindex);
+    return link === undefined ? undefined : describe(this.#state, link);
+  }
+
+  async createVeth(spec: VethSpec): Promise<{ readonly host: LinkInfo; readonly peer: LinkInfo }> {
+    const object = `${spec.name}/${spec.peerName}`;
+    this.#around.faults.check("createVeth", object);
+    for (const name of [spec.name, spec.peerName]) checkLinkName("create veth pair", name);
+    checkMtu("create veth pair", object, spec.mtu);
+    const there = spec.peerNamespace === undefined ? this.#state : this.#around.stateOf(spec.peerNamespace);
+    const same = there === this.#state && spec.name === spec.peerName;
+    if (same || this.#state.linkNamed(spec.name) || there.linkNamed(spec.peerName)) {
+      throw failure("create veth pair", object, "EEXIST");
+    }
+    const end = (state: NamespaceState, name: string, mac: string | undefined): LinkState => {
+      const address = mac === undefined ? this.#around.freshMac() : macFromBytes(macBytes(mac));
+      return state.addLink({ name, mac: address, mtu: spec.mtu, kind: "veth" });
+    };
+    const host = end(this.#state, spec.name, spec.mac);
+    const peer = end(there, spec.peerName, spec.peerMac);
+    host.peer = { namespace: there, ifindex: peer.ifindex };
+    peer.peer = { namespace: this.#state, ifindex: host.ifindex };
+    return { host: describe(this.#state, host), peer: describe(there, peer) };
+  }
+
+  async deleteLink(ifindex: number): Promise<boolean> {
+    this.#around.faults.check("deleteLink", `ifindex ${ifindex}`);
+    const link = this.#state.links.get(ifindex);
+    if (link === undefined) return false;
+    if (link.kind === undefined) throw failure("delete link", `ifindex ${ifindex}`, "EOPNOTSUPP");
+    this.#around.linkDeleted(this.#state, ifindex);
+    if (link.peer !== undefined) this.#around.linkDeleted(link.peer.namespace, link.peer.ifindex);
+    return true;
+  }
+
+  async setLink(ifindex: number, change: Parameters<NetOps["setLink"]>[1]): Promise<void> {
+    const object = `ifindex ${ifindex}`;
+    this.#around.faults.check("setLink", object);
+    const link = this.#link("change link", ifindex);
+    if (change.name !== undefined && change.name !== link.name) {
+      checkLinkName("rename link", change.name);
+      if (this.#state.linkNamed(change.name)) throw failure("change link", object, "EEXIST");
+    }
+    if (change.mtu !== undefined) checkMtu("change link", object, change.mtu);
+    link.mac = change.mac === undefined ? link.mac : macFromBytes(macBytes(change.mac));
+    link.mtu = change.mtu ?? link.mtu;
+    link.name = change.name ?? link.name;
+    link.arp = change.arp ?? link.arp;
+    link.up = change.up ?? link.up;
+    if (!link.up) this.#state.flushRoutes(ifindex);
+  }
+
+  async addresses(ifindex?: number): Promise<readonly { readonly ifindex: number; readonly cidr: string }[]> {
+    this.#around.faults.check("addresses", "addresses");
+    return [...this.#state.addresses]
+      .filter(([index]) => ifindex === undefined || index === ifindex)
+      .flatMap(([index, cidrs]) => cidrs.map((cidr) => ({ ifindex: index, cidr })));
+  }
+
+  async addAddress(ifindex: number, cidr: string): Promise<void> {
+    this.#around.faults.check("addAddress", `${cidr} to ifindex ${ifindex}`);
+    const text = canonical(cidr);
+    this.#link("add address", ifindex);
+    const cidrs = this.#state.addresses.get(ifindex) ?? [];
+    if (!cidrs.includes(text)) this.#state.addresses.set(ifindex, [...cidrs, text]);
+  }
+
+  async deleteAddress(ifindex: number, cidr: string): Promise<boolean> {
+    this.#around.faults.check("deleteAddress", `${cidr} from ifindex ${ifindex}`);
+    const text = canonical(cidr);
+    const cidrs = this.#state.addresses.get(ifindex) ?? [];
+    if (!cidrs.includes(text)) return false;
+    this.#state.addresses.set(
+      ifindex,
+      cidrs.filter((other) => other !== text),
+    );
+    return true;
+  }
+
+  async routes(): Promise<readonly Route[]> {
+    this.#around.faults.check("routes", "routes");
+    return this.#state.routes();
+  }
+
+  async replaceRoute(route: Route): Promise<void> {
+    const object = `${route.destination} dev ifindex ${route.ifindex}`;
+    this.#around.faults.check("replaceRoute", object);
+    if (!this.#link("replace route", route.ifindex).up) throw failure("replace route", object, "ENETDOWN");
+    if (route.source !== undefined && !this.#state.hasAddress(route.source)) {
+      throw failure("replace route", object, "EINVAL", "Invalid prefsrc address");
+    }
+    this.#state.setRoute(route);
+  }
+
+  async deleteRoute(route: Route): Promise<boolean> {
+    this.#around.faults.check("deleteRoute", route.destination);
+    return this.#state.removeRoute(route);
+  }
+
+  async neighbours(ifindex?: number): Promise<readonly Neighbour[]> {
+    this.#around.faults.check("neighbours", "neighbours");
+    return [...this.#state.neighbours.values()].filter((n) => ifindex === undefined || n.ifindex === ifindex);
+  }
+
+  async replaceNeighbour(neighbour: Neighbour): Promise<void> {
+    const object = `${neighbour.address} dev ifindex ${neighbour.ifindex}`;
+    this.#around.faults.check("replaceNeighbour", object);
+    familyOf(neighbour.address);
+    const mac = macFromBytes(macBytes(neighbour.mac));
+    this.#link("replace neighbour", neighbour.ifindex);
+    this.#state.neighbours.set(object, { ...neighbour, mac, permanent: neighbour.permanent ?? true });
+  }
+
+  async deleteNeighbour(neighbour: Neighbour): Promise<boolean> {
+    const object = `${neighbour.address} dev ifindex ${neighbour.ifindex}`;
+    this.#around.faults.check("deleteNeighbour", object);
+    return this.#state.neighbours.delete(object);
+  }
+
+  async setSysctl(key: string, value: string): Promise<void> {
+    this.#around.faults.check("setSysctl", key);
+    this.#state.sysctls.set(this.#sysctl("write sysctl", key), value.trim());
+  }
+
+  async getSysctl(key: string): Promise<string> {
+    this.#around.faults.check("getSysctl", key);
+    const name = this.#sysctl("read sysctl", key);
+    return this.#state.sysctls.get(name) ?? "0";
+  }
+
+  /** Settings of interfaces exist while the interface does; others once somebody has set them. */
+  #sysctl(operation: string, key: string): string {
+    const name = sysctlPath(key).slice("/proc/sys/net/".length);
+    const [, kind, device] = name.split("/");
+    const perDevice = kind === "conf" || kind === "neigh";
+    const exists = perDevice
+      ? device === "all" || device === "default" || this.#state.linkNamed(device ?? "") !== undefined
+      : operation.startsWith("write") || this.#state.sysctls.has(name);
+    if (!exists) throw failure(operation, key, "ENOENT");
+    return name;
+  }
+
+  #link(operation: string, ifindex: number): LinkState {
+    const link = this.#state.links.get(ifindex);
+    if (link !== undefined) return link;
+    throw failure(operation, `ifindex ${ifindex}`, "ENODEV");
+  }
+}
+
+function describe(state: NamespaceState, link: LinkState): LinkInfo {
+  const { ifindex, name, mac, mtu, up, kind, peer } = link;
+  const elsewhere = peer !== undefined && peer.namespace !== state;
+  return {
+    ifindex,
+    name,
+    mac,
+    mtu,
+    up,
+    kind,
+    peerIfindex: peer?.ifindex,
+    peerNetnsId: elsewhere ? state.netnsId(peer.namespace) : undefined,
+  };
+}
+
+function canonical(cidr: string): string {
+  const { address, prefixLength } = splitCidr(cidr);
+  return `${address}/${prefixLength}`;
+}
+
+/** ETH_MIN_MTU and ETH_MAX_MTU. */
+function checkMtu(operation: string, object: string, mtu: number): void {
+  if (Number.isInteger(mtu) && mtu >= 68 && mtu <= 65535) return;
+  throw new DatapathError({ operation, object, errno: 22, detail: `mtu ${mtu} is not from 68 to 65535` });
+}
