@@ -8,7 +8,22 @@ import { createWorld, type World } from "./world.ts";
 const pings = 10;
 const tcpPort = 8080;
 const transferBytes = 64 * 1024 * 1024;
+/** How often the plugin goes out, comes back and changes places before the changes that are looked at. */
+const quietRounds = 5;
+/** Priorities before and after the first plugin's, which has 100. */
+const [ahead, behind] = [1, 200];
 const [first, second] = demoPlugins;
+
+/** Where everything is, with addresses. */
+function drawing(one: string, two: string, node: string, outside: string): string {
+  const room = Math.max(one.length, two.length);
+  return [
+    `pod1 ${one.padEnd(room)} ─┐`,
+    `     ${" ".repeat(room)}  ├─ node ─ eth0 ${node} ════ ${outside} eth0 ─ outside`,
+    `pod2 ${two.padEnd(room)} ─┘`,
+    "",
+  ].join("\n");
+}
 
 async function buildWorld(report: DemoReport, results: DemoResults): Promise<World> {
   return await report.step(
@@ -19,9 +34,7 @@ async function buildWorld(report: DemoReport, results: DemoResults): Promise<Wor
       results.world = world;
       const { nodeIpv4, outsideIpv4 } = world.addressing;
       const [one, two] = world.pods;
-      step.show(
-        `pod1 ${one!.ipv4} ─┐\n              ├─ node ${nodeIpv4} eth0 ════ eth0 ${outsideIpv4} outside\npod2 ${two!.ipv4} ─┘\n`,
-      );
+      step.show(drawing(one!.ipv4, two!.ipv4, nodeIpv4, outsideIpv4));
       for (const pod of world.pods) {
         step.claim(
           `${pod.name} is connected`,
@@ -42,9 +55,8 @@ async function linkPlugins(report: DemoReport, world: World): Promise<void> {
       for (const { directory } of demoPlugins) await world.registerPlugin({ directory });
       const pod = world.pods[0]!;
       const chains = await chainsOf(world, `lxc-${pod.id}`);
-      step.show(
-        `chains of pod1: after the last plugin comes the stage that was there anyway\n${chainsText(chains)}`,
-      );
+      const used = chains.filter(({ links }) => links.length > 0);
+      step.show(`The chains of pod1, up to the stage that was there anyway:\n${chainsText(used)}`);
       for (const hook of [hooks.podIngress, hooks.podEgress]) {
         const names = order(chains, hook);
         step.claim(
@@ -142,6 +154,10 @@ async function sendTcp(report: DemoReport, world: World): Promise<void> {
         }
       });
       const own = await ownCounter(world.client, first.name, first.map);
+      const bytes = await ownCounter(world.client, second.name, second.map);
+      step.show(
+        `${second.name}'s own map: ${bytes} bytes, each counted where it was sent and where it arrived\n`,
+      );
       const hooksTotal = (await PluginPackets.read(world.client, first.name)).total;
       step.claim(
         `${first.name}'s own map agrees with the hook counters`,
@@ -193,13 +209,24 @@ async function relink(report: DemoReport, world: World, results: DemoResults): P
         const names = order(chains, hooks.podIngress);
         step.claim(what, names.join() === wanted.join(), names.join(" → ") || "none");
       };
+      const begun = performance.now();
       results.lost += await underTraffic(world, step, async () => {
+        for (let round = 0; round < quietRounds; round++) {
+          await plugins.disablePlugin({ name: second.name });
+          await plugins.enablePlugin({ name: second.name });
+          await plugins.configurePlugin({ name: second.name, priority: ahead, config: {} });
+          await plugins.configurePlugin({ name: second.name, priority: behind, config: {} });
+        }
         await plugins.disablePlugin({ name: second.name });
         await now(`${second.name} is out`, [first.name]);
         await plugins.enablePlugin({ name: second.name });
         await now(`${second.name} is back`, [first.name, second.name]);
-        await plugins.configurePlugin({ name: second.name, priority: 1, config: {} });
+        await plugins.configurePlugin({ name: second.name, priority: ahead, config: {} });
         await now("the two have swapped places", [second.name, first.name]);
+        const changes = 4 * quietRounds + 3;
+        step.show(
+          `${changes} changes of all chains of the node in ${Math.round(performance.now() - begun)} ms\n`,
+        );
       });
     },
   );
