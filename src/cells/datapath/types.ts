@@ -11,6 +11,8 @@ export interface PinLayout {
   readonly attachments: string;
   /** `<root>/attachments/<attachment>/…`, e.g. `lxc-12`, `netdev-eth0`, `host-cilium_host`. */
   attachment(name: string): string;
+  /** `<root>/plugins`. */
+  readonly plugins: string;
   /** `<root>/plugins/<plugin>/<map>`. */
   plugin(name: string): string;
 }

@@ -102,7 +102,7 @@ export class TailCallLinker implements HookLinker {
     this.#attached.delete(attachment);
     this.#report();
     await this.#parts.records.delete(attachment);
-    await this.#parts.slots.release({ attachment });
+    await this.#parts.slots.release((owner) => owner.attachment === attachment);
     this.#parts.datapath.bpf.unpin(this.#chainDirectory(attachment), true);
   }
 
@@ -113,7 +113,11 @@ export class TailCallLinker implements HookLinker {
   }
 
   forgetCounters(plugin: string): Promise<void> {
-    return this.#parts.slots.release({ plugin });
+    return this.#parts.slots.release(({ plugin: owner }) => owner === plugin);
+  }
+
+  keepCounters(plugins: ReadonlySet<string>): Promise<void> {
+    return this.#parts.slots.release(({ plugin }) => !plugins.has(plugin));
   }
 
   chains(attachment?: string): readonly Chain[] {

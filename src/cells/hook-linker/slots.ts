@@ -72,9 +72,9 @@ export class StatsSlots {
     return this.#slots.get(keyOf(owner));
   }
 
-  /** Gives back all slots of a plugin or an attachment that is gone. */
-  async release(gone: { readonly plugin?: string; readonly attachment?: string }): Promise<void> {
-    const keys = [...this.#slots.keys()].filter((key) => matches(ownerOf(key), gone));
+  /** Gives back the slots of owners that are gone. */
+  async release(gone: (owner: SlotOwner) => boolean): Promise<void> {
+    const keys = [...this.#slots.keys()].filter((key) => gone(ownerOf(key)));
     await Promise.all(
       keys.map(async (key) => {
         await this.#stored.delete(key);

@@ -78,6 +78,8 @@ export interface HookLinker {
   remove(attachment: string): Promise<void>;
   /** Gives back the counters of a plugin that is gone. */
   forgetCounters(plugin: string): Promise<void>;
+  /** Gives back the counters of all plugins but these. */
+  keepCounters(plugins: ReadonlySet<string>): Promise<void>;
   /** Runs `work` while no chain changes; loads of endpoints use it, so that they see one set of plugins. */
   exclusive<T>(work: () => Promise<T>): Promise<T>;
   chains(attachment?: string): readonly Chain[];

@@ -1,8 +1,9 @@
 import { type FieldViolation, invalidArgument } from "../errors.ts";
 import type { PluginConfigField } from "./types.ts";
 
-/** Highest priority number, which runs last. */
-export const largestPriority = 10_000;
+/** Priorities from the one that runs first to the one that runs last, as the API documents them. */
+export const smallestPriority = -1_000_000;
+export const largestPriority = 1_000_000;
 
 /**
  * Values of all declared fields: what the operator set, defaults for the rest.
@@ -40,9 +41,12 @@ export function resolveConfig(
 
 /** @throws RefusalError INVALID_ARGUMENT */
 export function checkPriority(priority: number): void {
-  if (Number.isInteger(priority) && priority >= 0 && priority <= largestPriority) return;
+  if (Number.isInteger(priority) && priority >= smallestPriority && priority <= largestPriority) return;
   throw invalidArgument([
-    { field: "priority", description: `${priority} is no whole number from 0 to ${largestPriority}` },
+    {
+      field: "priority",
+      description: `${priority} is no whole number from ${smallestPriority} to ${largestPriority}`,
+    },
   ]);
 }
 

@@ -1,6 +1,7 @@
 import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from "yaml";
 import { HOOK_POINTS, hookPoint } from "../../datapath/pipeline.ts";
 import { type FieldViolation, invalidArgument } from "../errors.ts";
+import { largestPriority, smallestPriority } from "./config.ts";
 import type { AttachmentPolicy, PluginConfigField, PluginHook, PluginManifest } from "./types.ts";
 
 /** Name of the manifest in a plugin's directory. */
@@ -89,7 +90,7 @@ class ManifestReader {
     if (policy !== "Always" && policy !== "BestEffort") {
       this.#faultAt(root, "attachmentPolicy", `${JSON.stringify(policy)} must be Always or BestEffort`);
     }
-    const priority = this.#integer(root, "priority", 100n, 0n, 10_000n);
+    const priority = this.#integer(root, "priority", 100n, BigInt(smallestPriority), BigInt(largestPriority));
     return {
       name: name ?? "",
       version: version ?? "",

@@ -34,6 +34,8 @@ export interface RegistryParts {
 export class StoredPluginRegistry implements PluginRegistry {
   readonly #parts: RegistryParts;
   readonly #mutex = new Mutex();
+  /** Plugins whose objects are lost and whose sources do not build any more. */
+  readonly #broken = new Set<string>();
 
   constructor(parts: RegistryParts) {
     this.#parts = parts;
@@ -43,26 +45,34 @@ export class StoredPluginRegistry implements PluginRegistry {
     return this.#parts.table;
   }
 
-  /** Puts what is on disk into the table; recompiles where the cache has lost the objects. */
+  /**
+   * Puts what is on disk into the table, recompiles where the cache has lost the objects, and takes away what an
+   * agent that died while unregistering left of plugins nobody knows any more.
+   */
   async restore(): Promise<void> {
-    const broken: string[] = [];
-    for (const { value } of this.#parts.stored.all()) {
-      let { plugin } = value;
-      const objects = Object.values(plugin.templates).map(({ object }) => object);
-      if (this.#parts.datapath.kind === "fake" || !objects.every((object) => existsSync(object))) {
-        try {
-          plugin = { ...plugin, ...(await this.#parts.builder.build(plugin.directory)) };
-        } catch (error) {
-          // What is linked keeps running; only new endpoints cannot get the plugin.
-          this.#parts.log.error({ plugin: plugin.name, err: error }, "plugin cannot be rebuilt");
-          broken.push(plugin.name);
-          plugin = { ...plugin, enabled: false };
-        }
-      }
-      this.table.upsert(plugin);
+    const { stored, linker, maps } = this.#parts;
+    for (const { value } of stored.all()) this.table.upsert(await this.#restored(value));
+    const known = new Set(this.table.list().map(({ name }) => name));
+    for (const name of maps.plugins()) if (!known.has(name)) maps.remove(name);
+    await linker.keepCounters(known);
+    this.#report();
+  }
+
+  async #restored(value: StoredPlugin): Promise<Plugin> {
+    const { plugin } = value;
+    const { datapath, builder, log } = this.#parts;
+    const objects = Object.values(plugin.templates).map(({ object }) => object);
+    if (datapath.kind === "kernel" && objects.every((object) => existsSync(object))) return plugin;
+    try {
+      const built = await builder.build(plugin.directory);
+      const config = keepKnown(value.config, built);
+      return this.#compose(built, plugin, { ...value, config, enabled: plugin.enabled }).plugin;
+    } catch (error) {
+      // It stays enabled: what is linked keeps running, and new endpoints are refused rather than left without it.
+      log.error({ plugin: plugin.name, err: error }, "plugin cannot be rebuilt");
+      this.#broken.add(plugin.name);
+      return plugin;
     }
-    if (broken.length > 0) this.#parts.health.degraded(`cannot be rebuilt, disabled: ${broken.join(", ")}`);
-    else this.#parts.health.ok(`${this.table.size} registered`);
   }
 
   register(
@@ -86,7 +96,7 @@ export class StoredPluginRegistry implements PluginRegistry {
       const stored = this.#compose(built, before, {
         priority: options.priority ?? known?.priority,
         config: { ...keepKnown(known?.config ?? {}, built), ...options.config },
-        enabled: options.enable ?? before?.enabled ?? false,
+        enabled: options.enable === true || before?.enabled === true,
       });
       this.#parts.linker.tryLoad(stored.plugin);
       signal?.throwIfAborted();
@@ -98,6 +108,8 @@ export class StoredPluginRegistry implements PluginRegistry {
         throw error;
       }
       replacement.commit();
+      this.#broken.delete(name);
+      this.#report();
       return stored.plugin;
     });
   }
@@ -142,6 +154,8 @@ export class StoredPluginRegistry implements PluginRegistry {
       });
       await this.#parts.linker.forgetCounters(name);
       this.#parts.maps.remove(name);
+      this.#broken.delete(name);
+      this.#report();
     });
   }
 
@@ -197,7 +211,12 @@ export class StoredPluginRegistry implements PluginRegistry {
       await this.#parts.stored.put(plugin.name, next);
       this.table.upsert(plugin);
     });
-    this.#parts.health.ok(`${this.table.size} registered`);
+  }
+
+  #report(): void {
+    const { health } = this.#parts;
+    if (this.#broken.size === 0) health.ok(`${this.table.size} registered`);
+    else health.degraded(`cannot be rebuilt from their directories: ${[...this.#broken].join(", ")}`);
   }
 
   /** Moves pinned maps of another layout out of the way, so that it can be undone; refuses unless told to. */

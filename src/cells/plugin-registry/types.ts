@@ -8,8 +8,8 @@ export type * from "../plugin-table/types.ts";
 export interface PluginRegistry {
   readonly table: Table<Plugin, string>;
   /**
-   * Reads, validates and compiles the directory; a registered name is upgraded in place. Not enabled unless
-   * `enable`. Resolves when stored and, if enabled, linked everywhere. @throws RefusalError with line numbers,
+   * Reads, validates and compiles the directory; a registered name is upgraded in place and stays enabled if it
+   * was. A new one is not enabled unless `enable`. Resolves when stored and, if enabled, linked everywhere. @throws RefusalError with line numbers,
    * clang's or the verifier's words
    */
   register(

@@ -10,6 +10,8 @@ export interface PluginMaps {
   open(plugin: Pick<Plugin, "name" | "maps">): Readonly<Record<string, RawMap>>;
   /** Closes and unpins all maps of the plugin. */
   remove(plugin: string): void;
+  /** Names of all plugins that have a directory of pins. */
+  plugins(): readonly string[];
   /** The maps found pinned for the plugin, by name, freshly opened. The caller closes them. */
   pinned(plugin: string): ReadonlyMap<string, RawMap>;
   /**
@@ -56,6 +58,10 @@ export class PinnedPluginMaps implements PluginMaps {
     for (const handle of this.#open.get(plugin)?.values() ?? []) handle.close();
     this.#open.delete(plugin);
     this.#datapath.bpf.unpin(this.#globals.pins.plugin(plugin), true);
+  }
+
+  plugins(): readonly string[] {
+    return this.#datapath.bpf.listPins(this.#globals.pins.plugins);
   }
 
   pinned(plugin: string): ReadonlyMap<string, RawMap> {
