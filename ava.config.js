@@ -3,5 +3,7 @@ export default {
   extensions: ["ts"],
   files: ["src/**/*.test.ts", "test/**/*.test.ts"],
   nodeArguments: ["--conditions=waggle-source", "--disable-warning=ExperimentalWarning"],
+  // libbpf's print callback belongs to the process, and so does the network namespace a test enters.
+  workerThreads: false,
   timeout: "2m",
 };

@@ -34,7 +34,13 @@ const STATS_LOG_BYTES = 16 << 10;
 const FAILURE_LOG_BYTES = 1 << 20;
 const LARGEST_LOG_BYTES = 16 << 20;
 
-const { ENOSPC } = constants.errno;
+const { EAGAIN, ENOSPC } = constants.errno;
+
+/**
+ * The verifier gives up with EAGAIN when a signal is pending, as a profiler's timer makes it all the time;
+ * libbpf itself tries five times.
+ */
+const INTERRUPTED_ATTEMPTS = 10;
 
 /** An object opened and prepared for loading. */
 interface Prepared {
@@ -61,7 +67,11 @@ export function load(spec: CollectionSpec): Collection {
 }
 
 function loadWithLogs(file: ObjectFile, spec: CollectionSpec): Collection {
-  const first = attemptWithLogs(file, spec, FAILURE_LOG_BYTES);
+  let first = attemptWithLogs(file, spec, FAILURE_LOG_BYTES);
+  for (let attempt = 1; attempt < INTERRUPTED_ATTEMPTS; attempt++) {
+    if ("collection" in first || first.errno !== EAGAIN) break;
+    first = attemptWithLogs(file, spec, FAILURE_LOG_BYTES);
+  }
   if ("collection" in first) return first.collection;
   if (first.errno !== ENOSPC || first.culprit === undefined) throw loadError(file.path, first);
   // The log did not fit, which also hides the real errno. Once more, with room for the culprit alone.
