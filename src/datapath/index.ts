@@ -2,5 +2,6 @@
 export { createTypedMap } from "./bpf/typed-map.ts";
 export * from "./errors.ts";
 export type * from "./events/index.ts";
+export { createFakeDatapath } from "./fake/index.ts";
 export { createKernelDatapath, type KernelDatapathOptions } from "./kernel.ts";
 export * from "./types.ts";
