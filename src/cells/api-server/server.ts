@@ -2,10 +2,12 @@ import type { Socket } from "node:net";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Logger } from "../../hive/index.ts";
 import { RefusalError } from "../errors.ts";
+import { Connections } from "./connections.ts";
 import { credentialsFor } from "./credentials.ts";
 import { HealthService } from "./health.ts";
 import { addReflection } from "./reflection.ts";
 import { type ApiServerSettings, type ListenPlan, planListening } from "./settings.ts";
+import { listenOnTcp, type TcpListener } from "./tcp.ts";
 import type { ApiServerInfo, ServiceRegistration } from "./types.ts";
 import { listenOnUnixSocket, type UnixListener } from "./unix-socket.ts";
 
@@ -30,19 +32,20 @@ export class ApiServer implements ApiServerInfo {
   readonly #plan: ListenPlan;
   readonly #health = new HealthService();
   readonly #server: Server;
+  readonly #connections = new Connections();
   #unix: UnixListener | undefined;
-  #address = "";
+  #tcp: TcpListener | undefined;
 
   /** @throws ApiServerSettingsError when settings contradict each other; Error when a service is added twice */
   constructor(options: ApiServerOptions) {
     this.#options = options;
     this.#plan = planListening(options.settings);
-    // Channelz stays enabled: without it grpc-js 1.14 loses sight of connections and cannot cut them off.
     this.#server = new Server({
       "grpc.max_receive_message_length": options.settings.maxMessageSize,
       "grpc.max_concurrent_streams": MAX_STREAMS_PER_CONNECTION,
       "grpc.keepalive_time_ms": KEEPALIVE_INTERVAL_MS,
       "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+      "grpc.enable_channelz": 0,
     });
     for (const { definition, implementation } of options.services) {
       this.#server.addService(definition, implementation);
@@ -59,22 +62,21 @@ export class ApiServer implements ApiServerInfo {
   }
 
   get address(): string {
-    return this.#address;
+    return this.#tcp?.address ?? "";
   }
 
   /** Listens and serves. @throws SocketError, ApiServerSettingsError; then nothing is left listening */
   async start(): Promise<void> {
+    const { socket, tcp } = this.#plan;
     try {
-      const { socket, tcp } = this.#plan;
       if (tcp !== undefined) {
-        const { host, port } = tcp.address;
-        const name = host.includes(":") ? `[${host}]` : host;
-        const bound = await this.#bind(`${name}:${port}`, credentialsFor(tcp.security));
-        this.#address = `${name}:${bound}`;
+        this.#tcp = await listenOnTcp(tcp.address, this.#serving(credentialsFor(tcp.security)));
       }
-      if (socket !== "") this.#unix = await listenOnUnixSocket(socket, this.#injector());
+      if (socket !== "") {
+        this.#unix = await listenOnUnixSocket(socket, this.#serving(ServerCredentials.createInsecure()));
+      }
     } catch (error) {
-      this.#server.forceShutdown();
+      await this.stop(AbortSignal.abort());
       throw error;
     }
     this.#health.set("SERVING");
@@ -88,47 +90,25 @@ export class ApiServer implements ApiServerInfo {
   async stop(signal?: AbortSignal): Promise<void> {
     this.#health.set("NOT_SERVING");
     this.#unix?.close();
+    this.#tcp?.close();
     this.#unix = undefined;
-    this.#address = "";
+    this.#tcp = undefined;
     this.#options.draining.abort(new RefusalError("UNAVAILABLE", "the agent is stopping"));
     this.#health.close();
-    if (!(await this.#drained(signal))) {
-      this.#options.log.warn("calls still under way are cut off");
-      this.#server.forceShutdown();
-    }
-  }
-
-  /** Hands accepted Unix connections to grpc-js, which itself cannot bind with a mode. */
-  #injector(): (socket: Socket) => void {
-    const injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
-    return (socket) => injector.injectConnection(socket);
-  }
-
-  #bind(address: string, credentials: ServerCredentials): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, credentials, (error, port) => {
-        if (error === null) resolve(port);
-        else reject(new Error(`listen on ${address}: ${error.message}`, { cause: error }));
-      });
+    this.#server.tryShutdown((error) => {
+      if (error !== undefined) this.#options.log.warn({ err: error }, "the API server did not close cleanly");
     });
+    if (await this.#connections.allClosed(this.#options.settings.drainTimeout, signal)) return;
+    this.#options.log.warn("calls still under way are cut off");
+    await this.#connections.destroyAll();
   }
 
-  #drained(signal: AbortSignal | undefined): Promise<boolean> {
-    return new Promise((resolve) => {
-      const finish = (done: boolean) => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", giveUp);
-        resolve(done);
-      };
-      const giveUp = () => finish(false);
-      const timer = setTimeout(giveUp, this.#options.settings.drainTimeout);
-      signal?.addEventListener("abort", giveUp);
-      this.#server.tryShutdown((error) => {
-        if (error !== undefined)
-          this.#options.log.warn({ err: error }, "the API server did not close cleanly");
-        finish(true);
-      });
-      if (signal?.aborted) giveUp();
-    });
+  /** Hands accepted connections to grpc-js, which itself can neither bind a socket with a mode nor drain. */
+  #serving(credentials: ServerCredentials): (socket: Socket) => void {
+    const injector = this.#server.createConnectionInjector(credentials);
+    return (socket) => {
+      this.#connections.add(socket);
+      injector.injectConnection(socket);
+    };
   }
 }
