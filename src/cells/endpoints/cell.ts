@@ -1,5 +1,6 @@
+import type { Subscription } from "rxjs";
 import type { LxcEntry, LxcKey } from "../../datapath/maps/index.ts";
-import { Health, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
+import { Health, Jobs, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
 import { Database, Reconciler, type Table } from "../../table/index.ts";
 import { DatapathToken, GlobalMapsToken } from "../datapath/index.ts";
 import { Identities, ReservedIdentity } from "../identity/index.ts";
@@ -7,11 +8,15 @@ import { NodeIpam } from "../ipam/index.ts";
 import { IpCaches } from "../ipcache/index.ts";
 import { Loading } from "../loader/index.ts";
 import { NodeNetworking } from "../node-config/index.ts";
+import { PluginTable } from "../plugin-table/index.ts";
 import { Policies } from "../policy-maps/index.ts";
 import { State } from "../state/index.ts";
 import { hostAddresses, type LocalAddress, lxcMapOps } from "./lxc-map.ts";
 import { StoredEndpointManager } from "./manager.ts";
 import type { Endpoint, EndpointManager } from "./types.ts";
+
+/** How often endpoints that are not ready are tried again; a change of plugins does so at once. */
+const retryIntervalMs = 30_000;
 
 /** Creates, changes and removes endpoints. */
 export const Endpoints = token<EndpointManager>("Endpoints");
@@ -32,11 +37,14 @@ export const endpointsCell = module(
       ipcache: IpCaches,
       policies: Policies,
       loader: Loading,
+      plugins: PluginTable,
       lifecycle: Lifecycle,
+      jobs: Jobs,
       health: Health,
       log: Log,
     },
-    ({ globals, state, lifecycle, health, log, ...rest }) => {
+    ({ globals, state, plugins, lifecycle, jobs, health, log, ...rest }) => {
+      let subscription: Subscription | undefined;
       const database = new Database();
       const table = database.createTable<Endpoint, number>({
         name: "endpoints",
@@ -92,8 +100,16 @@ export const endpointsCell = module(
           restored.table();
           restored.addresses();
           restored.ipcache();
+          subscription = plugins.changes().subscribe(() => retry.trigger());
         },
-        stop: () => addressReconciler.stop(),
+        stop: async () => {
+          subscription?.unsubscribe();
+          await addressReconciler.stop();
+        },
+      });
+      const retry = jobs.timer("retry endpoints", () => manager.retry(), {
+        intervalMs: retryIntervalMs,
+        debounceMs: 100,
       });
       return manager;
     },

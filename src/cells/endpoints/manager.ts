@@ -148,6 +148,18 @@ export class StoredEndpointManager implements EndpointManager {
     });
   }
 
+  /** Tries endpoints again that are not ready though their devices are there, as after a change of plugins. */
+  async retry(): Promise<void> {
+    const behind = this.table.list().filter(({ state }) => state === "not-ready");
+    if (behind.length === 0) return;
+    const links = new Map((await this.#parts.datapath.net.links()).map((link) => [link.name, link]));
+    for (const { id, ifindex, hostInterface, stateReason } of behind) {
+      if (links.get(hostInterface)?.ifindex !== ifindex) continue;
+      // What went wrong is in the row and in the log.
+      await this.regenerate(id, stateReason).catch(() => undefined);
+    }
+  }
+
   /** Takes over what an earlier run left; endpoints it had not finished are removed. */
   async restore(): Promise<void> {
     const rows = await Promise.all(this.#parts.stored.all().map(({ value }) => this.#withIdentity(value)));

@@ -1,9 +1,11 @@
+import type { Subscription } from "rxjs";
 import type { AttachMode } from "../../datapath/index.ts";
 import {
   type ConfigOf,
   config,
   flag,
   Health,
+  Jobs,
   Lifecycle,
   Log,
   module,
@@ -43,6 +45,9 @@ const lifetimes = {
 /** What the loader cell is told. */
 export const LoaderConfig = token<ConfigOf<typeof flags & typeof lifetimes>>("LoaderConfig");
 
+/** How often devices are tried again that a plugin keeps behind; a change of plugins does so at once. */
+const retryIntervalMs = 30_000;
+
 /** Loads and attaches the core's programs. */
 export const loaderCell = module(
   "loader",
@@ -60,6 +65,7 @@ export const loaderCell = module(
       linker: HookLinking,
       // Restored plugins must be in the table before the first chain is planned.
       plugins: Plugins,
+      jobs: Jobs,
       state: State,
       lifecycle: Lifecycle,
       health: Health,
@@ -73,11 +79,14 @@ export const loaderCell = module(
       network,
       policies,
       linker,
+      plugins,
+      jobs,
       state,
       lifecycle,
       health,
       log,
     }) => {
+      let subscription: Subscription | undefined;
       const mode = attachMode(settings.attachMode, datapath.bpf.attachModes());
       const records = state.collection<InstallRecord>("attachments");
       const installer = new AttachmentInstaller({ datapath, globals, linker, records, mode });
@@ -86,6 +95,7 @@ export const loaderCell = module(
         templates,
         network,
         policies,
+        health,
         log,
         lifetimes: {
           cfg_ct_tcp_established_s: seconds(settings.ctTcpTimeout),
@@ -99,8 +109,17 @@ export const loaderCell = module(
         name: "device programs",
         start: async () => {
           await loader.start();
-          health.ok(`${loader.attachments().length} node devices attached by ${mode}`);
+          log.info(
+            { mode, devices: loader.attachments().map(({ device }) => device) },
+            "devices are attached",
+          );
+          subscription = plugins.table.changes().subscribe(() => retry.trigger());
         },
+        stop: () => subscription?.unsubscribe(),
+      });
+      const retry = jobs.timer("retry devices", () => loader.retry(), {
+        intervalMs: retryIntervalMs,
+        debounceMs: 100,
       });
       return loader;
     },

@@ -1,6 +1,7 @@
-import type { Logger } from "../../hive/index.ts";
+import type { HealthScope, Logger } from "../../hive/index.ts";
 import type { Templates } from "../datapath/index.ts";
 import type { Endpoint } from "../endpoints/types.ts";
+import { RefusalError } from "../errors.ts";
 import type { AttachmentRef } from "../hook-linker/index.ts";
 import type { NodeNetwork } from "../node-config/index.ts";
 import type { PolicyMaps } from "../policy-maps/types.ts";
@@ -16,34 +17,68 @@ export interface LoaderParts {
   readonly policies: PolicyMaps;
   /** Seconds by constant: how long connection-tracking entries live. */
   readonly lifetimes: Readonly<Record<string, number>>;
+  readonly health: HealthScope;
   readonly log: Logger;
 }
 
 /** Loads the core's programs for endpoints and for the node's own devices. */
 export class DatapathLoader implements Loader {
   readonly #parts: LoaderParts;
+  /** Node devices that plugins keep behind, by attachment. */
+  readonly #behind = new Map<string, { readonly plan: InstallPlan; readonly reason: string }>();
 
   constructor(parts: LoaderParts) {
     this.#parts = parts;
   }
 
-  /** Brings the node's devices up to date and lets go of devices that are configured no longer. */
+  /**
+   * Brings the node's devices up to date and lets go of devices that are configured no longer. A plugin that
+   * does not load keeps its device behind, not the agent down: see `retry`.
+   *
+   * @throws VerifierError, DatapathError when the core's own programs cannot be put in place
+   */
   async start(): Promise<void> {
-    const { installer, network, templates, log } = this.#parts;
+    const { installer, network, templates } = this.#parts;
     const { config } = network;
     const plans = [
       devicePlan("host", config.host, config, templates),
       ...config.devices.map((device) => devicePlan("netdev", device, config, templates)),
     ];
-    for (const plan of plans) {
-      const adopted = await installer.adopt(plan);
-      if (!adopted) await installer.install(plan);
-      log.debug({ attachment: plan.ref.name, adopted }, "device programs are in place");
-    }
+    for (const plan of plans) await this.#bringUp(plan);
+    this.#report();
     const wanted = new Set(plans.map(({ ref }) => ref.name));
     for (const name of installer.known()) {
       if (!wanted.has(name) && attachmentEndpoint(name) === undefined) await installer.uninstall(refOf(name));
     }
+  }
+
+  /** Tries devices again whose plugins did not load. */
+  async retry(): Promise<void> {
+    if (this.#behind.size === 0) return;
+    for (const { plan } of [...this.#behind.values()]) await this.#bringUp(plan);
+    this.#report();
+  }
+
+  async #bringUp(plan: InstallPlan): Promise<void> {
+    const { installer, log } = this.#parts;
+    const { name } = plan.ref;
+    try {
+      const adopted = await installer.adopt(plan);
+      if (!adopted) await installer.install(plan);
+      this.#behind.delete(name);
+      log.debug({ attachment: name, adopted }, "device programs are in place");
+    } catch (error) {
+      if (!(error instanceof RefusalError)) throw error;
+      this.#behind.set(name, { plan, reason: error.message });
+      log.error({ attachment: name, err: error }, "a plugin keeps the device from being brought up to date");
+    }
+  }
+
+  #report(): void {
+    const { health } = this.#parts;
+    const [first] = this.#behind;
+    if (first === undefined) health.ok(`${this.#parts.installer.attachments().length} attachments`);
+    else health.degraded(`${first[0]}: ${first[1].reason.split("\n")[0]}`);
   }
 
   async load(endpoint: Endpoint): Promise<void> {
