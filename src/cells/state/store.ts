@@ -1,5 +1,5 @@
-import { chmod, mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdir, open as openFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { open, type RootDatabase } from "lmdb";
 import { checkDatabaseFile } from "./check-file.ts";
 import {
@@ -77,6 +77,9 @@ export class LmdbStateStore implements StateStore {
       this.#opened = { db, writer: new GroupWriter(db) };
       verify(db, this.#file);
       await this.#checkVersion(this.#opened);
+      // LMDB syncs its file; that the file exists is a fact of the directory, and so on upwards.
+      await syncDirectory(this.directory);
+      await syncDirectory(dirname(this.directory));
     } catch (error) {
       await this.close();
       throw error instanceof StateError ? error : new StateDirectoryError("open", this.directory, error);
@@ -197,6 +200,15 @@ function verify(db: Db, file: string): void {
   } catch (error) {
     if (error instanceof StateError) throw error;
     throw new StateCorruptError(file, error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await openFile(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
   }
 }
 
