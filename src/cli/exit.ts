@@ -68,5 +68,7 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof CallError) {
     return neverReached(error) ? Exit.unreachable : (byStatus[error.code] ?? Exit.failure);
   }
+  // Cleanup is loaded only when it runs, so its error is known here by name.
+  if (error instanceof Error && error.name === "AgentRunningError") return Exit.precondition;
   return Exit.failure;
 }

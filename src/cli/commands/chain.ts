@@ -12,7 +12,10 @@ import { integer, keyValue, list } from "../values.ts";
 export const chainText = (chain: Chain, style: Style): string =>
   [...chain.links.map((link) => `${style.bold(link.plugin)} ${link.version}`), chain.target].join(" → ");
 
-function chainsText(chains: readonly Chain[], style: Style): string {
+function chainsText(all: readonly Chain[], style: Style, complete: boolean): string {
+  const worthSeeing = ({ links, unresolved, skipped }: Chain): boolean =>
+    links.length + unresolved.length + skipped.length > 0;
+  const chains = complete ? all : all.filter(worthSeeing);
   if (chains.length === 0) return "no plugin is linked anywhere: every stage calls the next one directly\n";
   const notes = (chain: Chain): readonly string[] => [
     ...chain.unresolved.map((constraint) => style.warn(`names a plugin that is not there: ${constraint}`)),
@@ -30,6 +33,7 @@ function chainsText(chains: readonly Chain[], style: Style): string {
 interface ChainOptions {
   readonly hook: string;
   readonly plugin: string;
+  readonly all?: boolean;
   readonly plan?: boolean;
   readonly enable?: readonly string[];
   readonly disable?: readonly string[];
@@ -66,7 +70,7 @@ async function showChains(
     (page) => session.client.plugins.listChains({ ...page, attachment: attachment ?? "", hook, plugin }),
     (page) => page.chains,
   );
-  session.show({ chains }, () => chainsText(chains, session.style));
+  session.show({ chains }, () => chainsText(chains, session.style, options.all === true));
 }
 
 /** `waggle plugin chain` */
@@ -79,6 +83,7 @@ export function addChainCommand(plugin: Command, act: Act): void {
       .description("Show in which order packets meet plugins, or plan what a change would do")
       .option("--hook <name>", "only this hook point", "")
       .option("--plugin <name>", "only chains with this plugin", "")
+      .option("--all", "also hook points without plugins")
       .option("--plan", "say what the order would be, and change nothing")
       .option("--enable <names>", "with --plan: as if these were enabled", list)
       .option("--disable <names>", "with --plan: as if these were disabled", list)
