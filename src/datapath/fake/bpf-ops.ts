@@ -136,7 +136,10 @@ function createPinned(createMap: (spec: MapSpec) => FakeMap, spec: MapSpec, path
 function checkMapSpec(spec: MapSpec): void {
   const needsNoPrealloc = spec.type === MapType.lpmTrie && ((spec.flags ?? 0) & 1) === 0;
   const isArray = spec.type === MapType.array || spec.type === MapType.percpuArray;
-  if (spec.maxEntries < 1 || needsNoPrealloc || (isArray && spec.keySize !== 4)) {
+  // A ring buffer has neither keys nor values.
+  const sizes = spec.type === MapType.ringbuf ? [] : [spec.keySize, spec.valueSize];
+  const isEmpty = spec.maxEntries < 1 || sizes.some((size) => size < 1);
+  if (isEmpty || needsNoPrealloc || (isArray && spec.keySize !== 4)) {
     throw failure("create", `map ${spec.name}`, "EINVAL");
   }
 }

@@ -152,6 +152,7 @@ class LpmStore implements MapStore {
 
   lookup(key: Buffer): Buffer | undefined {
     const longest = key.readUInt32LE(0);
+    if (longest > this.#maxBits) return undefined;
     const lengths = [...this.#byLength.keys()].filter((length) => length <= longest).sort((a, b) => b - a);
     for (const length of lengths) {
       const entry = this.#byLength.get(length)?.get(masked(key, length));
