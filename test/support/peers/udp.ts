@@ -1,0 +1,94 @@
+// One end of a conversation over UDP, to be run in a namespace.
+//   serve PORT NAME [ADDRESS]              answers every datagram with NAME, a zero byte and the datagram; says "ready"
+//   ask ADDRESS PORT FLOWS EACH BYTES      FLOWS sockets send EACH random datagrams of BYTES, one after another, and
+//                                          wait for each answer; prints
+//     { sent, answered, intact, names: { NAME: count }, sources: ["ADDRESS:PORT"…], split }
+//   where `split` counts flows that were answered by more than one name.
+
+import { randomBytes } from "node:crypto";
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { once } from "node:events";
+
+const answerTimeoutMs = 1_000;
+const receiveBuffer = 1024 * 1024;
+
+async function serve(port: number, name: string, address = "0.0.0.0"): Promise<void> {
+  const socket = createSocket("udp4");
+  socket.on("message", (data, from) => {
+    socket.send(Buffer.concat([Buffer.from(`${name}\0`), data]), from.port, from.address);
+  });
+  // Port unreachable from a client that is gone.
+  socket.on("error", () => undefined);
+  socket.bind(port, address);
+  await once(socket, "listening");
+  socket.setRecvBufferSize(receiveBuffer);
+  console.log("ready");
+}
+
+interface Tally {
+  sent: number;
+  answered: number;
+  intact: number;
+  split: number;
+  readonly names: Record<string, number>;
+  readonly sources: Set<string>;
+}
+
+async function exchange(
+  socket: Socket,
+  data: Buffer,
+  port: number,
+  address: string,
+): Promise<[Buffer, RemoteInfo] | undefined> {
+  const timeout = AbortSignal.timeout(answerTimeoutMs);
+  try {
+    const answer = once(socket, "message", { signal: timeout });
+    socket.send(data, port, address);
+    return (await answer) as [Buffer, RemoteInfo];
+  } catch (error) {
+    if (timeout.aborted) return undefined;
+    throw error;
+  }
+}
+
+async function askOnce(
+  tally: Tally,
+  address: string,
+  port: number,
+  each: number,
+  bytes: number,
+): Promise<void> {
+  const socket = createSocket("udp4");
+  socket.bind(0);
+  await once(socket, "listening");
+  socket.setRecvBufferSize(receiveBuffer);
+  const names = new Set<string>();
+  for (let index = 0; index < each; index++) {
+    const data = randomBytes(bytes);
+    tally.sent++;
+    const got = await exchange(socket, data, port, address);
+    if (got === undefined) continue;
+    const [answer, from] = got;
+    const end = answer.indexOf(0);
+    const name = answer.toString("latin1", 0, end);
+    tally.answered++;
+    if (answer.subarray(end + 1).equals(data)) tally.intact++;
+    tally.names[name] = (tally.names[name] ?? 0) + 1;
+    tally.sources.add(`${from.address}:${from.port}`);
+    names.add(name);
+  }
+  if (names.size > 1) tally.split++;
+  socket.close();
+}
+
+async function ask(address: string, port: number, flows: number, each: number, bytes: number): Promise<void> {
+  const tally: Tally = { sent: 0, answered: 0, intact: 0, split: 0, names: {}, sources: new Set() };
+  for (let flow = 0; flow < flows; flow++) await askOnce(tally, address, port, each, bytes);
+  console.log(JSON.stringify({ ...tally, sources: [...tally.sources] }));
+}
+
+const [role, ...args] = process.argv.slice(2);
+if (role === "serve") await serve(Number(args[0]), args[1] ?? "server", args[2]);
+else if (role === "ask") {
+  await ask(args[0]!, Number(args[1]), Number(args[2]), Number(args[3]), Number(args[4]));
+} else throw new Error("usage: udp serve PORT NAME [ADDRESS] | ask ADDRESS PORT FLOWS EACH BYTES");
