@@ -8,7 +8,7 @@ say() { printf '  %s\n' "$*"; }
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Runs quietly; what was written is shown only when it fails.
-quietly() { "$@" >"$log" 2>&1 || { cat "$log" >&2; return 1; }; }
+quietly() { "$@" >"$log" 2>&1 || { tail -n 40 "$log" >&2; return 1; }; }
 
 have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 have_clang() { have clang || compgen -c | grep -qE '^clang-(1[4-9]|[2-9][0-9])$'; }
@@ -100,7 +100,12 @@ if node scripts/dependencies-current.mjs; then
   say 'npm packages: current'
 else
   say 'npm packages: npm ci'
-  quietly npm ci --no-audit --no-fund --loglevel=error
+  if ! npm ci --no-audit --no-fund --loglevel=error >"$log" 2>&1; then
+    # A registry that lacks packages for other platforms makes npm call the lock file stale. What it holds is binding
+    # all the same.
+    say 'npm packages: npm ci refused the lock file; installing what it names'
+    quietly npm install --no-save --no-audit --no-fund --loglevel=error
+  fi
 fi
 export PATH="$PWD/node_modules/.bin:$PATH"
 
