@@ -2,7 +2,7 @@ import { Mutex } from "async-mutex";
 import type { Datapath } from "../../datapath/index.ts";
 import type { HealthScope, Logger } from "../../hive/index.ts";
 import type { Reconciler, RWTable } from "../../table/index.ts";
-import { alreadyExists, failedPrecondition, notFound, RefusalError } from "../errors.ts";
+import { alreadyExists, notFound, RefusalError } from "../errors.ts";
 import type { IdentityAllocator, Labels } from "../identity/index.ts";
 import { labelViolations } from "../identity/index.ts";
 import type { Ipam } from "../ipam/types.ts";
@@ -334,7 +334,10 @@ export class StoredEndpointManager implements EndpointManager {
     if (hostInterface === undefined) return;
     const owner = this.table.list().find((other) => other.spec.hostInterface === hostInterface);
     if (owner === undefined) return;
-    throw failedPrecondition(`interface ${hostInterface} belongs to endpoint ${owner.spec.name} already`);
+    throw new RefusalError(
+      "ALREADY_EXISTS",
+      `interface ${hostInterface} belongs to endpoint ${owner.spec.name} already`,
+    );
   }
 
   #queue(id: number): EndpointQueue {

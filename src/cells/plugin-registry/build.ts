@@ -9,13 +9,31 @@ import {
   type MapSpec,
   type ObjectDescription,
 } from "../../datapath/index.ts";
-import { hookPoint, type ObjectKind, PIPELINE, PLUGIN_CONFIG_PREFIX } from "../../datapath/pipeline.ts";
+import {
+  CHAIN_MAP_PREFIX,
+  hookPoint,
+  type ObjectKind,
+  PIPELINE,
+  PLUGIN_CONFIG_PREFIX,
+  RESERVED_MAP_PREFIXES,
+} from "../../datapath/pipeline.ts";
 import { failedPrecondition, invalidArgument } from "../errors.ts";
 import { isPluginMap } from "../plugin-table/index.ts";
 import { manifestFile, parseManifest } from "./manifest.ts";
 import type { Plugin, PluginManifest } from "./types.ts";
 
 const largestManifest = 64 * 1024;
+
+/** Maps that <waggle/plugin.h> declares, beside the chains of HOOK(). */
+const headerMaps: ReadonlySet<string> = new Set([
+  "cilium_events",
+  "cilium_ipcache",
+  "cilium_ipv4_frag_datagrams",
+  "cilium_metrics",
+  "waggle_hook_stats",
+  "waggle_ratelimit",
+  "waggle_scratch",
+]);
 
 /** What a plugin's directory amounts to: a valid manifest and compiled templates. */
 export type BuiltPlugin = Pick<Plugin, "manifest" | "templates" | "maps" | "directory">;
@@ -53,6 +71,7 @@ export class PluginBuilder {
       const description = this.#datapath.bpf.describeObject(template.object);
       checkPrograms(manifest, kind, description);
       checkData(kind, description);
+      checkMapNames(kind, description);
       checkConfig(manifest, kind, description);
       collectMaps(description, kind, maps);
       templates[kind] = template;
@@ -169,6 +188,24 @@ function checkConfig(manifest: PluginManifest, kind: ObjectKind, description: Ob
   if (violations.length > 0) {
     throw invalidArgument(violations.map((description) => ({ field: manifestFile, description })));
   }
+}
+
+/**
+ * A map under a reserved name would be one that nobody keeps or, under the name of one of the core's, the core's.
+ * Allowed are those that <waggle/plugin.h> itself declares.
+ */
+function checkMapNames(kind: ObjectKind, description: ObjectDescription): void {
+  const foreign = description.maps.filter((spec) => !isPluginMap(spec) && !isHeaderMap(spec.name));
+  if (foreign.length === 0) return;
+  throw failedPrecondition(
+    `${PIPELINE[kind].pluginSource} declares ${foreign.map(({ name }) => name).join(", ")}: names of maps that begin ` +
+      `with ${RESERVED_MAP_PREFIXES.join(", ")} are reserved; rename them`,
+  );
+}
+
+function isHeaderMap(name: string): boolean {
+  if (headerMaps.has(name)) return true;
+  return name.startsWith(CHAIN_MAP_PREFIX) && hookPoint(name.slice(CHAIN_MAP_PREFIX.length)) !== undefined;
 }
 
 /** Maps of one name are one map, in whichever source they stand. */
