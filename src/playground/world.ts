@@ -51,7 +51,7 @@ export interface WorldOptions {
   /** Milliseconds an agent may take to serve; 60 s unless told otherwise. */
   readonly startTimeoutMs?: number;
   /** Told what is being done, for progress lines. */
-  readonly onProgress?: (what: string) => void;
+  readonly onProgress?: (what: string, world: World) => void;
 }
 
 /** A pod of the world. */
@@ -192,7 +192,7 @@ export class World {
 
   /** For `createWorld`. */
   async build(): Promise<void> {
-    const progress = this.#options.onProgress ?? (() => undefined);
+    const progress = (what: string): void => this.#options.onProgress?.(what, this);
     this.#standUp();
     this.#scratch = await makeScratch(this.id, this.#options.datapath !== "fake", this.#undo);
     markOwner(this.#scratch.directory);

@@ -82,15 +82,15 @@ test("a killed agent leaves pods connected, and the next one knows them", async 
 });
 
 test("an agent that cannot start is reported with its own words, and nothing is left", async (t) => {
-  const before = namespaces("wg");
-  const error = await t.throwsAsync(createWorld({ agentArguments: ["--mtu", "1"] }), {
+  let failed: World | undefined;
+  const onProgress = (_: string, world: World): void => {
+    failed = world;
+  };
+  const error = await t.throwsAsync(createWorld({ agentArguments: ["--mtu", "1"], onProgress }), {
     instanceOf: AgentError,
   });
   t.regex(error.message, /ended during its start[\s\S]*mtu/);
-  t.deepEqual(
-    namespaces("wg").filter((name) => !before.includes(name)),
-    [],
-  );
+  t.deepEqual(traces(failed!), []);
 });
 
 test("programs of a world get their arguments as they are, and failures keep their words", async (t) => {
