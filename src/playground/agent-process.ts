@@ -21,7 +21,8 @@ export class AgentError extends Error {
 }
 
 export interface AgentSettings {
-  readonly namespace: string;
+  /** Undefined where the world has none. */
+  readonly namespace: string | undefined;
   readonly socket: string;
   readonly log: string;
   /** Arguments after `waggle agent`. */
@@ -111,13 +112,13 @@ export class AgentProcess {
 
 /** Starts an agent and waits until it serves. @throws AgentError */
 export async function startAgentProcess(settings: AgentSettings): Promise<AgentProcess> {
-  const argv = [
-    ...inNamespace(settings.namespace, [
-      // Whoever started the agent may be killed outright; the agent must not outlive it.
-      ...((await installed("setpriv")) ? ["setpriv", "--pdeathsig", "TERM", "--"] : []),
-      ...waggleArgv("agent", ...settings.arguments),
-    ]),
+  const { namespace } = settings;
+  const plain = [
+    // Whoever started the agent may be killed outright; the agent must not outlive it.
+    ...((await installed("setpriv")) ? ["setpriv", "--pdeathsig", "TERM", "--"] : []),
+    ...waggleArgv("agent", ...settings.arguments),
   ];
+  const argv = namespace === undefined ? plain : inNamespace(namespace, plain);
   const log = await open(settings.log, "a");
   let agent: AgentProcess;
   try {

@@ -27,8 +27,9 @@ export const chainsOf = (world: World, attachment = ""): Promise<Chain[]> =>
     (page) => page.chains,
   );
 
-/** "hook: a → b → stage" for each chain, hook names padded. */
-export function chainsText(chains: readonly Chain[]): string {
+/** "hook  a → b → stage" for each chain with plugins, hook names padded. */
+export function chainsText(all: readonly Chain[]): string {
+  const chains = all.filter(({ links }) => links.length > 0);
   const room = Math.max(0, ...chains.map(({ hook }) => hook.length));
   return chains.map((chain) => `${chain.hook.padEnd(room)}  ${chainLine(chain)}\n`).join("");
 }

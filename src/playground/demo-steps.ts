@@ -55,8 +55,7 @@ async function linkPlugins(report: DemoReport, world: World): Promise<void> {
       for (const { directory } of demoPlugins) await world.registerPlugin({ directory });
       const pod = world.pods[0]!;
       const chains = await chainsOf(world, `lxc-${pod.id}`);
-      const used = chains.filter(({ links }) => links.length > 0);
-      step.show(`The chains of pod1, up to the stage that was there anyway:\n${chainsText(used)}`);
+      step.show(`The chains of pod1, up to the stage that was there anyway:\n${chainsText(chains)}`);
       for (const hook of [hooks.podIngress, hooks.podEgress]) {
         const names = order(chains, hook);
         step.claim(

@@ -28,7 +28,9 @@ async function tearDown(report: DemoReport, results: DemoResults): Promise<Lefto
   if (world === undefined) return { count: 0, items: [] };
   return await report.step(
     "Everything is removed",
-    "Programs and maps go with their pins, devices with their namespaces.",
+    world.real
+      ? "Programs and maps go with their pins, devices with their namespaces."
+      : "Agent, state and socket.",
     async (step) => {
       const leftovers = await world.destroy();
       step.claim("nothing is left behind", leftovers.count === 0, leftovers.items.join(", ") || "nothing");

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { probeCapabilities } from "./capability.ts";
-import { inNamespace } from "./namespaces.ts";
+import { inNamespace, namespacePath } from "./namespaces.ts";
 import { removeAbandonedWorlds } from "./stale.ts";
 import { createWorld, type World } from "./world.ts";
 
@@ -52,7 +52,7 @@ export function worldEnvironment(world: World): Record<string, string> {
 }
 
 async function runCommand(world: World, command: readonly string[], signal: AbortSignal): Promise<number> {
-  const [file, ...args] = inNamespace(world.namespaces.node!, command);
+  const [file, ...args] = world.real ? inNamespace(world.namespaces.node!, command) : command;
   const child = spawn(file!, args, { stdio: "inherit", env: { ...process.env, ...worldEnvironment(world) } });
   // A terminal sends ^C to the command as well; whoever signals us alone expects the same.
   const forward = (): void => void child.kill("SIGTERM");
@@ -65,32 +65,39 @@ async function runCommand(world: World, command: readonly string[], signal: Abor
   }
 }
 
-function introduction(world: World, style: Style): string {
-  const enter = (namespace: string): string => `nsenter --net=/run/netns/${namespace}`;
-  const rows = [
-    ["node", world.addressing.nodeIpv4, enter(world.namespaces.node!)],
-    ["outside", world.addressing.outsideIpv4, enter(world.namespaces.outside!)],
-    ...world.pods.map((pod) => [pod.name, pod.ipv4, enter(pod.namespace)]),
-  ] as const;
-  const peer = world.pods[1]?.ipv4 ?? world.addressing.outsideIpv4;
-  const first = world.pods[0]?.namespace ?? world.namespaces.node!;
+/** How to enter each namespace. */
+function places(world: World, style: Style): readonly string[] {
+  if (!world.real) return [style.bold("An agent on a fake datapath: the API works, packets do not."), ""];
+  const { nodeIpv4, outsideIpv4 } = world.addressing;
+  const rows: readonly (readonly [string, string, string])[] = [
+    ["node", nodeIpv4, world.namespaces.node!],
+    ["outside", outsideIpv4, world.namespaces.outside!],
+    ...world.pods.map((pod) => [pod.name, pod.ipv4, pod.namespace] as const),
+  ];
   return [
     style.bold("A node with pods, and a host outside of it. Enter them with:"),
-    ...rows.map(([name, ipv4, how]) => `  ${name!.padEnd(9)} ${ipv4!.padEnd(13)} ${how}`),
+    ...rows.map(([name, ipv4, namespace]) => `  ${name.padEnd(9)} ${ipv4.padEnd(13)} ${enter(namespace)}`),
     "",
+    style.bold("Send something:"),
+    `  ${enter(world.pods[0]?.namespace ?? world.namespaces.node!)} ping -c 3 ${world.pods[1]?.ipv4 ?? outsideIpv4}`,
+    "",
+  ];
+}
+
+const enter = (namespace: string): string => `nsenter --net=${namespacePath(namespace)}`;
+
+const introduction = (world: World, style: Style): string =>
+  [
+    ...places(world, style),
     style.bold("Speak to the agent:"),
     `  export WAGGLE_SOCKET=${world.socket} PATH=${binDirectory}:$PATH`,
     "  waggle status",
     "  waggle endpoint list",
     "  waggle monitor --type drop,trace,verdict",
     "",
-    style.bold("Send something:"),
-    `  ${enter(first)} ping -c 3 ${peer}`,
-    "",
     style.dim(`The agent's log is ${world.scratch.log}. ^C takes everything down.`),
     "",
   ].join("\n");
-}
 
 const untilAborted = (signal: AbortSignal): Promise<void> =>
   new Promise((done) => {
@@ -107,11 +114,14 @@ const untilAborted = (signal: AbortSignal): Promise<void> =>
  */
 export async function runPlayground(settings: PlaygroundSettings): Promise<number> {
   const may = await probeCapabilities();
-  if (!may.namespaces.ok) throw new Error(`network namespaces cannot be made here: ${may.namespaces.reason}`);
+  if (!settings.fake && !may.namespaces.ok)
+    throw new Error(`network namespaces cannot be made here: ${may.namespaces.reason}`);
   if (!settings.fake && !may.bpf.ok) {
-    throw new Error(`BPF is not permitted here (${may.bpf.reason}); with --fake the API can be explored`);
+    throw new Error(
+      `BPF is not permitted here (${may.bpf.reason}); with --fake the API can still be explored`,
+    );
   }
-  await removeAbandonedWorlds();
+  if (may.namespaces.ok) await removeAbandonedWorlds();
   const world = await settings.during("building", (progress) =>
     createWorld({
       pods: settings.pods,

@@ -37,7 +37,7 @@ export interface WorldOptions {
   readonly pods?: number;
   /** Registered in this order before the pods are created. */
   readonly plugins?: readonly WorldPlugin[];
-  /** `fake` runs the agent without BPF: same API, no packets. */
+  /** `fake` runs the agent without BPF, namespaces and privileges: same API, no packets. */
   readonly datapath?: "kernel" | "fake";
   /** Further arguments of `waggle agent`. */
   readonly agentArguments?: readonly string[];
@@ -194,11 +194,13 @@ export class World {
   async build(): Promise<void> {
     const progress = (what: string): void => this.#options.onProgress?.(what, this);
     this.#standUp();
-    this.#scratch = await makeScratch(this.id, this.#options.datapath !== "fake", this.#undo);
+    this.#scratch = await makeScratch(this.id, this.real, this.#undo);
     markOwner(this.#scratch.directory);
-    progress("network namespaces");
-    for (const namespace of Object.values(this.namespaces)) await addNamespace(namespace, this.#undo);
-    await wire(this.#namespace("node"), this.#namespace("outside"), this.addressing);
+    if (this.real) {
+      progress("network namespaces");
+      for (const namespace of Object.values(this.namespaces)) await addNamespace(namespace, this.#undo);
+      await wire(this.#namespace("node"), this.#namespace("outside"), this.addressing);
+    }
     this.#undo.add("children", () => this.#stopChildren());
     if (this.#options.agent === false) return;
     progress("the agent");
@@ -214,7 +216,13 @@ export class World {
     }
   }
 
+  /** Whether packets can be sent: a world with a fake datapath has no namespaces. */
+  get real(): boolean {
+    return this.#options.datapath !== "fake";
+  }
+
   #namespace(name: string): string {
+    if (!this.real) throw new Error("a world with a fake datapath has no namespaces");
     const namespace = this.namespaces[name];
     if (namespace === undefined) {
       throw new RangeError(
@@ -249,13 +257,13 @@ export class World {
     if (this.#agent?.running === true) throw new Error("an agent runs in this world already");
     const { scratch, addressing } = this;
     this.#agent = await startAgentProcess({
-      namespace: this.#namespace("node"),
+      namespace: this.real ? this.#namespace("node") : undefined,
       socket: scratch.socket,
       log: scratch.log,
       arguments: [
         ...["--state-dir", scratch.stateDir, "--bpf-root", scratch.bpfRoot, "--socket", scratch.socket],
         ...["--devices", "eth0", "--pod-cidr", addressing.podCidr],
-        ...(this.#options.datapath === "fake" ? ["--datapath", "fake"] : []),
+        ...(this.real ? [] : ["--datapath", "fake"]),
         ...(this.#options.agentArguments ?? []),
         ...extraArguments,
       ],
@@ -329,7 +337,7 @@ export class World {
 
   async #destroy(): Promise<Leftovers> {
     try {
-      if (this.#agent?.running === true && this.#options.datapath !== "fake") {
+      if (this.#agent?.running === true && this.real) {
         for (const id of await programIds(this.client)) this.#programs.add(id);
       }
       await this.#undo.run();
