@@ -9,6 +9,7 @@ import { Loading } from "../cells/loader/index.ts";
 import { DatapathMetrics, Monitoring } from "../cells/monitor/index.ts";
 import { NodeNetworking } from "../cells/node-config/index.ts";
 import { Plugins } from "../cells/plugin-registry/index.ts";
+import { PluginRecordsToken } from "../cells/plugin-table/index.ts";
 import { Services } from "../cells/services/index.ts";
 import {
   contribute,
@@ -62,8 +63,10 @@ export const apiCell = module(
   contribute(GrpcServices, { runtime, services: Services }, ({ runtime, ...deps }) =>
     loadBalancerService(deps, runtime),
   ),
-  contribute(GrpcServices, { runtime, plugins: Plugins, hooks: HookLinking }, ({ runtime, ...deps }) =>
-    pluginService(deps, runtime),
+  contribute(
+    GrpcServices,
+    { runtime, plugins: Plugins, hooks: HookLinking, records: PluginRecordsToken },
+    ({ runtime, ...deps }) => pluginService(deps, runtime),
   ),
   contribute(
     GrpcServices,

@@ -1,6 +1,6 @@
 // The cells' interfaces in memory, on real tables: what the API delegates to, without a kernel.
 
-import { Subject } from "rxjs";
+import { type Observable, Subject, throwError } from "rxjs";
 import type { DatapathServiceDeps, PluginServiceDeps } from "../../src/api/index.ts";
 import type { Endpoint, EndpointManager } from "../../src/cells/endpoints/types.ts";
 import { alreadyExists, notFound } from "../../src/cells/errors.ts";
@@ -10,6 +10,7 @@ import type { IpCacheEntry } from "../../src/cells/ipcache/types.ts";
 import type { Loader } from "../../src/cells/loader/types.ts";
 import type { Metrics, Monitor, MonitorFilter, MonitorMessage } from "../../src/cells/monitor/types.ts";
 import type { Plugin, PluginRegistry } from "../../src/cells/plugin-registry/types.ts";
+import type { PluginRecordMessage, PluginRecords } from "../../src/cells/plugin-table/types.ts";
 import type { Service, ServiceManager } from "../../src/cells/services/types.ts";
 import { lxcMap } from "../../src/datapath/maps/index.ts";
 import { type MapSpec, MapType, type RawMap } from "../../src/datapath/types.ts";
@@ -184,6 +185,7 @@ export function makePlugin(name: string, change: Partial<Plugin> = {}): Plugin {
       config: [
         { name: "limit", type: "u64", default: 5n, min: 0n, max: 2n ** 64n - 1n, description: "most" },
       ],
+      records: [{ map: "flows", fields: [{ name: "port", offset: 2, type: "be16", size: 2 }] }],
     },
     enabled: false,
     priority: 100,
@@ -243,6 +245,18 @@ export class FakePlugins implements PluginRegistry {
     const plugin = this.table.get(name);
     if (plugin === undefined) throw notFound("plugin", name);
     return plugin;
+  }
+}
+
+/** One map of records, "flows", which belongs to every plugin. */
+export class FakePluginRecords implements PluginRecords {
+  readonly messages = new Subject<PluginRecordMessage>();
+  readonly read: string[] = [];
+
+  records(plugin: string, map: string): Observable<PluginRecordMessage> {
+    this.read.push(`${plugin}/${map}`);
+    if (map !== "flows") return throwError(() => notFound(`map of plugin ${plugin},`, map));
+    return this.messages;
   }
 }
 
@@ -329,6 +343,7 @@ export function fakeCells() {
     services: new FakeServices(database),
     plugins: new FakePlugins(database),
     hooks: new FakeHooks(),
+    records: new FakePluginRecords(),
     monitor: new FakeMonitor(),
     metrics: fakeMetrics,
     loader: new FakeLoader(),

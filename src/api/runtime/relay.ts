@@ -6,6 +6,8 @@ import { readerTooSlow, type StreamWriter } from "./writer.ts";
 export interface RelayOptions<Value, Response> {
   /** Values kept while the reader is behind. */
   readonly capacity: number;
+  /** For values of any size: bytes kept while the reader is behind. A single value is kept however big. */
+  readonly bytes?: { readonly limit: number; of(value: Value): number };
   /** How long a reader may read nothing while values are kept, in milliseconds. */
   readonly readerTimeout: number;
   toResponse(value: Value): Response;
@@ -18,7 +20,7 @@ export interface RelayOptions<Value, Response> {
 
 /**
  * Hands an observable's values to a stream's reader. While the reader is behind, values are kept up to
- * `capacity`; beyond that the newest are dropped, and the reader learns how many before it gets newer ones.
+ * `capacity` and `bytes`; beyond that the newest are dropped, and the reader learns how many before it gets newer ones.
  * Resolves when the observable completes and all is sent.
  *
  * @throws RefusalError RESOURCE_EXHAUSTED for a slow reader; the observable's error; the signal's reason
@@ -30,7 +32,7 @@ export async function relay<Value, Response>(
   options: RelayOptions<Value, Response>,
 ): Promise<void> {
   context.signal.throwIfAborted();
-  const buffer = new RelayBuffer<Value>(options.capacity);
+  const buffer = new RelayBuffer<Value>(options);
   const subscription = source.subscribe({
     next: (value) => buffer.push(value),
     error: (error: unknown) => buffer.end(error),
@@ -69,22 +71,27 @@ export async function relay<Value, Response>(
 }
 
 type Kept<Value> =
-  | { readonly kind: "value"; readonly value: Value }
+  | { readonly kind: "value"; readonly value: Value; readonly bytes: number }
   /** Values were dropped here. */
   | { readonly kind: "gap"; count: number };
 
 /** Values on their way to a reader. A gap stands where the values that did not fit would have been. */
 class RelayBuffer<Value> {
   readonly #capacity: number;
+  readonly #maxBytes: number;
+  readonly #bytesOf: (value: Value) => number;
   readonly #kept: Kept<Value>[] = [];
+  #bytes = 0;
   #wakeUp = Promise.withResolvers<void>();
   /** Set once the source has ended. */
   ended: { readonly failed: boolean; readonly error: unknown } | undefined;
   /** Whether values were ever dropped. */
   lossy = false;
 
-  constructor(capacity: number) {
+  constructor({ capacity, bytes }: Pick<RelayOptions<Value, never>, "capacity" | "bytes">) {
     this.#capacity = capacity;
+    this.#maxBytes = bytes?.limit ?? Number.POSITIVE_INFINITY;
+    this.#bytesOf = bytes === undefined ? () => 0 : (value) => bytes.of(value);
   }
 
   get size(): number {
@@ -93,8 +100,10 @@ class RelayBuffer<Value> {
 
   push(value: Value): void {
     const last = this.#kept.at(-1);
-    if (this.#kept.length < this.#capacity) {
-      this.#kept.push({ kind: "value", value });
+    const bytes = this.#bytesOf(value);
+    if (this.#kept.length < this.#capacity && (this.#bytes === 0 || this.#bytes + bytes <= this.#maxBytes)) {
+      this.#kept.push({ kind: "value", value, bytes });
+      this.#bytes += bytes;
     } else {
       this.lossy = true;
       if (last?.kind === "gap") last.count++;
@@ -104,7 +113,9 @@ class RelayBuffer<Value> {
   }
 
   shift(): Kept<Value> | undefined {
-    return this.#kept.shift();
+    const kept = this.#kept.shift();
+    if (kept?.kind === "value") this.#bytes -= kept.bytes;
+    return kept;
   }
 
   end(...failure: readonly [error?: unknown]): void {

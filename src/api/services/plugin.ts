@@ -1,6 +1,7 @@
 import { notFound } from "../../cells/errors.ts";
 import type { HookLinker } from "../../cells/hook-linker/types.ts";
 import type { Plugin, PluginRegistry } from "../../cells/plugin-registry/types.ts";
+import type { PluginRecords } from "../../cells/plugin-table/types.ts";
 import { PluginServiceService } from "../../gen/waggle/v1/plugin.ts";
 import { registration, type ServiceRegistration } from "../registration.ts";
 import { type ApiRuntime, readPage, takePage, watchTable } from "../runtime/index.ts";
@@ -21,11 +22,13 @@ import {
 } from "../validate/fields.ts";
 import { validated } from "../validate/violations.ts";
 import { pluginMapHandlers } from "./plugin-maps.ts";
+import { pluginRecordHandlers } from "./plugin-records.ts";
 
 /** What {@link pluginService} delegates to. */
 export interface PluginServiceDeps {
   readonly plugins: PluginRegistry;
   readonly hooks: Pick<HookLinker, "plan" | "chains" | "counters">;
+  readonly records: PluginRecords;
 }
 
 /** Plugins named in one PlanChains. */
@@ -33,7 +36,7 @@ const MAX_PLANNED = 256;
 
 /** waggle.v1.PluginService. */
 export function pluginService(
-  { plugins, hooks }: PluginServiceDeps,
+  { plugins, hooks, records }: PluginServiceDeps,
   runtime: ApiRuntime,
 ): ServiceRegistration {
   const checkName = (name: string): void =>
@@ -171,5 +174,6 @@ export function pluginService(
     },
 
     ...pluginMapHandlers(plugins, find),
+    ...pluginRecordHandlers(records, runtime),
   });
 }

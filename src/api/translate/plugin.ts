@@ -10,6 +10,7 @@ import {
 import { checkCount, checkRange } from "../validate/fields.ts";
 import { quote, type Violations } from "../validate/violations.ts";
 import { mapTypeName } from "./map-entries.ts";
+import { layoutToMessage } from "./plugin-records.ts";
 
 /** Priorities that can be told apart comfortably; the manifest has the same bounds. */
 const MAX_PRIORITY = 1_000_000;
@@ -86,6 +87,7 @@ export function pluginToMessage(plugin: Plugin): PluginMessage {
       maxEntries,
     })),
     revision: BigInt(plugin.revision),
+    records: manifest.records.map(layoutToMessage),
   };
 }
 

@@ -18,7 +18,7 @@ import {
   RESERVED_MAP_PREFIXES,
 } from "../../datapath/pipeline.ts";
 import { failedPrecondition, invalidArgument } from "../errors.ts";
-import { isPluginMap } from "../plugin-table/index.ts";
+import { holdsRecords, isPluginMap } from "../plugin-table/index.ts";
 import { manifestFile, parseManifest } from "./manifest.ts";
 import type { Plugin, PluginManifest } from "./types.ts";
 
@@ -76,6 +76,7 @@ export class PluginBuilder {
       collectMaps(description, kind, maps);
       templates[kind] = template;
     }
+    checkRecords(manifest, maps);
     return { directory, manifest, templates, maps: [...maps.values()] };
   }
 
@@ -206,6 +207,22 @@ function checkMapNames(kind: ObjectKind, description: ObjectDescription): void {
 function isHeaderMap(name: string): boolean {
   if (headerMaps.has(name)) return true;
   return name.startsWith(CHAIN_MAP_PREFIX) && hookPoint(name.slice(CHAIN_MAP_PREFIX.length)) !== undefined;
+}
+
+/** Layouts of records are those of maps that the sources declare, and that records are read from. */
+function checkRecords(manifest: PluginManifest, maps: ReadonlyMap<string, MapSpec>): void {
+  const violations = manifest.records.flatMap(({ map }) => {
+    const spec = maps.get(map);
+    if (spec === undefined) return [`${map} is listed under records, but no source declares such a map`];
+    return holdsRecords(spec)
+      ? []
+      : [
+          `${map} is listed under records, but it is no BPF_MAP_TYPE_RINGBUF or BPF_MAP_TYPE_PERF_EVENT_ARRAY`,
+        ];
+  });
+  if (violations.length > 0) {
+    throw invalidArgument(violations.map((description) => ({ field: manifestFile, description })));
+  }
 }
 
 /** Maps of one name are one map, in whichever source they stand. */

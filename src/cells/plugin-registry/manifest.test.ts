@@ -23,6 +23,12 @@ config:
   - name: verbose
     type: bool
     default: true
+records:
+  - map: seen
+    fields:
+      - { name: saddr, offset: 0, type: ipv4 }
+      - { name: port, offset: 4, type: be16 }
+      - { name: mac, offset: 6, type: bytes, size: 6 }
 `;
 
 /** Violations of a manifest, as "line: description". */
@@ -60,6 +66,16 @@ test("a complete manifest is read with all its fields", (t) => {
       },
       { name: "verbose", type: "bool", default: 1n, min: 0n, max: 1n, description: "" },
     ],
+    records: [
+      {
+        map: "seen",
+        fields: [
+          { name: "saddr", offset: 0, type: "ipv4", size: 4 },
+          { name: "port", offset: 4, type: "be16", size: 2 },
+          { name: "mac", offset: 6, type: "bytes", size: 6 },
+        ],
+      },
+    ],
   });
 });
 
@@ -70,6 +86,7 @@ test("a short manifest is Always, priority 100, without config", (t) => {
   t.is(manifest.attachmentPolicy, "Always");
   t.is(manifest.priority, 100);
   t.deepEqual(manifest.config, []);
+  t.deepEqual(manifest.records, []);
 });
 
 test("an unknown hook point is refused with its line and the names there are", (t) => {
@@ -79,7 +96,7 @@ test("an unknown hook point is refused with its line and the names there are", (
 
 test("every fault is reported at once, each with its line", (t) => {
   const found = faults(
-    valid.replace("name: audit", "name: Audit!").replace("1.2.3", "one").replace("50", "-1"),
+    valid.replace("name: audit", "name: Audit!").replace("1.2.3", "one").replace("50", "early"),
   );
   t.is(found.length, 3);
   t.true(found[0]!.startsWith("2: name:"));
@@ -111,6 +128,31 @@ test("a default outside its own limits is refused", (t) => {
 test("a hook point or config field listed twice is refused", (t) => {
   t.regex(faults(valid.replace("from_netdev_v4", "to_container_pre_ct_v4"))[0]!, /listed twice/);
   t.regex(faults(valid.replace("name: verbose", "name: rate"))[0]!, /declared twice/);
+});
+
+test("faults in the layout of a record are reported with their lines", (t) => {
+  const found = faults(
+    valid
+      .replace("name: port", "name: saddr")
+      .replace("type: ipv4", "type: ipv6")
+      .replace(", size: 6", "")
+      .replace("offset: 4", "offset: -4"),
+  );
+  t.deepEqual(found, [
+    '25: type: "ipv6" must be one of u8, u16, u32, u64, be16, be32, ipv4, bytes',
+    "26: offset: must be a whole number from 0 to 65535",
+    "27: size is missing: how many bytes",
+  ]);
+  t.deepEqual(faults(valid.replace("name: port", "name: saddr")), ["26: name: saddr is declared twice"]);
+  t.deepEqual(faults(valid.replace("type: be16", "type: be16, size: 4")), [
+    "26: size: must be a whole number from 2 to 2",
+  ]);
+  t.deepEqual(faults(`${valid}  - map: seen\n    fields: []\n  - map: 1x\n`), [
+    "28: map: seen has two layouts",
+    "29: fields: must be 1 to 64 fields",
+    '30: map: "1x" is no C identifier',
+    "30: fields is missing",
+  ]);
 });
 
 test("text that is no mapping is refused", (t) => {

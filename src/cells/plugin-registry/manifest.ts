@@ -2,7 +2,15 @@ import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocumen
 import { HOOK_POINTS, hookPoint } from "../../datapath/pipeline.ts";
 import { type FieldViolation, invalidArgument } from "../errors.ts";
 import { largestPriority, smallestPriority } from "./config.ts";
-import type { AttachmentPolicy, PluginConfigField, PluginHook, PluginManifest } from "./types.ts";
+import type {
+  AttachmentPolicy,
+  PluginConfigField,
+  PluginHook,
+  PluginManifest,
+  PluginRecordField,
+  PluginRecordFieldType,
+  PluginRecordLayout,
+} from "./types.ts";
 
 /** Name of the manifest in a plugin's directory. */
 export const manifestFile = "plugin.yaml";
@@ -15,6 +23,11 @@ const identifier = /^[a-z_][a-z0-9_]{0,47}$/;
 const semanticVersion = /^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$/;
 const largestDescription = 1000;
 const mostFields = 32;
+const cIdentifier = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
+const mostRecordFields = 64;
+/** A field further back than this is a mistake. */
+const largestRecordOffset = 65_535n;
+const largestRecordBytes = 256n;
 
 /** Largest value by type of a config field. */
 export const typeMaximum: Readonly<Record<PluginConfigField["type"], bigint>> = {
@@ -23,6 +36,18 @@ export const typeMaximum: Readonly<Record<PluginConfigField["type"], bigint>> = 
   u16: 0xffffn,
   u32: 0xffff_ffffn,
   u64: 0xffff_ffff_ffff_ffffn,
+};
+
+/** Bytes by type of a record's field; undefined where the manifest says. */
+const recordTypeSizes: Readonly<Record<PluginRecordFieldType, number | undefined>> = {
+  u8: 1,
+  u16: 2,
+  u32: 4,
+  u64: 8,
+  be16: 2,
+  be32: 4,
+  ipv4: 4,
+  bytes: undefined,
 };
 
 /**
@@ -65,6 +90,7 @@ class ManifestReader {
       "priority",
       "hooks",
       "config",
+      "records",
     ]);
     const apiVersion = this.#string(root, "apiVersion", "required");
     if (apiVersion !== undefined && apiVersion !== supportedVersion) {
@@ -99,6 +125,7 @@ class ManifestReader {
       priority: Number(priority),
       hooks: this.#hooks(root),
       config: this.#config(root),
+      records: this.#records(root),
     };
   }
 
@@ -179,6 +206,74 @@ class ManifestReader {
       default: this.#integer(item, "default", min, min, max),
       description: this.#string(item, "description", "optional") ?? "",
     };
+  }
+
+  #records(root: YAMLMap): readonly PluginRecordLayout[] {
+    const layouts: PluginRecordLayout[] = [];
+    for (const item of this.#list(root, "records", "optional") ?? []) {
+      if (!isMap(item)) {
+        this.#faultIn(item, "each layout of records is a mapping with map and fields");
+        continue;
+      }
+      this.#knownKeys(item, ["map", "fields"]);
+      const map = this.#string(item, "map", "required");
+      if (map !== undefined && !cIdentifier.test(map)) {
+        this.#faultAt(item, "map", `${JSON.stringify(map)} is no C identifier`);
+      }
+      if (layouts.some((layout) => layout.map === map)) {
+        this.#faultAt(item, "map", `${map} has two layouts`);
+      }
+      layouts.push({ map: map ?? "", fields: this.#recordFields(item) });
+    }
+    return layouts;
+  }
+
+  #recordFields(layout: YAMLMap): readonly PluginRecordField[] {
+    const items = this.#list(layout, "fields", "required");
+    if (items !== undefined && (items.length === 0 || items.length > mostRecordFields)) {
+      this.#faultAt(layout, "fields", `must be 1 to ${mostRecordFields} fields`);
+    }
+    const fields: PluginRecordField[] = [];
+    for (const item of items ?? []) {
+      if (!isMap(item)) {
+        this.#faultIn(item, "each field of a record is a mapping with name, offset and type");
+        continue;
+      }
+      const field = this.#recordField(item);
+      if (field === undefined) continue;
+      if (fields.some(({ name }) => name === field.name)) {
+        this.#faultAt(item, "name", `${field.name} is declared twice`);
+      }
+      fields.push(field);
+    }
+    return fields;
+  }
+
+  #recordField(item: YAMLMap): PluginRecordField | undefined {
+    this.#knownKeys(item, ["name", "offset", "type", "size"]);
+    const name = this.#string(item, "name", "required");
+    const type = this.#string(item, "type", "required");
+    if (this.#pair(item, "offset") === undefined) this.#faultIn(item, "offset is missing");
+    const offset = Number(this.#integer(item, "offset", 0n, 0n, largestRecordOffset));
+    if (name !== undefined && !identifier.test(name)) {
+      this.#faultAt(item, "name", `${JSON.stringify(name)} is no C identifier in lower case`);
+    }
+    if (type !== undefined && !Object.hasOwn(recordTypeSizes, type)) {
+      const known = Object.keys(recordTypeSizes).join(", ");
+      this.#faultAt(item, "type", `${JSON.stringify(type)} must be one of ${known}`);
+      return undefined;
+    }
+    if (name === undefined || type === undefined) return undefined;
+    const fieldType = type as PluginRecordFieldType;
+    return { name, offset, type: fieldType, size: this.#recordFieldSize(item, fieldType) };
+  }
+
+  #recordFieldSize(item: YAMLMap, type: PluginRecordFieldType): number {
+    const own = recordTypeSizes[type];
+    const given = this.#pair(item, "size") !== undefined;
+    if (own === undefined && !given) this.#faultIn(item, "size is missing: how many bytes");
+    const most = own === undefined ? largestRecordBytes : BigInt(own);
+    return Number(this.#integer(item, "size", BigInt(own ?? 1), BigInt(own ?? 1), most));
   }
 
   #pair(map: YAMLMap, key: string): Pair | undefined {

@@ -1,4 +1,5 @@
 export { pluginTableCell } from "./cell.ts";
 export { isPluginMap, type PluginMaps } from "./maps.ts";
-export { PluginMapsToken, PluginTable, WritablePluginTable } from "./tokens.ts";
+export { holdsRecords } from "./records.ts";
+export { PluginMapsToken, PluginRecordsToken, PluginTable, WritablePluginTable } from "./tokens.ts";
 export type * from "./types.ts";
