@@ -1,5 +1,6 @@
 // What this machine lets us do. Asked before a world is built, so that the answer is a sentence and not a stack.
 
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,9 +17,12 @@ export interface Capabilities {
 const yes = { ok: true, reason: "" } as const;
 const no = (reason: string) => ({ ok: false, reason }) as const;
 
+/** Makes a named one, as worlds do: containers often permit namespaces, but not the mount that a name takes. */
 async function namespaces(): Promise<Capabilities["namespaces"]> {
+  const name = `wgprobe${randomBytes(4).toString("hex")}`;
   try {
-    await run(["unshare", "--net", "true"]);
+    await run(["ip", "netns", "add", name]);
+    await run(["ip", "netns", "delete", name]);
     return yes;
   } catch (error) {
     return no(error instanceof CommandError ? error.message : String(error));
