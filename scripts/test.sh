@@ -40,22 +40,16 @@ step() {
 
 # tests NAME WRAPPER -- PATTERN…: runs ava, adds up its counts.
 tests() {
-  local name=$1 from code patterns=() wrapper=()
+  local name=$1 from code wrapper=()
   shift
   chosen "$name" || return 0
   while [ "$1" != -- ]; do wrapper+=("$1") && shift; done
   shift
-  local pattern
-  for pattern in "$@"; do
-    # ava refuses patterns without a match.
-    if [ "${pattern:0:1}" = '!' ] || [ -n "$(find "${pattern%%/\**}" -name '*.test.ts' -print -quit 2>/dev/null)" ]; then
-      patterns+=("$pattern")
-    fi
-  done
-  [ ${#patterns[@]} -gt 0 ] || { printf -- '-       %-8s no tests\n' "$name" && return 0; }
+  # ava refuses patterns without a match; folders may hold helpers only.
+  [ -n "$(find "${1%%\**}" -name '*.test.ts' -print -quit)" ] || return 0
   from=$(date +%s.%N)
   printf '…       %-8s\n' "$name"
-  NO_COLOR=1 "${wrapper[@]}" node node_modules/.bin/ava "${patterns[@]}" >"$logs/$name" 2>&1
+  NO_COLOR=1 "${wrapper[@]}" node node_modules/.bin/ava "$@" >"$logs/$name" 2>&1
   code=$?
   # After a failure ava's summary leaves out what passed, so its lines are counted.
   local ok bad left
@@ -66,7 +60,7 @@ tests() {
   passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + left))
   if [ "$code" -eq 0 ]; then
     printf 'ok      %-8s %s: %d passed, %d skipped\n' "$name" "$(since "$from")" "$ok" "$left"
-    grep -E '^ +- ' "$logs/$name" | sed 's/^ */          skipped: /' || true
+    grep -E '^ +- ' "$logs/$name" | sed 's/^ *- \[skip\]/          skipped:/' || true
   else
     broken+=("$name")
     printf 'FAILED  %-8s %s: %d passed, %d failed\n' "$name" "$(since "$from")" "$ok" "$bad"

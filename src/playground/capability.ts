@@ -37,7 +37,7 @@ async function bpf(): Promise<Capabilities["bpf"]> {
   try {
     const result = await attempt(["unshare", "--mount", "sh", "-c", script, "sh", directory]);
     if (result.code === 0) return yes;
-    return no((result.stderr || result.stdout).trim().split("\n").at(-1) || `exit code ${result.code}`);
+    return no((result.stderr || result.stdout).trim().split("\n")[0] || `exit code ${result.code}`);
   } catch (error) {
     return no(error instanceof Error ? error.message : String(error));
   } finally {

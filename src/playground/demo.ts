@@ -52,10 +52,11 @@ export async function runDemo(settings: DemoSettings): Promise<DemoFacts> {
   report.remark(style.bold("Waggle: other people's BPF code in the middle of the datapath"));
   if (fake) {
     const why = settings.fake ? "as you asked" : `${may.bpf.reason || may.namespaces.reason}`;
+    report.remark(`\nBPF is not used: ${why.replace(/\.$/, "")}.`);
     report.remark(
-      `\nBPF is not used: ${why}. The agent runs with --datapath fake: the same API calls, tables and`,
+      "The agent runs with --datapath fake: the same API calls, tables and chains, but maps are in memory",
     );
-    report.remark("chains, but maps are in memory and not a single packet is sent.");
+    report.remark("and not a single packet is sent.");
   }
   if (may.namespaces.ok) await removeAbandonedWorlds();
   // ^C takes the world down at once; the step under way fails, and the teardown follows as always.
@@ -81,7 +82,7 @@ export async function runDemo(settings: DemoSettings): Promise<DemoFacts> {
   const failed = report.steps.flatMap((step) => step.claims).filter((claim) => !claim.ok).length;
   report.remark(
     ok
-      ? `\n${style.good("Every claim held.")} ${(report.ms / 1_000).toFixed(1)} s. Look around yourself: waggle playground`
+      ? `\n${style.good("Every claim held.")} ${(report.ms / 1_000).toFixed(1)} s. Look around yourself: waggle playground${fake ? " --fake" : ""}`
       : `\n${style.bad(signal.aborted ? "Interrupted." : `${failed} claim${failed === 1 ? "" : "s"} did not hold.`)}`,
   );
   return {
