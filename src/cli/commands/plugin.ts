@@ -6,6 +6,7 @@ import {
   type HookCounters,
   type Plugin,
   PluginConfigType,
+  PluginRecordFieldType,
 } from "../../gen/waggle/v1/plugin.ts";
 import { UsageError } from "../exit.ts";
 import { examples } from "../help.ts";
@@ -16,15 +17,20 @@ import type { Act, Session } from "../session.ts";
 import { integer, keyValue } from "../values.ts";
 import { addChainCommand } from "./chain.ts";
 import { addPluginMapCommands } from "./plugin-map.ts";
+import { addPluginRecordsCommand } from "./plugin-records.ts";
 
 const enums = { attachmentPolicy: AttachmentPolicy };
 const priority = integer("a priority", -1_000_000, 1_000_000);
 const config = keyValue("a value");
 
-/** Values of a plugin's config have types of their own. */
+/** Values of a plugin's config, and fields of its records, have types of their own. */
 const plainPlugin = (plugin: Plugin): unknown => ({
   ...plugin,
   config: plugin.config.map((field) => ({ ...field, type: word(PluginConfigType, field.type) })),
+  records: plugin.records.map((layout) => ({
+    ...layout,
+    fields: layout.fields.map((field) => ({ ...field, type: word(PluginRecordFieldType, field.type) })),
+  })),
 });
 
 const pluginsTable = (plugins: readonly Plugin[], style: Style): string =>
@@ -86,6 +92,12 @@ const detail = (plugin: Plugin, style: Style): string =>
           (map) =>
             `${map.name}  ${map.typeName}, key ${map.keySize} B, value ${map.valueSize} B, ${map.maxEntries} entries`,
         )
+        .join("\n") || undefined,
+    ],
+    [
+      "Records",
+      plugin.records
+        .map(({ map, fields }) => `${map}  ${fields.map((field) => field.name).join(", ")}`)
         .join("\n") || undefined,
     ],
   ]);
@@ -273,4 +285,5 @@ export function addPluginCommands(program: Command, act: Act): void {
   );
 
   addPluginMapCommands(plugin, act);
+  addPluginRecordsCommand(plugin, act);
 }
