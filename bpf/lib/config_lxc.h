@@ -28,6 +28,7 @@ CONFIG_MAC(cfg_host_mac);	    /* of cilium_host */
 CONFIG(__u8, cfg_enforce_ingress, 0);
 CONFIG(__u8, cfg_enforce_egress, 0);
 CONFIG(__u32, cfg_mtu, 1500);
+CONFIG(__u32, cfg_created_s, 0); /* monotonic clock: when the pod got its address */
 
 /* Conntrack lifetimes without traffic, in seconds. */
 CONFIG(__u32, cfg_ct_tcp_established_s, 21600);

@@ -62,12 +62,16 @@ static __always_inline _Bool tcp_is_syn(const struct pkt_v4 *pkt)
 }
 
 /*
- * Does the entry stand for a connection of this packet? Not when it ran out (the agent sweeps only now and
- * then), and not when both sides closed it and the packet opens a new one under the same name.
+ * Does the entry stand for a connection of this packet? Not when it ran out (it stays until the kernel needs its
+ * place), not when both sides closed it and the packet opens a new one under the same name, and not when it has
+ * been idle since before this pod existed: then it is of another pod that had the address.
  */
 static __always_inline _Bool ct_alive(const struct ct_entry *entry, const struct pkt_v4 *pkt, __u32 now)
 {
 	if ((__s32)(entry->lifetime - now) < 0)
+		return 0;
+	if ((__s32)(entry->last_tx_report - cfg_created_s) < 0 &&
+	    (__s32)(entry->last_rx_report - cfg_created_s) < 0)
 		return 0;
 	return !(tcp_is_syn(pkt) && (entry->flags & CT_F_CLOSED) == CT_F_CLOSED);
 }

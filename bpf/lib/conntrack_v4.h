@@ -17,7 +17,7 @@ struct ipv4_ct_tuple {
 
 _Static_assert(sizeof(struct ipv4_ct_tuple) == 14, "conntrack key is 14 bytes");
 
-/* All connections of all pods of this node. Written here; swept and read by the conntrack cell. */
+/* All connections of all pods of this node. Written here; the kernel evicts the least recently used. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 512000);

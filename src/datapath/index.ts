@@ -1,4 +1,6 @@
 /** The datapath's public area. Cells import this and nothing below it. */
+
+export { type BootMoment, bootMoment, secondsOfThisBoot } from "./boot-clock.ts";
 export { createTypedMap } from "./bpf/typed-map.ts";
 export * from "./errors.ts";
 export type * from "./events/index.ts";

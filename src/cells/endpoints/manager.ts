@@ -1,5 +1,5 @@
 import { Mutex } from "async-mutex";
-import type { Datapath } from "../../datapath/index.ts";
+import { bootMoment, type Datapath } from "../../datapath/index.ts";
 import type { HealthScope, Logger } from "../../hive/index.ts";
 import type { Reconciler, RWTable } from "../../table/index.ts";
 import { alreadyExists, notFound, RefusalError } from "../errors.ts";
@@ -392,5 +392,6 @@ function newEndpoint(id: number, spec: EndpointSpec, ipv4: string): Endpoint {
     nodeMac: "",
     generation: 0,
     createdAt: new Date().toISOString(),
+    createdOn: bootMoment(),
   };
 }

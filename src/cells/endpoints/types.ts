@@ -1,3 +1,4 @@
+import type { BootMoment } from "../../datapath/index.ts";
 import type { Table } from "../../table/index.ts";
 import type { Labels } from "../identity/types.ts";
 
@@ -72,6 +73,8 @@ export interface Endpoint {
   /** Counts loads of the endpoint's programs. */
   readonly generation: number;
   readonly createdAt: string;
+  /** The same moment on the datapath's clock: connections of an earlier holder of the address end before it. */
+  readonly createdOn?: BootMoment;
 }
 
 export interface EndpointManager {

@@ -1,5 +1,5 @@
 import { ipv4Constant, macBytes } from "../../datapath/address.ts";
-import type { RawMap } from "../../datapath/index.ts";
+import { type RawMap, secondsOfThisBoot } from "../../datapath/index.ts";
 import { POLICY_MAP } from "../../datapath/maps/index.ts";
 import type { Templates } from "../datapath/index.ts";
 import type { Endpoint } from "../endpoints/types.ts";
@@ -45,6 +45,7 @@ export function endpointPlan(
       cfg_enforce_ingress: endpoint.spec.policy.enforceIngress ? 1 : 0,
       cfg_enforce_egress: endpoint.spec.policy.enforceEgress ? 1 : 0,
       cfg_mtu: node.mtu,
+      cfg_created_s: secondsOfThisBoot(endpoint.createdOn),
       ...lifetimes,
     },
     maps: { [POLICY_MAP]: policy },
