@@ -23,7 +23,7 @@ export interface FarHost {
 /** Adds the host to a world; call `remove` when done. @throws CommandError */
 export async function addFarHost(world: World, mtu: number): Promise<FarHost> {
   const name = `${world.id}-far`;
-  const outside = world.namespaces["outside"]!;
+  const outside = world.namespaces.outside!;
   const stops: (() => Promise<void>)[] = [];
   const far: FarHost = {
     ipv4: farIpv4,

@@ -28,10 +28,14 @@ export async function linksIn(world: World, namespace: string): Promise<readonly
 }
 
 function pinsBelow(directory: string): readonly string[] {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
-    .sort();
+  return (
+    readdirSync(directory, { recursive: true, withFileTypes: true })
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
+      // Every load has a program array of its own, with a random name.
+      .map((path) => path.replace(/\/calls-[0-9a-f]+$/, "/calls"))
+      .sort()
+  );
 }
 
 async function keysOf(world: World, map: string): Promise<readonly string[]> {

@@ -21,7 +21,7 @@ const complaints = (log: string): string =>
 
 /** Why tests that load programs into the kernel cannot run here; undefined when they can. */
 async function whyNot(): Promise<string | undefined> {
-  if (process.env["NO_KERNEL_TESTS"] !== undefined) return "NO_KERNEL_TESTS is set";
+  if (process.env.NO_KERNEL_TESTS !== undefined) return "NO_KERNEL_TESTS is set";
   const { namespaces, bpf } = await probeCapabilities();
   if (!namespaces.ok) return `network namespaces are not permitted: ${namespaces.reason}`;
   return bpf.ok ? undefined : `BPF is not permitted: ${bpf.reason}`;

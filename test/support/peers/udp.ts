@@ -3,6 +3,8 @@
 //   ask ADDRESS PORT FLOWS EACH BYTES      FLOWS sockets send EACH random datagrams of BYTES, one after another, and
 //                                          wait for each answer; prints
 //     { sent, answered, intact, names: { NAME: count }, sources: ["ADDRESS:PORT"…], split }
+//   knock ADDRESS PORT                     one datagram from a connected socket; prints { heard }: "answer", the code of
+//                                          the error that came back, or "nothing"
 //   where `split` counts flows that were answered by more than one name.
 
 import { randomBytes } from "node:crypto";
@@ -87,8 +89,24 @@ async function ask(address: string, port: number, flows: number, each: number, b
   console.log(JSON.stringify({ ...tally, sources: [...tally.sources] }));
 }
 
+async function knock(address: string, port: number): Promise<void> {
+  const socket = createSocket("udp4");
+  const heard = new Promise<string>((resolve) => {
+    socket.once("message", () => resolve("answer"));
+    socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    setTimeout(() => resolve("nothing"), answerTimeoutMs).unref();
+  });
+  socket.connect(port, address, () => socket.send("knock"));
+  console.log(JSON.stringify({ heard: await heard }));
+  socket.close();
+}
+
 const [role, ...args] = process.argv.slice(2);
 if (role === "serve") await serve(Number(args[0]), args[1] ?? "server", args[2]);
 else if (role === "ask") {
   await ask(args[0]!, Number(args[1]), Number(args[2]), Number(args[3]), Number(args[4]));
-} else throw new Error("usage: udp serve PORT NAME [ADDRESS] | ask ADDRESS PORT FLOWS EACH BYTES");
+} else if (role === "knock") await knock(args[0]!, Number(args[1]));
+else
+  throw new Error(
+    "usage: udp serve PORT NAME [ADDRESS] | ask ADDRESS PORT FLOWS EACH BYTES | knock ADDRESS PORT",
+  );

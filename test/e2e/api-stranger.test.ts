@@ -1,0 +1,245 @@
+// The API as somebody meets it who has nothing of ours: buf curl with reflection over the Unix socket, and the
+// command line with --json.
+
+import { join } from "node:path";
+import { BadRequest } from "../../src/gen/google/rpc/error_details.ts";
+import { attempt, type CommandResult, type World } from "../../src/playground/index.ts";
+import { reaches } from "../support/traffic.ts";
+import { worldTests } from "../support/world-tests.ts";
+
+const root = join(import.meta.dirname, "../..");
+const buf = join(root, "node_modules/.bin/buf");
+const waggle = join(root, "bin/waggle");
+
+const services = ["Agent", "Datapath", "Endpoint", "IPCache", "Identity", "LoadBalancer", "Plugin"].map(
+  (name) => `waggle.v1.${name}Service`,
+);
+
+/** Runs buf curl against the agent's socket. */
+function curl(world: World, path: string, ...args: readonly string[]): Promise<CommandResult> {
+  const target = ["--protocol", "grpc", "--http2-prior-knowledge", "--unix-socket", world.socket];
+  return attempt([buf, "curl", ...target, ...args, `http://localhost${path}`], { timeoutMs: 20_000 });
+}
+
+/** Calls a method and returns its response. */
+async function call(
+  world: World,
+  method: string,
+  request: object = {},
+  ...args: readonly string[]
+): Promise<Record<string, unknown>> {
+  const { stdout, stderr, code } = await curl(
+    world,
+    `/${method}`,
+    ...args,
+    "--data",
+    JSON.stringify(request),
+  );
+  if (code !== 0) throw new Error(`${method}: ${stderr}`);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+/** An error as buf curl prints it; the details are encoded messages. */
+interface CurlError {
+  readonly code: string;
+  readonly message: string;
+  readonly details?: readonly { readonly type: string; readonly value: string }[];
+}
+
+/** Calls a method that must fail. */
+async function refused(world: World, method: string, request: object = {}): Promise<CurlError> {
+  const { stdout, stderr, code } = await curl(world, `/${method}`, "--data", JSON.stringify(request));
+  if (code === 0) throw new Error(`${method} was not refused: ${stdout}`);
+  return JSON.parse(stderr) as CurlError;
+}
+
+/** Runs `waggle … --json`. */
+const cli = (world: World, ...args: readonly string[]): Promise<CommandResult> =>
+  attempt([waggle, "--socket", world.socket, "--json", ...args], { timeoutMs: 20_000 });
+
+async function json(world: World, ...args: readonly string[]): Promise<Record<string, unknown>> {
+  const { stdout, stderr, code } = await cli(world, ...args);
+  if (code !== 0) throw new Error(`waggle ${args.join(" ")}: exit code ${code}: ${stderr}`);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+await worldTests("the API as strangers meet it", { pods: 2 }, (test) => {
+  test("reflection lists all of our services", async (t, world) => {
+    const { stdout, code } = await curl(world, "", "--list-services");
+    t.is(code, 0);
+    const listed = stdout.trim().split("\n");
+    t.deepEqual(listed.filter((name) => name.startsWith("waggle.")).sort(), [...services].sort());
+  });
+
+  test("reflection lists the methods of every service", async (t, world) => {
+    const { stdout, code } = await curl(world, "", "--list-methods");
+    t.is(code, 0);
+    for (const method of [
+      "waggle.v1.EndpointService/CreateEndpoint",
+      "waggle.v1.EndpointService/WatchEndpoints",
+      "waggle.v1.PluginService/RegisterPlugin",
+      "waggle.v1.DatapathService/Monitor",
+      "waggle.v1.LoadBalancerService/UpsertService",
+    ]) {
+      t.true(stdout.includes(method), method);
+    }
+  });
+
+  test("the standard health service says that the agent serves, of every service", async (t, world) => {
+    const method = "grpc.health.v1.Health/Check";
+    const schema = ["--schema", join(root, "node_modules/grpc-health-check/proto")];
+    const check = (service: string): Promise<unknown> => call(world, method, { service }, ...schema);
+    for (const service of ["", ...services])
+      t.deepEqual(await check(service), { status: "SERVING" }, service);
+    await t.throwsAsync(check("nobody.v1.Service"), { message: /not_found/ });
+  });
+
+  test("a request in JSON is answered in JSON: status, endpoints, programs, maps", async (t, world) => {
+    const status = await call(world, "waggle.v1.AgentService/GetStatus");
+    t.is((status.endpoints as { ready: number }).ready, 2);
+    t.is(status.health, "HEALTH_LEVEL_OK");
+    const { endpoint } = await call(world, "waggle.v1.EndpointService/GetEndpoint", {
+      endpoint: { name: "default/pod1" },
+    });
+    t.is((endpoint as { ipv4: string }).ipv4, world.pod("pod1").ipv4);
+    t.is((endpoint as { state: string }).state, "ENDPOINT_STATE_READY");
+    const { programs } = await call(world, "waggle.v1.DatapathService/ListPrograms", {
+      attachment: `lxc-${world.pod("pod1").id}`,
+    });
+    t.true((programs as { name: string }[]).some(({ name }) => name === "cil_from_container"));
+    const { entries } = await call(world, "waggle.v1.DatapathService/ListMapEntries", { map: "cilium_lxc" });
+    t.true((entries as { key: string }[]).some(({ key }) => key.includes(world.pod("pod2").ipv4)));
+    const { hookPoints } = await call(world, "waggle.v1.DatapathService/ListHookPoints");
+    t.is((hookPoints as unknown[]).length, 11);
+  });
+
+  test("a service is created, seen by pods, changed and deleted by a stranger", async (t, world) => {
+    const service = {
+      name: "stranger/web",
+      ipv4: "10.96.3.3",
+      port: 80,
+      protocol: "SERVICE_PROTOCOL_TCP",
+      backends: [{ ipv4: world.pod("pod2").ipv4, port: 8_080 }],
+    };
+    const made = await call(world, "waggle.v1.LoadBalancerService/UpsertService", { service });
+    t.like(made.service, { name: "stranger/web", ipv4: "10.96.3.3", port: 80 });
+    const { services: listed } = await call(world, "waggle.v1.LoadBalancerService/ListServices");
+    t.is((listed as unknown[]).length, 1);
+    t.deepEqual(
+      await call(world, "waggle.v1.LoadBalancerService/DeleteService", { name: "stranger/web" }),
+      {},
+    );
+    t.is(
+      (await refused(world, "waggle.v1.LoadBalancerService/DeleteService", { name: "stranger/web" })).code,
+      "not_found",
+    );
+  });
+
+  test("a refused request names every field, and says what is accepted", async (t, world) => {
+    const error = await refused(world, "waggle.v1.EndpointService/CreateEndpoint", {
+      spec: { name: "Not A Name", netns: "relative", ipv4: "10.0.1.300", policy: { rules: [{}] } },
+    });
+    t.is(error.code, "invalid_argument");
+    const detail = error.details?.find(({ type }) => type === "google.rpc.BadRequest");
+    const { fieldViolations } = BadRequest.decode(Buffer.from(detail?.value ?? "", "base64"));
+    const fields = fieldViolations.map(({ field }) => field);
+    for (const field of ["spec.name", "spec.netns", "spec.ipv4", "spec.policy.rules[0].direction"]) {
+      t.true(fields.includes(field), `${field} of ${fields.join(", ")}`);
+    }
+    t.true(fieldViolations.every(({ description }) => description.length > 5));
+    for (const field of fields)
+      t.true(error.message.includes(field), `the message alone says it too: ${field}`);
+  });
+
+  test("a watch begins with what is there", async (t, world) => {
+    // The stream never ends by itself; what arrived until the deadline is printed.
+    const { stdout } = await attempt(
+      [
+        ...[buf, "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--unix-socket", world.socket],
+        ...["--data", "{}", "http://localhost/waggle.v1.EndpointService/WatchEndpoints"],
+      ],
+      { timeoutMs: 1_500 },
+    );
+    for (const pod of world.pods) t.true(stdout.includes(`"${pod.endpointName}"`), pod.name);
+    t.true(stdout.includes('"sync"'));
+  });
+
+  test("an unknown method and an unknown service are unimplemented", async (t, world) => {
+    const schema = ["--schema", join(root, "proto")];
+    const path = "/waggle.v1.EndpointService/GetEndpoint";
+    t.is(
+      (await curl(world, path, ...schema, "--data", '{"endpoint":{"id":1}}')).code,
+      0,
+      "without reflection",
+    );
+    const { stderr } = await curl(world, "/waggle.v1.NoService/NoMethod", "--data", "{}");
+    t.regex(stderr, /NoService/);
+  });
+
+  test("the socket is for its owner alone", async (t, world) => {
+    t.is((await world.run("node", ["stat", "-c", "%a", world.socket])).trim(), "600");
+  });
+
+  test("waggle --json: status, health, config, hive, version", async (t, world) => {
+    const status = await json(world, "status");
+    t.truthy(status);
+    t.true(JSON.stringify(status).includes('"podCidr":"10.0.1.0/24"'));
+    t.true(JSON.stringify(await json(world, "health")).includes("serving"));
+    t.true(JSON.stringify(await json(world, "config")).includes('"pod-cidr"'));
+    t.true(JSON.stringify(await json(world, "hive")).includes("endpoints"));
+    t.true(JSON.stringify(await json(world, "version")).includes("0.1.0"));
+  });
+
+  test("waggle --json: what the kernel has", async (t, world) => {
+    t.true(await reaches(world, "pod1", world.pod("pod2").ipv4));
+    const { maps } = await json(world, "map", "list");
+    t.true((maps as { name: string }[]).some(({ name }) => name === "cilium_ipcache"));
+    const entries = await json(world, "map", "get", "cilium_lxc");
+    t.true(JSON.stringify(entries).includes(world.pod("pod1").ipv4));
+    for (const [command, word] of [
+      [["program", "list"], "cil_from_container"],
+      [["hook", "list"], "to_container_pre_ct_v4"],
+      [["ipcache", "list"], `${world.pod("pod2").ipv4}/32`],
+      [["metrics"], '"packets"'],
+    ] as const) {
+      t.true(JSON.stringify(await json(world, ...command)).includes(word), `${command.join(" ")}: ${word}`);
+    }
+  });
+
+  test("waggle --json: services and IP cache entries are written, read and removed", async (t, world) => {
+    const made = await json(world, "service", "upsert", "cli/web", "10.96.4.4:80", "-b", "10.0.1.2:8080");
+    t.like(made, { name: "cli/web", ipv4: "10.96.4.4", port: 80 });
+    t.like(await json(world, "service", "get", "cli/web"), { name: "cli/web" });
+    t.deepEqual(await json(world, "service", "delete", "cli/web"), { deleted: "cli/web" });
+    t.is((await cli(world, "service", "get", "cli/web")).code, 3, "3: not found");
+  });
+
+  test("waggle --json: an endpoint's policy is changed, and a mistake is explained", async (t, world) => {
+    const changed = await json(
+      world,
+      "endpoint",
+      "update",
+      "default/pod2",
+      "--rule",
+      "allow ingress app=pod1 tcp/80",
+    );
+    t.true(JSON.stringify(changed).includes('"enforceIngress":true'));
+    t.true(JSON.stringify(await json(world, "endpoint", "get", "default/pod2")).includes('"port":80'));
+    await json(world, "endpoint", "update", "default/pod2", "--enforce", "none");
+    const wrong = await cli(world, "endpoint", "update", "default/pod2", "--rule", "allow sideways anybody");
+    t.is(wrong.code, 2, "2: a value was refused");
+    t.regex(wrong.stderr, /sideways/);
+    t.is((await cli(world, "endpoint", "get", "default/nobody")).code, 3);
+  });
+
+  test("waggle without an agent says so, with exit code 5", async (t, world) => {
+    const { code, stderr } = await attempt([
+      waggle,
+      "--socket",
+      join(world.scratch.directory, "none"),
+      "status",
+    ]);
+    t.is(code, 5);
+    t.regex(stderr, /none/);
+  });
+});
