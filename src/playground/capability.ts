@@ -4,13 +4,14 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { attempt, CommandError, run } from "./command.ts";
+import { createKernelDatapath, MapType } from "../datapath/index.ts";
+import { CommandError, run } from "./command.ts";
 
 /** What may be done here; reasons are for people. */
 export interface Capabilities {
   /** Network namespaces can be made. */
   readonly namespaces: { readonly ok: boolean; readonly reason: string };
-  /** BPF maps can be made and pinned. */
+  /** BPF maps can be made, and a bpffs be mounted to pin them on. */
   readonly bpf: { readonly ok: boolean; readonly reason: string };
 }
 
@@ -29,17 +30,22 @@ async function namespaces(): Promise<Capabilities["namespaces"]> {
   }
 }
 
-/** Makes a one-entry map and pins it on a bpffs of its own, in a mount namespace that ends with the attempt. */
+/** Makes a one-entry map, and mounts a bpffs in a mount namespace that ends with the attempt. */
 async function bpf(): Promise<Capabilities["bpf"]> {
   const directory = await mkdtemp(join(tmpdir(), "waggle-probe-"));
-  const script =
-    'mount -t bpf bpf "$1" && exec bpftool map create "$1/probe" type array key 4 value 4 entries 1 name probe';
   try {
-    const result = await attempt(["unshare", "--mount", "sh", "-c", script, "sh", directory]);
-    if (result.code === 0) return yes;
-    return no((result.stderr || result.stdout).trim().split("\n")[0] || `exit code ${result.code}`);
+    const datapath = createKernelDatapath({ cacheDir: directory });
+    try {
+      datapath.bpf
+        .createMap({ name: "waggle_probe", type: MapType.array, keySize: 4, valueSize: 4, maxEntries: 1 })
+        .close();
+    } finally {
+      datapath.close();
+    }
+    await run(["unshare", "--mount", "mount", "-t", "bpf", "bpf", directory]);
+    return yes;
   } catch (error) {
-    return no(error instanceof Error ? error.message : String(error));
+    return no((error instanceof Error ? error.message : String(error)).split("\n")[0]!);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

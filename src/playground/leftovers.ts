@@ -1,9 +1,10 @@
 // What is left of a world that was taken down: nothing, or the teardown has a fault.
 
 import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AgentClient, everything } from "../client/index.ts";
-import { attempt, installed } from "./command.ts";
+import { createKernelDatapath } from "../datapath/index.ts";
 import { namespacePath } from "./namespaces.ts";
 import { mountsBelow } from "./scratch.ts";
 
@@ -30,25 +31,26 @@ export async function programIds(client: AgentClient): Promise<readonly number[]
   ];
 }
 
-/** Ids of programs in the kernel; undefined where bpftool is not there to ask. */
-async function loadedPrograms(): Promise<ReadonlySet<number> | undefined> {
-  if (!(await installed("bpftool"))) return undefined;
-  const { stdout, code } = await attempt(["bpftool", "--json", "prog", "list"]);
-  if (code !== 0) return undefined;
-  return new Set((JSON.parse(stdout) as { readonly id: number }[]).map(({ id }) => id));
-}
-
 /** Milliseconds the kernel may take to free programs whose last pin is gone: that waits for an RCU grace period. */
 const programGraceMs = 3_000;
 
 async function remainingPrograms(programs: readonly number[]): Promise<readonly number[]> {
   if (programs.length === 0) return [];
-  const deadline = Date.now() + programGraceMs;
-  for (;;) {
-    const loaded = await loadedPrograms();
-    const remaining = programs.filter((id) => loaded?.has(id) === true);
-    if (remaining.length === 0 || Date.now() >= deadline) return remaining;
-    await sleep(50);
+  const datapath = createKernelDatapath({ cacheDir: tmpdir() });
+  const isLoaded = (id: number): boolean => {
+    const program = datapath.bpf.programById(id);
+    program?.close();
+    return program !== undefined;
+  };
+  try {
+    const deadline = Date.now() + programGraceMs;
+    for (;;) {
+      const remaining = programs.filter(isLoaded);
+      if (remaining.length === 0 || Date.now() >= deadline) return remaining;
+      await sleep(50);
+    }
+  } finally {
+    datapath.close();
   }
 }
 
