@@ -7,12 +7,29 @@ import { mount, umount2 } from "./ffi/libc.ts";
 /** `BPF_FS_MAGIC` (include/uapi/linux/magic.h). */
 const BPF_FS_MAGIC = 0xcafe4a11;
 
-/** Makes `path` a directory on a bpffs, mounting one there unless it is on one. True when this call mounted it. @throws DatapathError */
+/** Where systemd mounts the bpffs; sysfs around it takes no directories. */
+const STANDARD_MOUNT = "/sys/fs/bpf";
+
+/**
+ * Makes `path` a directory on a bpffs. Where there is none yet, one is mounted: at /sys/fs/bpf for paths below
+ * that, otherwise at `path` itself. True when this call mounted it.
+ * @throws DatapathError
+ */
 export function ensureBpffs(path: string): boolean {
+  const standard = path === STANDARD_MOUNT || path.startsWith(`${STANDARD_MOUNT}/`);
+  if (standard && !isBpffs(STANDARD_MOUNT)) {
+    mountBpffs(STANDARD_MOUNT);
+    makePinDirectory(path);
+    return true;
+  }
   makePinDirectory(path);
   if (isBpffs(path)) return false;
-  checkedErrno(mount("bpf", path, "bpf", 0n, "mode=0700"), "mount bpffs at", path);
+  mountBpffs(path);
   return true;
+}
+
+function mountBpffs(path: string): void {
+  checkedErrno(mount("bpf", path, "bpf", 0n, "mode=0700"), "mount bpffs at", path);
 }
 
 /** Unmounts the bpffs at `path`; a path that has none is no error. Pins in it end with it. @throws DatapathError */
