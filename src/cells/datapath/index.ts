@@ -1,4 +1,14 @@
 export { DatapathConfig, datapathCell, datapathResourcesCell } from "./cell.ts";
+export {
+  type EntryStates,
+  type EntryStatus,
+  encodeEntry,
+  entryStatus,
+  type ReconciledMap,
+  type RowPerEntry,
+  rowPerEntry,
+  type WantedEntry,
+} from "./entry-states.ts";
 export { pinLayout } from "./maps.ts";
-export { DatapathToken, GlobalMapsToken, TemplatesToken } from "./tokens.ts";
+export { DatapathToken, GlobalMapsToken, ReconciledMaps, TemplatesToken } from "./tokens.ts";
 export type * from "./types.ts";

@@ -1,5 +1,6 @@
 import type { Datapath } from "../../datapath/index.ts";
-import { token } from "../../hive/index.ts";
+import { group, token } from "../../hive/index.ts";
+import type { ReconciledMap } from "./entry-states.ts";
 import type { GlobalMaps, Templates } from "./types.ts";
 
 /** The kernel, or the fake of it. */
@@ -8,3 +9,5 @@ export const DatapathToken = token<Datapath>("Datapath");
 export const GlobalMapsToken = token<GlobalMaps>("GlobalMaps");
 /** Usable once the datapath cell has started. */
 export const TemplatesToken = token<Templates>("Templates");
+/** Maps whose entries are made from tables. Contribute yours, and listings of it tell how its entries stand. */
+export const ReconciledMaps = group<ReconciledMap>("reconciled-maps");

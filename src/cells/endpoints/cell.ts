@@ -1,8 +1,18 @@
 import type { Subscription } from "rxjs";
-import type { LxcEntry, LxcKey } from "../../datapath/maps/index.ts";
-import { Health, Jobs, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
-import { Database, Reconciler, type Table } from "../../table/index.ts";
-import { DatapathToken, GlobalMapsToken } from "../datapath/index.ts";
+import { type LxcEntry, type LxcKey, lxcMap } from "../../datapath/maps/index.ts";
+import {
+  contribute,
+  Health,
+  Jobs,
+  Lifecycle,
+  Log,
+  module,
+  provide,
+  providePrivate,
+  token,
+} from "../../hive/index.ts";
+import { Database, Reconciler, type RWTable, type Table } from "../../table/index.ts";
+import { DatapathToken, GlobalMapsToken, ReconciledMaps, rowPerEntry } from "../datapath/index.ts";
 import { Identities, ReservedIdentity } from "../identity/index.ts";
 import { NodeIpam } from "../ipam/index.ts";
 import { IpCaches } from "../ipcache/index.ts";
@@ -21,15 +31,54 @@ const retryIntervalMs = 30_000;
 /** Creates, changes and removes endpoints. */
 export const Endpoints = token<EndpointManager>("Endpoints");
 
+/** Addresses of this node on their way to cilium_lxc, in a database that the endpoints are in as well. */
+interface LocalAddresses {
+  readonly database: Database;
+  readonly table: RWTable<LocalAddress, string>;
+  readonly reconciler: Reconciler<LocalAddress, string>;
+}
+
+const localAddresses = token<LocalAddresses>("local-addresses");
+
 /** Pods of this node: devices, addresses, identities and programs, from creation to removal. */
 export const endpointsCell = module(
   "endpoints",
   "Life cycle of this node's endpoints",
+  providePrivate(
+    localAddresses,
+    { globals: GlobalMapsToken, health: Health, log: Log },
+    ({ globals, health, log }) => {
+      const database = new Database();
+      const table = database.createTable<LocalAddress, string>({
+        name: "local-addresses",
+        key: ({ address }) => address,
+      });
+      const mapHealth = health.scope("cilium_lxc");
+      const reconciler = new Reconciler<LocalAddress, string>({
+        name: "cilium_lxc",
+        table: table as Table<LocalAddress, string>,
+        ops: lxcMapOps(() => globals.typed<LxcKey, LxcEntry>("cilium_lxc")),
+        logger: log,
+        onHealth: ({ state: status, message }) =>
+          status === "ok" ? mapHealth.ok(message) : mapHealth.degraded(message),
+      });
+      return { database, table, reconciler };
+    },
+  ),
+  contribute(ReconciledMaps, { local: localAddresses }, ({ local: { table, reconciler } }) =>
+    rowPerEntry({
+      spec: lxcMap,
+      table,
+      reconciler,
+      rowKey: ({ address }) => address,
+      entry: ({ address, entry }) => [{ address }, entry],
+    }),
+  ),
   provide(
     Endpoints,
     {
       datapath: DatapathToken,
-      globals: GlobalMapsToken,
+      local: localAddresses,
       state: State,
       network: NodeNetworking,
       ipam: NodeIpam,
@@ -43,26 +92,13 @@ export const endpointsCell = module(
       health: Health,
       log: Log,
     },
-    ({ globals, state, plugins, lifecycle, jobs, health, log, ...rest }) => {
+    ({ local, state, plugins, lifecycle, jobs, health, log, ...rest }) => {
       let subscription: Subscription | undefined;
-      const database = new Database();
+      const { database, table: addresses, reconciler: addressReconciler } = local;
       const table = database.createTable<Endpoint, number>({
         name: "endpoints",
         key: ({ id }) => id,
         indexes: { name: { keys: ({ spec }) => [spec.name], unique: true } },
-      });
-      const addresses = database.createTable<LocalAddress, string>({
-        name: "local-addresses",
-        key: ({ address }) => address,
-      });
-      const mapHealth = health.scope("cilium_lxc");
-      const addressReconciler = new Reconciler<LocalAddress, string>({
-        name: "cilium_lxc",
-        table: addresses as Table<LocalAddress, string>,
-        ops: lxcMapOps(() => globals.typed<LxcKey, LxcEntry>("cilium_lxc")),
-        logger: log,
-        onHealth: ({ state: status, message }) =>
-          status === "ok" ? mapHealth.ok(message) : mapHealth.degraded(message),
       });
       const stored = state.collection<Endpoint>("endpoints");
       const manager = new StoredEndpointManager({

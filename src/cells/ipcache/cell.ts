@@ -1,12 +1,12 @@
-import type { IpCacheKey, RemoteEndpointInfo } from "../../datapath/maps/index.ts";
-import { Health, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
+import { type IpCacheKey, ipcacheMap, type RemoteEndpointInfo } from "../../datapath/maps/index.ts";
+import { contribute, Health, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
 import { Database, Reconciler } from "../../table/index.ts";
-import { GlobalMapsToken } from "../datapath/index.ts";
+import { GlobalMapsToken, ReconciledMaps, rowPerEntry } from "../datapath/index.ts";
 import { ReservedIdentity } from "../identity/index.ts";
 import { type NodeConfig, NodeNetworking } from "../node-config/index.ts";
 import { State } from "../state/index.ts";
 import { ipcacheTable, LayeredIpCache, type StoredEntry } from "./ipcache.ts";
-import { kernelIpCache } from "./kernel.ts";
+import { infoOf, kernelIpCache } from "./kernel.ts";
 import type { IpCache, IpCacheEntry } from "./types.ts";
 
 /** Prefixes and the identities behind them. Usable once the ipcache cell has started. */
@@ -58,6 +58,15 @@ export const ipcacheCell = module(
       });
       return cache;
     },
+  ),
+  contribute(ReconciledMaps, { cache: IpCaches }, ({ cache: { table, reconciler } }) =>
+    rowPerEntry({
+      spec: ipcacheMap,
+      table,
+      reconciler,
+      rowKey: ({ prefix }) => prefix,
+      entry: (row) => [{ prefix: row.prefix }, infoOf(row)],
+    }),
   ),
 );
 

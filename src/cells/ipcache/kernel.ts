@@ -36,6 +36,7 @@ export function kernelIpCache(map: () => IpCacheMap): ReconcilerOps<IpCacheEntry
   };
 }
 
-function infoOf({ identity, tunnelEndpoint, encryptKey }: IpCacheEntry): RemoteEndpointInfo {
+/** The value of a row in `cilium_ipcache`. */
+export function infoOf({ identity, tunnelEndpoint, encryptKey }: IpCacheEntry): RemoteEndpointInfo {
   return { identity, tunnelEndpoint, encryptKey, flags: 0 };
 }

@@ -5,7 +5,7 @@ import type { Logger } from "../../hive/index.ts";
 import type { Endpoint } from "../endpoints/types.ts";
 import type { Identity, IdentityAllocator } from "../identity/index.ts";
 import { EndpointPolicyMap } from "./endpoint-policy.ts";
-import type { PolicyMaps } from "./types.ts";
+import type { OpenPolicyMap, PolicyMaps } from "./types.ts";
 
 export interface PolicyMapParts {
   readonly bpf: Pick<BpfOps, "ensurePinnedMap" | "typed" | "unpin" | "listPins">;
@@ -21,8 +21,8 @@ export interface PolicyMapParts {
 export class PinnedPolicyMaps implements PolicyMaps {
   readonly #parts: PolicyMapParts;
   readonly #open = new Map<number, EndpointPolicyMap>();
-  /** Endpoints whose maps lag behind. */
-  readonly #broken = new Set<number>();
+  /** Endpoints whose maps lag behind, and why. */
+  readonly #broken = new Map<number, Error>();
 
   constructor(parts: PolicyMapParts) {
     this.#parts = parts;
@@ -36,6 +36,13 @@ export class PinnedPolicyMaps implements PolicyMaps {
     await policy.fill(this.#parts.identities, endpoint.spec.policy.rules);
     this.#broken.delete(endpoint.id);
     return policy.map;
+  }
+
+  list(): readonly OpenPolicyMap[] {
+    return Array.from(this.#open.values(), ({ endpointId, map }) => {
+      const lagging = this.#broken.get(endpointId);
+      return { endpointId, map, ...(lagging === undefined ? {} : { lagging }) };
+    });
   }
 
   remove(endpointId: number): void {
@@ -59,7 +66,7 @@ export class PinnedPolicyMaps implements PolicyMaps {
       try {
         policy.follow(id, identity);
       } catch (error) {
-        this.#broken.add(policy.endpointId);
+        this.#broken.set(policy.endpointId, asError(error));
         this.#parts.log.warn(
           { endpoint: policy.endpointId, identity: id, err: error },
           "the endpoint's policy map lags behind the identities",
@@ -72,7 +79,7 @@ export class PinnedPolicyMaps implements PolicyMaps {
   /** Fills maps that lag behind. @throws AggregateError when some still do */
   async repair(): Promise<void> {
     const errors: unknown[] = [];
-    for (const id of [...this.#broken]) {
+    for (const id of [...this.#broken.keys()]) {
       try {
         await this.#open.get(id)?.fill(this.#parts.identities);
         this.#broken.delete(id);
@@ -118,3 +125,5 @@ export class PinnedPolicyMaps implements PolicyMaps {
     return join(this.#parts.directory(), policyMapName(endpointId));
   }
 }
+
+const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));

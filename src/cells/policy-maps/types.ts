@@ -2,6 +2,14 @@ import type { BpfMap } from "../../datapath/index.ts";
 import type { PolicyEntry, PolicyKey } from "../../datapath/maps/index.ts";
 import type { Endpoint } from "../endpoints/types.ts";
 
+/** The policy map of an endpoint, for those who look at it. */
+export interface OpenPolicyMap {
+  readonly endpointId: number;
+  readonly map: BpfMap<PolicyKey, PolicyEntry>;
+  /** Why it lags behind the identities; it is repaired as soon as possible. */
+  readonly lagging?: Error;
+}
+
 /** The per-endpoint policy maps: rules of the endpoints, resolved to identities. */
 export interface PolicyMaps {
   /**
@@ -12,6 +20,8 @@ export interface PolicyMaps {
    * @throws RefusalError RESOURCE_EXHAUSTED when the rules need more entries than the map has; DatapathError
    */
   ensure(endpoint: Endpoint): Promise<BpfMap<PolicyKey, PolicyEntry>>;
+  /** The maps there are. */
+  list(): readonly OpenPolicyMap[];
   /** Closes and unpins. */
   remove(endpointId: number): void;
   /** Unpins maps of all other endpoints, as left by an agent that died; returns their names. */
