@@ -245,18 +245,16 @@ export class StoredEndpointManager implements EndpointManager {
     };
   }
 
-  /** Takes the address rows away; resolves when they have left the kernel. */
+  /** Takes the address rows away; resolves when they have left the kernel, also where an earlier try had not. */
   async #withdraw({ ipv4 }: Endpoint): Promise<void> {
     const { ipcache, addresses, addressReconciler } = this.#parts;
     const prefix = `${ipv4}/32`;
-    const waits: Promise<unknown>[] = [];
-    if (ipcache.remove(prefix, "endpoint") !== undefined) {
-      waits.push(ipcache.reconciler.waitReconciled(ipcache.table.revision, undefined, [prefix]));
-    }
-    if (addresses.delete(ipv4) !== undefined) {
-      waits.push(addressReconciler.waitReconciled(addresses.revision, undefined, [ipv4]));
-    }
-    await Promise.all(waits);
+    ipcache.remove(prefix, "endpoint");
+    addresses.delete(ipv4);
+    await Promise.all([
+      ipcache.reconciler.waitReconciled(ipcache.table.revision, undefined, [prefix]),
+      addressReconciler.waitReconciled(addresses.revision, undefined, [ipv4]),
+    ]);
   }
 
   async #regenerate(endpoint: Endpoint, reason: string): Promise<Endpoint> {
