@@ -87,7 +87,7 @@ export interface AgentOptions {
 }
 
 /** Variables with our prefix that speak to the client or to scripts, not to the agent. */
-const clientVariables = /^WAGGLE_(ADDRESS|TLS_|TIMEOUT|CONFIG_FILE|CLANG|WORLD_|NODE_NETNS|OUTSIDE_|POD)/;
+const clientVariables = /^WAGGLE_(ADDRESS|TIMEOUT|CLANG|(NODE|OUTSIDE|POD\d+)_(NETNS|IPV4))$/;
 
 /** Builds the agent without starting it. */
 export function agentHive(options: AgentOptions = {}): Hive {

@@ -96,9 +96,11 @@ static __always_inline void trace(struct __sk_buff *ctx, const struct pkt_state 
 		.dst_id = dst_id,
 		.reason = trace_reason(st->ct_state),
 		.ifindex = ctx->ifindex,
-		.orig_ip4 = st->orig_daddr,
+		/* All of the union: the bytes beside a named member would be left as they are. */
+		.orig_ip = {0},
 	};
 
+	record.orig_ip4 = st->orig_daddr;
 	notify_header_fill(ctx, &record.hdr, NOTIFY_TRACE, point, st->endpoint_id);
 	notify_send(ctx, &record, sizeof(record), record.hdr.len_cap);
 }
