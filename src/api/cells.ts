@@ -1,5 +1,5 @@
 import { ApiServerLimits, Draining, GrpcServices } from "../cells/api-server/index.ts";
-import { GlobalMapsToken } from "../cells/datapath/index.ts";
+import { GlobalMapsToken, ReconciledMaps } from "../cells/datapath/index.ts";
 import { Endpoints } from "../cells/endpoints/index.ts";
 import { HookLinking } from "../cells/hook-linker/index.ts";
 import { Identities } from "../cells/identity/index.ts";
@@ -10,6 +10,7 @@ import { DatapathMetrics, Monitoring } from "../cells/monitor/index.ts";
 import { NodeNetworking } from "../cells/node-config/index.ts";
 import { Plugins } from "../cells/plugin-registry/index.ts";
 import { PluginRecordsToken } from "../cells/plugin-table/index.ts";
+import { Policies } from "../cells/policy-maps/index.ts";
 import { Services } from "../cells/services/index.ts";
 import {
   contribute,
@@ -73,6 +74,8 @@ export const apiCell = module(
     {
       runtime,
       maps: GlobalMapsToken,
+      policies: Policies,
+      reconciled: ReconciledMaps,
       loader: Loading,
       hooks: HookLinking,
       plugins: Plugins,

@@ -1,9 +1,10 @@
 import { type ServiceError, status } from "@grpc/grpc-js";
 import test from "ava";
 import type { DatapathEvent } from "../../src/datapath/events/index.ts";
-import { lxcMap } from "../../src/datapath/maps/index.ts";
+import { lxcMap, policyEntry } from "../../src/datapath/maps/index.ts";
 import { AttachmentKind, TrafficDirection } from "../../src/gen/waggle/v1/common.ts";
 import {
+  DatapathMapEntryState,
   HookPath,
   LostEventsSource,
   MonitorRequest,
@@ -45,6 +46,8 @@ test("maps are listed with their layouts; entries are shown in columns and in by
     [
       ["cilium_call_policy", "prog_array", false],
       ["cilium_lxc", "hash", true],
+      ["cilium_policy_00007", "lpm_trie", true],
+      ["waggle_scratch", "percpu_array", true],
     ],
   );
   const rawKey = Buffer.alloc(lxcMap.keySize);
@@ -78,6 +81,79 @@ test("maps are listed with their layouts; entries are shown in columns and in by
   t.is((await list2("constructor")).code, status.NOT_FOUND);
   t.is((await list2("a b")).code, status.INVALID_ARGUMENT);
   t.is((await list2("cilium_call_policy")).code, status.FAILED_PRECONDITION);
+});
+
+test("entries tell how they stand with what is wanted, and wanted ones that are missing are shown", async (t) => {
+  const { datapath, cells } = await serve(t);
+  const entry = (address: number, lxcId: number) => {
+    const key = Buffer.alloc(lxcMap.keySize);
+    key.set([10, 0, 1, address]);
+    key[16] = 1;
+    const value = Buffer.alloc(lxcMap.valueSize);
+    value.writeUInt16LE(lxcId, 6);
+    return { key, value };
+  };
+  const [inPlace, failing, gone, absent] = [entry(1, 1), entry(2, 2), entry(3, 3), entry(4, 4)];
+  for (const { key, value } of [inPlace, failing, gone]) cells.maps.raw.cilium_lxc?.update(key, value);
+  const [states] = cells.reconciled;
+  states?.known.set(inPlace.key.toString("hex"), { state: "sync" });
+  const failed = { state: "pending", error: "update map cilium_lxc: E2BIG" } as const;
+  states?.known.set(failing.key.toString("hex"), failed);
+  if (states !== undefined) {
+    states.wanted = [
+      { ...failing, status: failed },
+      { ...absent, status: { state: "pending" } },
+    ];
+  }
+  const list = async (pageToken: string) =>
+    call(datapath, datapath.listMapEntries, { map: "cilium_lxc", pageSize: 2, pageToken });
+  const first = await list("");
+  const second = await list(first.nextPageToken);
+  t.is(second.nextPageToken, "");
+  const rows = [...first.entries, ...second.entries];
+  t.deepEqual(
+    rows.map(({ key, state, error, missing }) => [key, state, error, missing]),
+    [
+      ["10.0.1.1:0", DatapathMapEntryState.SYNC, "", false],
+      ["10.0.1.2:0", DatapathMapEntryState.PENDING, failed.error, false],
+      ["10.0.1.3:0", DatapathMapEntryState.STALE, "", false],
+      ["10.0.1.4:0", DatapathMapEntryState.PENDING, "", true],
+    ],
+  );
+  t.regex(rows[3]?.values[0] ?? "", /^id=4 /);
+  const got = await call(datapath, datapath.getMapEntry, { map: "cilium_lxc", rawKey: failing.key });
+  t.is(got.entry?.error, failed.error);
+  const missing = await failure(
+    call(datapath, datapath.getMapEntry, { map: "cilium_lxc", rawKey: absent.key }),
+  );
+  t.is(missing.code, status.NOT_FOUND);
+});
+
+test("an endpoint's policy map is read like any other", async (t) => {
+  const { datapath, cells } = await serve(t);
+  const key = { identity: 300, direction: "ingress", protocol: 6, port: 80 } as const;
+  cells.policies.map.update(key, policyEntry(key, false));
+  const map = "cilium_policy_00007";
+  const list = () => call(datapath, datapath.listMapEntries, { map, pageSize: 0, pageToken: "" });
+  const [entry] = (await list()).entries;
+  t.is(entry?.key, "Ingress: 300 80/TCP");
+  t.regex(entry?.values[0] ?? "", /^Allow /);
+  t.is(entry?.state, DatapathMapEntryState.SYNC);
+  cells.policies.lagging = new Error("no room");
+  const [lagging] = (await list()).entries;
+  t.deepEqual([lagging?.state, lagging?.error], [DatapathMapEntryState.PENDING, "no room"]);
+  const absent = { map: "cilium_policy_00008", pageSize: 0, pageToken: "" };
+  t.is((await failure(call(datapath, datapath.listMapEntries, absent))).code, status.NOT_FOUND);
+});
+
+test("a map whose layout nobody knows is shown in hexadecimal, and stands nowhere", async (t) => {
+  const { datapath, cells } = await serve(t);
+  cells.maps.raw.waggle_scratch?.update(Buffer.alloc(4), Buffer.from("abcdabcd"));
+  const request = { map: "waggle_scratch", pageSize: 0, pageToken: "" };
+  const [entry] = (await call(datapath, datapath.listMapEntries, request)).entries;
+  t.is(entry?.key, "00000000");
+  t.deepEqual(entry?.values, ["6162636461626364"]);
+  t.is(entry?.state, DatapathMapEntryState.UNSPECIFIED);
 });
 
 test("programs, attachments, hook points and metrics are shown in a stable order", async (t) => {

@@ -2,6 +2,7 @@
 
 import { type Observable, Subject, throwError } from "rxjs";
 import type { DatapathServiceDeps, PluginServiceDeps } from "../../src/api/index.ts";
+import type { EntryStates, EntryStatus, ReconciledMap, WantedEntry } from "../../src/cells/datapath/index.ts";
 import type { Endpoint, EndpointManager } from "../../src/cells/endpoints/types.ts";
 import { alreadyExists, notFound } from "../../src/cells/errors.ts";
 import type { Chain, HookCounters } from "../../src/cells/hook-linker/types.ts";
@@ -11,8 +12,10 @@ import type { Loader } from "../../src/cells/loader/types.ts";
 import type { Metrics, Monitor, MonitorFilter, MonitorMessage } from "../../src/cells/monitor/types.ts";
 import type { Plugin, PluginRegistry } from "../../src/cells/plugin-registry/types.ts";
 import type { PluginRecordMessage, PluginRecords } from "../../src/cells/plugin-table/types.ts";
+import type { OpenPolicyMap } from "../../src/cells/policy-maps/types.ts";
 import type { Service, ServiceManager } from "../../src/cells/services/types.ts";
-import { lxcMap } from "../../src/datapath/maps/index.ts";
+import { createTypedMap } from "../../src/datapath/index.ts";
+import { lxcMap, policyMapOf } from "../../src/datapath/maps/index.ts";
 import { type MapSpec, MapType, type RawMap } from "../../src/datapath/types.ts";
 import { Database, type RWTable } from "../../src/table/index.ts";
 import { FakeMap } from "./fake-map.ts";
@@ -308,6 +311,31 @@ export class FakeLoader implements Pick<Loader, "programs" | "attachments"> {
   }
 }
 
+/** The policy map of endpoint 7. */
+export class FakePolicies {
+  lagging: Error | undefined;
+  readonly map = createTypedMap(new FakeMap(policyMapOf(7)), policyMapOf(7), 1);
+
+  list(): readonly OpenPolicyMap[] {
+    const { map, lagging } = this;
+    return [{ endpointId: 7, map, ...(lagging === undefined ? {} : { lagging }) }];
+  }
+}
+
+/** States of cilium_lxc by the key's bytes in hexadecimal; others are stale. */
+export class FakeLxcStates implements ReconciledMap {
+  readonly map = "cilium_lxc";
+  readonly known = new Map<string, EntryStatus>();
+  wanted: readonly WantedEntry[] = [];
+
+  look(): EntryStates {
+    return {
+      status: (key) => this.known.get(key.toString("hex")) ?? { state: "stale" },
+      outstanding: () => this.wanted,
+    };
+  }
+}
+
 /** One kernel map with its real codecs, and one program array. */
 export function fakeGlobalMaps(): DatapathServiceDeps["maps"] {
   const lxc = new FakeMap(lxcMap);
@@ -318,9 +346,15 @@ export function fakeGlobalMaps(): DatapathServiceDeps["maps"] {
     valueSize: 4,
     maxEntries: 8,
   });
+  const scratch = new FakeMap({
+    name: "waggle_scratch",
+    type: MapType.percpuArray,
+    keySize: 4,
+    valueSize: 8,
+    maxEntries: 1,
+  });
   return {
-    raw: { cilium_lxc: lxc, cilium_call_policy: calls },
-    typed: () => ({ spec: lxcMap }) as never,
+    raw: { cilium_lxc: lxc, cilium_call_policy: calls, waggle_scratch: scratch },
   };
 }
 
@@ -348,5 +382,7 @@ export function fakeCells() {
     metrics: fakeMetrics,
     loader: new FakeLoader(),
     maps: fakeGlobalMaps(),
+    policies: new FakePolicies(),
+    reconciled: [new FakeLxcStates()],
   };
 }

@@ -1,7 +1,11 @@
 import { status } from "@grpc/grpc-js";
 import test from "ava";
 import { TrafficDirection } from "../../src/gen/waggle/v1/common.ts";
-import { LostEventsSource, MonitorResponse } from "../../src/gen/waggle/v1/datapath.ts";
+import {
+  DatapathMapEntryState,
+  LostEventsSource,
+  MonitorResponse,
+} from "../../src/gen/waggle/v1/datapath.ts";
 import {
   type CreateEndpointRequest,
   Endpoint,
@@ -105,6 +109,8 @@ test("a map is printed in the columns Key, Value, State and Error", async (t) =>
     values: ["id=51 flags=0x0000 ifindex=8 mac=AE:3A:52:A3:EC:B3 nodemac=0A:5A:DE:B8:D8:F4"],
     rawKey: Buffer.from("0a00", "hex"),
     rawValue: Buffer.from("33", "hex"),
+    state: DatapathMapEntryState.SYNC,
+    error: "",
   };
   const handlers = { listMapEntries: () => ({ entries: [entry], nextPageToken: "" }) };
   const { out } = await run(handlers, "map", "get", "cilium_lxc");
@@ -113,6 +119,25 @@ test("a map is printed in the columns Key, Value, State and Error", async (t) =>
   t.deepEqual(row!.split(/\s{2,}/), [entry.key, entry.values[0]!, "sync"]);
   const raw = await run(handlers, "map", "get", "cilium_lxc", "--raw");
   t.regex(raw.out, /^0a00 +33 +sync$/m);
+
+  const state = async (change: object) => {
+    const entries = [{ ...entry, ...change }];
+    const { out: text } = await run(
+      { listMapEntries: () => ({ entries, nextPageToken: "" }) },
+      "map",
+      "get",
+      "x",
+    );
+    return text
+      .split("\n")[1]!
+      .split(/\s{2,}/)
+      .slice(2);
+  };
+  t.deepEqual(await state({ state: DatapathMapEntryState.UNSPECIFIED }), ["-"]);
+  t.deepEqual(await state({ state: DatapathMapEntryState.PENDING }), ["pending"]);
+  t.deepEqual(await state({ state: DatapathMapEntryState.STALE }), ["stale"]);
+  const full = { state: DatapathMapEntryState.PENDING, error: "no room", missing: true };
+  t.deepEqual(await state(full), ["error", "pending: no room"]);
 });
 
 test("rules are written as sentences", async (t) => {

@@ -1,29 +1,19 @@
-import type { GlobalMaps } from "../../cells/datapath/types.ts";
-import { failedPrecondition, notFound } from "../../cells/errors.ts";
 import type { HookLinker } from "../../cells/hook-linker/types.ts";
 import type { Loader } from "../../cells/loader/types.ts";
 import type { Metrics, Monitor } from "../../cells/monitor/types.ts";
 import type { PluginRegistry } from "../../cells/plugin-registry/types.ts";
-import type { RawMap } from "../../datapath/types.ts";
 import { DatapathServiceService, LostEventsSource } from "../../gen/waggle/v1/datapath.ts";
 import { registration, type ServiceRegistration } from "../registration.ts";
 import { type ApiRuntime, readPage, relay, takePage } from "../runtime/index.ts";
-import {
-  attachmentToMessage,
-  hookPointMessages,
-  mapEntryToMessage,
-  mapToMessage,
-  metricToMessage,
-} from "../translate/datapath.ts";
-import { isListable, pageOfMap } from "../translate/map-entries.ts";
+import { attachmentToMessage, hookPointMessages, metricToMessage } from "../translate/datapath.ts";
 import { lostToMessage, monitorToMessage } from "../translate/monitor.ts";
 import { countersToMessage } from "../translate/plugin.ts";
-import { checkAttachmentName, checkCName, checkPluginName, checkRange } from "../validate/fields.ts";
+import { checkAttachmentName, checkPluginName, checkRange } from "../validate/fields.ts";
 import { validated } from "../validate/violations.ts";
+import { type DatapathMapDeps, datapathMapHandlers } from "./datapath-maps.ts";
 
 /** What {@link datapathService} delegates to. */
-export interface DatapathServiceDeps {
-  readonly maps: Pick<GlobalMaps, "raw" | "typed">;
+export interface DatapathServiceDeps extends DatapathMapDeps {
   readonly loader: Pick<Loader, "programs" | "attachments">;
   readonly hooks: Pick<HookLinker, "counters">;
   readonly plugins: Pick<PluginRegistry, "table">;
@@ -33,40 +23,10 @@ export interface DatapathServiceDeps {
 
 /** waggle.v1.DatapathService. */
 export function datapathService(deps: DatapathServiceDeps, runtime: ApiRuntime): ServiceRegistration {
-  const { maps, loader, hooks, plugins, monitor, metrics } = deps;
-
-  const open = (name: string): RawMap => {
-    validated((violations) => checkCName("map", name, violations));
-    const map = Object.hasOwn(maps.raw, name) ? maps.raw[name] : undefined;
-    if (map === undefined) throw notFound("map", name);
-    if (!isListable(map.spec)) throw failedPrecondition(`map ${name} has no entries that can be read`);
-    return map;
-  };
+  const { loader, hooks, plugins, monitor, metrics } = deps;
 
   return registration(DatapathServiceService, runtime, {
-    listMaps() {
-      const all = Object.values(maps.raw).map(mapToMessage);
-      return { maps: all.sort((left, right) => (left.name < right.name ? -1 : 1)) };
-    },
-
-    async listMapEntries(request) {
-      const map = open(request.map);
-      const page = validated((violations) => readPage(request, `map ${request.map}`, violations));
-      const { items, nextPageToken } = await pageOfMap(map, page);
-      return { entries: items.map((entry) => mapEntryToMessage(entry, request.map, maps)), nextPageToken };
-    },
-
-    getMapEntry({ map: name, rawKey }) {
-      const map = open(name);
-      validated((violations) => {
-        if (rawKey.length !== map.spec.keySize) {
-          violations.add("raw_key", `${rawKey.length} bytes; keys of ${name} have ${map.spec.keySize}`);
-        }
-      });
-      const value = map.lookup(rawKey);
-      if (value === undefined) throw notFound(`entry of ${name} with key`, rawKey.toString("hex"));
-      return { entry: mapEntryToMessage({ key: rawKey, value }, name, maps) };
-    },
+    ...datapathMapHandlers(deps),
 
     listPrograms(request) {
       const { attachment } = request;

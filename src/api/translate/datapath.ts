@@ -1,14 +1,15 @@
-import type { GlobalMaps } from "../../cells/datapath/types.ts";
+import type { EntryStatus } from "../../cells/datapath/index.ts";
 import type { Loader } from "../../cells/loader/types.ts";
 import type { DatapathMetric } from "../../cells/monitor/types.ts";
 import type { Plugin } from "../../cells/plugin-registry/types.ts";
 import { HOOK_POINTS, type HookPath, objectOf } from "../../datapath/pipeline.ts";
-import type { RawMap, TypedMapSpec } from "../../datapath/types.ts";
+import type { MapSpec, RawMap, TypedMapSpec } from "../../datapath/types.ts";
 import { AttachmentKind, TrafficDirection } from "../../gen/waggle/v1/common.ts";
 import {
   type DatapathAttachment,
   type DatapathMap,
   type DatapathMapEntry,
+  DatapathMapEntryState,
   type DatapathMetric as DatapathMetricMessage,
   HookPath as HookPathEnum,
   type HookPoint,
@@ -33,6 +34,12 @@ const directions = {
   unknown: TrafficDirection.UNSPECIFIED,
 } as const;
 
+const entryStates = {
+  sync: DatapathMapEntryState.SYNC,
+  pending: DatapathMapEntryState.PENDING,
+  stale: DatapathMapEntryState.STALE,
+} as const satisfies Record<EntryStatus["state"], DatapathMapEntryState>;
+
 /** The message of a map. */
 export function mapToMessage({ spec, info }: RawMap): DatapathMap {
   return {
@@ -48,23 +55,43 @@ export function mapToMessage({ spec, info }: RawMap): DatapathMap {
   };
 }
 
-/** The message of a map's entry, in the columns of `waggle map get` and in bytes. */
+/** An entry of a map, and how it stands where somebody says. */
+export interface InspectedEntry extends RawEntry {
+  readonly status: EntryStatus | undefined;
+  /** It is not in the kernel, but wanted there. */
+  readonly missing: boolean;
+}
+
+/**
+ * The message of a map's entry, in the columns of `waggle map get` and in bytes.
+ *
+ * @param typed what is known of the map's layout; without it the columns are bytes in hexadecimal
+ */
 export function mapEntryToMessage(
-  entry: RawEntry,
-  map: string,
-  maps: Pick<GlobalMaps, "typed">,
+  { key, value, status, missing }: InspectedEntry,
+  spec: MapSpec,
+  typed: TypedMapSpec<unknown, unknown> | undefined,
 ): DatapathMapEntry {
-  const { key, value } = entry;
-  const spec: TypedMapSpec<unknown, unknown> = maps.typed(map).spec;
+  const columns =
+    typed === undefined
+      ? { key: key.toString("hex"), values: [value.toString("hex")] }
+      : {
+          key: typed.formatKey(typed.key.decode(key, 0)),
+          values: valueOffsets(value, spec).map((offset) =>
+            typed.formatValue(typed.value.decode(value, offset)),
+          ),
+        };
   return {
-    key: spec.formatKey(spec.key.decode(key, 0)),
-    values: valueOffsets(value, spec).map((offset) => spec.formatValue(spec.value.decode(value, offset))),
+    ...columns,
     rawKey: key,
     rawValue: value,
+    state: status === undefined ? DatapathMapEntryState.UNSPECIFIED : entryStates[status.state],
+    error: status?.error ?? "",
+    missing,
   };
 }
 
-function valueOffsets(value: Buffer, spec: TypedMapSpec<unknown, unknown>): number[] {
+function valueOffsets(value: Buffer, spec: MapSpec): number[] {
   if (!isPerCpu(spec)) return [0];
   const stride = perCpuStride(spec);
   return Array.from({ length: Math.floor(value.length / stride) }, (_, cpu) => cpu * stride);
