@@ -115,6 +115,12 @@ const refused: readonly Refused[] = [
       run(["ip", "-n", namespace, "link", "add", "eth0", "type", "veth", "peer", "name", "other"]),
   },
   {
+    title: "an interface to adopt without the namespace of its other end",
+    wanted: () => ({ hostInterface: "lxc-nowhere", netns: "" }),
+    status: "INVALID_ARGUMENT",
+    says: /spec\.netns/,
+  },
+  {
     title: "a relative path",
     wanted: () => ({ netns: "run/netns/pod1" }),
     status: "INVALID_ARGUMENT",

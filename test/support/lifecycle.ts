@@ -1,5 +1,6 @@
 // What holds for endpoints however their programs are attached.
 
+import { EndpointState } from "../../src/gen/waggle/v1/endpoint.ts";
 import { ServiceProtocol } from "../../src/gen/waggle/v1/load_balancer.ts";
 import { run } from "../../src/playground/index.ts";
 import { steadyPing } from "../../src/playground/traffic.ts";
@@ -74,6 +75,17 @@ export function lifecycleTests(test: RegisterWorldTest): void {
     const after = await takeInventory(world);
     t.deepEqual(after.pins, before.pins);
     t.deepEqual(after.programs, before.programs);
+  });
+
+  test("regeneration on request loads anew, and loses no packet", async (t, world) => {
+    const pod = world.pod("pod2");
+    const ping = await steadyPing(world, "pod1", pod.ipv4);
+    const { endpoint: before } = await world.client.endpoints.getEndpoint({ endpoint: byId(pod.id) });
+    const request = { endpoint: byId(pod.id), reason: "to see that it works" };
+    const { endpoint: after } = await world.client.endpoints.regenerateEndpoint(request);
+    t.is((await ping.end()).lost, 0);
+    t.is(after!.state, EndpointState.READY);
+    t.is(after!.generation, before!.generation + 1n);
   });
 
   test("policy and services work on it", async (t, world) => {
