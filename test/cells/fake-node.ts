@@ -221,7 +221,7 @@ function pinsBelow(kernel: FakeKernel, directory: string): readonly string[] {
     const path = `${directory}/${name}`;
     // Arrays have random ends.
     return kernel.pins.get(path) === undefined
-      ? [`${path}/`, ...pinsBelow(kernel, path)]
+      ? pinsBelow(kernel, path)
       : [path.replace(/-[0-9a-f]{8}$/, "-*")];
   });
 }

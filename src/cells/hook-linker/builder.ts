@@ -64,6 +64,7 @@ export class ChainBuilder {
         plugin.name,
         plugin.templates[objectOf(kind).kind]?.digest,
         Object.entries(plugin.config).map(([name, value]) => [name, `${value}`]),
+        this.#instances.mapIds(plugin),
       ]),
     ]);
   }

@@ -1,4 +1,4 @@
-import { Health, Lifecycle, module, provide } from "../../hive/index.ts";
+import { Health, Lifecycle, Log, module, provide } from "../../hive/index.ts";
 import { DatapathToken, GlobalMapsToken } from "../datapath/index.ts";
 import { PluginMapsToken, PluginTable } from "../plugin-table/index.ts";
 import { State } from "../state/index.ts";
@@ -24,8 +24,9 @@ export const hookLinkerCell = module(
       state: State,
       lifecycle: Lifecycle,
       health: Health,
+      log: Log,
     },
-    ({ datapath, globals, plugins, maps, state, lifecycle, health }) => {
+    ({ datapath, globals, plugins, maps, state, lifecycle, health, log }) => {
       const slots = new StatsSlots(state.collection<number>("hook-counters"));
       const instances = new PluginInstances(datapath, globals, maps);
       const linker = new TailCallLinker({
@@ -35,6 +36,7 @@ export const hookLinkerCell = module(
         records: state.collection<readonly ChainRecord[]>("chains"),
         slots,
         builder: new ChainBuilder(datapath, globals, instances, slots),
+        log,
         trial: new TrialLoader(datapath, instances),
         onChange: (skipped) => {
           if (skipped.length === 0) health.ok("all chains are linked as planned");

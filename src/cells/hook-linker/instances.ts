@@ -1,4 +1,10 @@
-import type { Collection, Datapath, ObjectDescription, RawMap } from "../../datapath/index.ts";
+import {
+  type Collection,
+  type Datapath,
+  DatapathError,
+  type ObjectDescription,
+  type RawMap,
+} from "../../datapath/index.ts";
 import {
   CHAIN_MAP_PREFIX,
   CHAIN_POSITION_PREFIX,
@@ -61,6 +67,20 @@ export class PluginInstances {
       constants: this.#known(template.object, wanted),
       maps: { ...this.#globals.raw, ...maps, ...chains },
     });
+  }
+
+  /**
+   * Kernel ids of the plugin's own maps, by name; undefined when they cannot be had, which a load will explain.
+   * A chain that runs with other maps than the pinned ones counts where nobody looks.
+   */
+  mapIds(plugin: Plugin): Readonly<Record<string, number>> | undefined {
+    try {
+      const maps = Object.entries(this.#maps.open(plugin));
+      return Object.fromEntries(maps.map(([name, { info }]) => [name, info.id]));
+    } catch (error) {
+      if (error instanceof DatapathError) return undefined;
+      throw error;
+    }
   }
 
   /** The constants that the object has: the compiler leaves out those its programs never read. */

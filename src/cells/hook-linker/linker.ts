@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { Mutex } from "async-mutex";
 import type { Datapath, Program, RawMap } from "../../datapath/index.ts";
 import { hooksOf } from "../../datapath/pipeline.ts";
+import type { Logger } from "../../hive/index.ts";
 import type { Table } from "../../table/index.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
 import type { Plugin } from "../plugin-table/index.ts";
@@ -22,6 +23,7 @@ export interface LinkerParts {
   readonly slots: StatsSlots;
   readonly builder: ChainBuilder;
   readonly trial: TrialLoader;
+  readonly log: Logger;
   /** Told after every change which best-effort plugins are left out, as "plugin at attachment". */
   readonly onChange: (skipped: readonly string[]) => void;
 }
@@ -171,12 +173,24 @@ export class TailCallLinker implements HookLinker {
       for (const { built } of changes) for (const chain of built) closeHandles(chain);
       for (const target of targets) target.close();
     }
-    await Promise.all(swung.map((attached) => this.#store(attached)));
     this.#report();
-    if (swung.length > 0) await this.#parts.datapath.bpf.quiesce();
-    for (const attached of attachments) this.#dropStalePins(attached);
+    await this.#afterSwing(swung, attachments);
     if (errors.length > 0) {
       throw new AggregateError(errors, `decided and stored, but not swung everywhere: ${String(errors[0])}`);
+    }
+  }
+
+  /**
+   * Records what runs and lets go of what it replaced. Nothing in here can make the change undone: records that
+   * are not written are found to differ at the next start, and pins that stay go with the next change.
+   */
+  async #afterSwing(swung: readonly Attached[], attachments: readonly Attached[]): Promise<void> {
+    try {
+      await Promise.all(swung.map((attached) => this.#store(attached)));
+      if (swung.length > 0) await this.#parts.datapath.bpf.quiesce();
+      for (const attached of attachments) this.#dropStalePins(attached);
+    } catch (error) {
+      this.#parts.log.warn({ err: error }, "chains have changed; cleaning up after it failed");
     }
   }
 

@@ -104,7 +104,9 @@ export class StoredPluginRegistry implements PluginRegistry {
       try {
         await this.#put(stored);
       } catch (error) {
-        replacement.rollback();
+        // Once stored the new version is the one that is wanted, and with it the new maps.
+        if (this.table.get(name) === stored.plugin) replacement.commit();
+        else replacement.rollback();
         throw error;
       }
       replacement.commit();

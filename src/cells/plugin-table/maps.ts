@@ -67,41 +67,53 @@ export class PinnedPluginMaps implements PluginMaps {
   pinned(plugin: string): ReadonlyMap<string, RawMap> {
     const directory = this.#globals.pins.plugin(plugin);
     const found = new Map<string, RawMap>();
-    for (const name of this.#datapath.bpf.listPins(directory)) {
-      const map = this.#datapath.bpf.openPinnedMap(join(directory, name));
-      if (map !== undefined) found.set(name, map);
+    try {
+      for (const name of this.#datapath.bpf.listPins(directory)) {
+        const map = this.#datapath.bpf.openPinnedMap(join(directory, name));
+        if (map !== undefined) found.set(name, map);
+      }
+      return found;
+    } catch (error) {
+      for (const map of found.values()) map.close();
+      throw error;
     }
-    return found;
   }
 
   setAside(plugin: string, names: readonly string[]): { commit(): void; rollback(): void } {
+    const { bpf } = this.#datapath;
     const directory = this.#globals.pins.plugin(plugin);
     const handles = this.#open.get(plugin);
     const aside: { readonly pin: string; readonly map: RawMap }[] = [];
-    for (const name of names) {
-      const pin = join(directory, name);
-      const map = this.#datapath.bpf.openPinnedMap(pin);
-      if (map === undefined) continue;
+    const forget = (name: string): void => {
       handles?.get(name)?.close();
       handles?.delete(name);
-      this.#datapath.bpf.unpin(pin);
-      aside.push({ pin, map });
+    };
+    const rollback = (): void => {
+      for (const name of names) forget(name);
+      for (const { pin, map } of aside.splice(0)) {
+        bpf.unpin(pin);
+        map.pin(pin);
+        map.close();
+      }
+    };
+    try {
+      for (const name of names) {
+        const pin = join(directory, name);
+        const map = bpf.openPinnedMap(pin);
+        if (map === undefined) continue;
+        aside.push({ pin, map });
+        forget(name);
+        bpf.unpin(pin);
+      }
+    } catch (error) {
+      rollback();
+      throw error;
     }
     return {
       commit: () => {
-        for (const { map } of aside) map.close();
+        for (const { map } of aside.splice(0)) map.close();
       },
-      rollback: () => {
-        for (const name of names) {
-          handles?.get(name)?.close();
-          handles?.delete(name);
-        }
-        for (const { pin, map } of aside) {
-          this.#datapath.bpf.unpin(pin);
-          map.pin(pin);
-          map.close();
-        }
-      },
+      rollback,
     };
   }
 

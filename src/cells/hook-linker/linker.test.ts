@@ -1,0 +1,247 @@
+import test from "ava";
+import {
+  type FakeNode,
+  failEachCall,
+  fakeNode,
+  podSpec,
+  writePlugin,
+} from "../../../test/cells/fake-node.ts";
+import { VerifierError } from "../../datapath/index.ts";
+import type { ChainRecord } from "./attached.ts";
+
+const hook = "to_container_pre_ct_v4";
+
+const refused = new VerifierError({
+  object: "plugin.o",
+  program: hook,
+  errno: 13,
+  log: "",
+  lastLines: ["invalid access to packet"],
+  sourceLine: "return data[0];",
+});
+
+/** Names of the plugins at the hook of each pod, as the linker says. */
+const linked = (node: FakeNode): readonly (readonly string[])[] =>
+  node.linker
+    .chains()
+    .filter((chain) => chain.hook === hook)
+    .map(({ links }) => links.map(({ plugin }) => plugin));
+
+/** How many programs each pod's chain has at the hook, as packets meet them. */
+const met = (node: FakeNode): readonly number[] =>
+  Object.entries(node.chains())
+    .filter(([name]) => name.endsWith(` ${hook}`))
+    .map(([, objects]) => objects.length);
+
+test("packets meet the chain that the linker tells of, at every attachment", async (t) => {
+  const node = await fakeNode(t);
+  await node.endpoints.create(podSpec("web"));
+  t.deepEqual(met(node), [0]);
+  const unused = node.kernel.maps.length;
+  await node.plugins.register(await writePlugin(node, "second", { yaml: "priority: 2\n" }), { enable: true });
+  await node.plugins.register(await writePlugin(node, "first", { yaml: "priority: 1\n" }), { enable: true });
+  await node.endpoints.create(podSpec("db"));
+  t.deepEqual(linked(node), [
+    ["first", "second"],
+    ["first", "second"],
+  ]);
+  t.deepEqual(met(node), [2, 2]);
+  await node.plugins.disable("first");
+  t.deepEqual(linked(node), [["second"], ["second"]]);
+  await node.plugins.unregister("first");
+  await node.plugins.unregister("second");
+  t.deepEqual(met(node), [0, 0]);
+  await node.endpoints.delete(2);
+  t.is(node.kernel.maps.length, unused, "a hook point without plugins costs no map");
+});
+
+test("a plugin that the third attachment refuses changes nothing at the first two", async (t) => {
+  const node = await fakeNode(t);
+  for (const pod of ["a", "b", "c"]) await node.endpoints.create(podSpec(pod));
+  await node.plugins.register(await writePlugin(node, "old"), { enable: true });
+  await node.plugins.register(await writePlugin(node, "new"), {});
+  const [before, chains] = [node.inventory(), node.chains()];
+  // The object is loaded once an attachment; the third is another pod's.
+  let loads = 0;
+  const { faults } = node.kernel;
+  const check = faults.check.bind(faults);
+  faults.check = (operation, object) => {
+    if (operation === "load" && ++loads === 3) throw refused;
+    check(operation, object);
+  };
+  const error = await t.throwsAsync(node.plugins.enable("new"));
+  faults.check = check;
+  t.regex(
+    error!.message,
+    /plugin \w+: the kernel's verifier refused to_container_pre_ct_v4 \(lxc-\d\); nothing was changed/,
+  );
+  t.regex(error!.message, /invalid access to packet\n {2}at: return data\[0\];/);
+  t.deepEqual(node.chains(), chains);
+  t.deepEqual(node.inventory(), before);
+  t.false(node.plugins.table.get("new")!.enabled);
+  await node.plugins.enable("new");
+  t.deepEqual(met(node), [2, 2, 2]);
+});
+
+test("a best-effort plugin that one attachment refuses is left out there, and said so", async (t) => {
+  const node = await fakeNode(t);
+  for (const pod of ["a", "b"]) await node.endpoints.create(podSpec(pod));
+  const yaml = "attachmentPolicy: BestEffort\n";
+  await node.plugins.register(await writePlugin(node, "fussy", { yaml }), {});
+  node.kernel.failNext("load", refused);
+  await node.plugins.enable("fussy");
+  t.deepEqual(linked(node), [[], ["fussy"]]);
+  t.deepEqual(met(node), [0, 1]);
+  const [left] = node.linker.chains("lxc-1").find((chain) => chain.hook === hook)!.skipped;
+  t.is(left?.plugin, "fussy");
+  t.regex(left!.reason, /invalid access to packet/);
+  t.regex(node.complaints().join(), /best-effort plugins left out: fussy at to_container_pre_ct_v4 of lxc-1/);
+
+  await node.plugins.configure("fussy", { priority: 3 });
+  t.deepEqual(met(node), [1, 1], "the next change tries again");
+  t.deepEqual(node.complaints(), []);
+
+  node.kernel.failNext("load", refused, { times: 2 });
+  await node.plugins
+    .register(await writePlugin(node, "fussy", { yaml, version: "1.0.1" }), {})
+    .catch(() => undefined);
+  node.kernel.faults.clear();
+  await node.plugins.unregister("fussy");
+  t.deepEqual(node.complaints(), []);
+});
+
+test("whichever call into the kernel fails, a change of plugins happens everywhere or nowhere", async (t) => {
+  const node = await fakeNode(t);
+  for (const pod of ["a", "b"]) await node.endpoints.create(podSpec(pod));
+  await node.plugins.register(await writePlugin(node, "old"), { enable: true });
+  await node.plugins.register(await writePlugin(node, "new"), {});
+  const before = node.inventory();
+  const calls = await failEachCall(
+    node,
+    () => node.plugins.enable("new"),
+    async ({ call, error }) => {
+      const lengths = new Set(met(node));
+      // Swings come after the decision: one that fails is told, and the next change makes up for it.
+      if (lengths.size > 1) t.regex(`${error}`, /not swung everywhere/, call);
+      else t.deepEqual([...lengths], [node.plugins.table.get("new")!.enabled ? 2 : 1], call);
+      await node.plugins.disable("new");
+      t.deepEqual(met(node), [1, 1], call);
+      t.deepEqual(node.inventory(), before, call);
+    },
+  );
+  t.true(calls > 20, `${calls} calls`);
+});
+
+test("a restarted agent keeps chains that run as recorded, down to their programs", async (t) => {
+  const node = await fakeNode(t);
+  await node.plugins.register(await writePlugin(node, "first"), { enable: true });
+  await node.endpoints.create(podSpec("web"));
+  const chains = node.linker.chains();
+  const before = node.inventory();
+  await node.restart();
+  t.deepEqual(node.linker.chains(), chains);
+  t.deepEqual(node.inventory(), before);
+});
+
+for (const [crash, keep] of [
+  ["between the swing and its record", "chains"],
+  ["between the decision and the swing", "kernel"],
+] as const) {
+  test(`a crash ${crash} is made good by the next start`, async (t) => {
+    const node = await fakeNode(t);
+    await node.endpoints.create(podSpec("web"));
+    await node.plugins.register(await writePlugin(node, "first"), { enable: true });
+    await node.plugins.register(await writePlugin(node, "second"), {});
+    await node.stop();
+    const records = new Map<string, readonly ChainRecord[]>();
+    await node.onDisk(async (state) => {
+      for (const { key, value } of state.collection<readonly ChainRecord[]>("chains").all())
+        records.set(key, value);
+    });
+    await node.start();
+    if (keep === "chains") await node.plugins.enable("second");
+    await node.stop();
+    await node.onDisk(async (state) => {
+      if (keep === "chains") {
+        // The kernel runs the new chain, the disk knows the old one.
+        for (const [key, value] of records) await state.collection("chains").put(key, value);
+      } else {
+        // The disk wants the new chain, the kernel runs the old one.
+        const plugins = state.collection<{ plugin: object }>("plugins");
+        const stored = plugins.get("second")!;
+        await plugins.put("second", { ...stored, plugin: { ...stored.plugin, enabled: true } });
+      }
+    });
+    await node.start();
+    t.deepEqual(linked(node), [["first", "second"]]);
+    t.deepEqual(met(node), [2]);
+    const pins = node.inventory().pins.filter((pin) => /lxc-1\/chains\/./.test(pin));
+    t.is(pins.length, 1, "nothing is left of the chains in between");
+  });
+}
+
+test("a chain whose array lost its pin is built anew", async (t) => {
+  const node = await fakeNode(t);
+  await node.plugins.register(await writePlugin(node, "first"), { enable: true });
+  await node.endpoints.create(podSpec("web"));
+  await node.stop();
+  const directory = "/fake/waggle/attachments/lxc-1/chains";
+  for (const pin of node.kernel.pins.list(directory)) node.kernel.pins.remove(`${directory}/${pin}`, false);
+  t.throws(() => node.chains(), { message: /fall out of the chain/ }, "the kernel has emptied it");
+  await node.start();
+  t.deepEqual(met(node), [1]);
+});
+
+test("counters keep their slots over relinking and restarts, and give them back when their owner goes", async (t) => {
+  const node = await fakeNode(t);
+  await node.plugins.register(await writePlugin(node, "first"), { enable: true });
+  await node.endpoints.create(podSpec("web"));
+  const slot = (plugin: string): number | undefined =>
+    node.linker
+      .chains("lxc-1")
+      .flatMap(({ links }) => links)
+      .find((link) => link.plugin === plugin)?.statsSlot;
+  const first = slot("first");
+  await node.plugins.register(await writePlugin(node, "second", { yaml: "priority: 1\n" }), { enable: true });
+  t.is(slot("first"), first);
+  t.not(slot("second"), first);
+  await node.plugins.disable("first");
+  await node.restart();
+  await node.plugins.enable("first");
+  t.is(slot("first"), first);
+
+  t.is((await node.linker.counters({ plugin: "first" })).length, 1);
+  await node.endpoints.delete(1);
+  t.deepEqual(await node.linker.counters(), []);
+  await node.endpoints.create(podSpec("web"));
+  await node.plugins.unregister("first");
+  t.deepEqual(
+    (await node.linker.counters()).map(({ plugin }) => plugin),
+    ["second"],
+  );
+});
+
+test("counters of plugins that nobody knows any more are given back at the start", async (t) => {
+  const node = await fakeNode(t);
+  await node.plugins.register(await writePlugin(node, "first"), { enable: true });
+  await node.endpoints.create(podSpec("web"));
+  await node.stop();
+  await node.onDisk((state) => state.collection("plugins").delete("first"));
+  await node.start();
+  t.deepEqual(await node.linker.counters(), []);
+  t.deepEqual(met(node), [0]);
+});
+
+test("a plan that does not fit the kernel's tail calls is refused with its sum", async (t) => {
+  const node = await fakeNode(t);
+  await node.endpoints.create(podSpec("web"));
+  const names = Array.from({ length: 26 }, (_, index) => `p${String(index).padStart(2, "0")}`);
+  for (const name of names.slice(0, 25)) {
+    await node.plugins.register(await writePlugin(node, name), { enable: true });
+  }
+  t.deepEqual(met(node), [25]);
+  await t.throwsAsync(node.plugins.register(await writePlugin(node, "p25"), { enable: true }), {
+    message: /8 stages \+ 26 at to_container_pre_ct_v4 = 34, the kernel allows 33; disable 1 of these/,
+  });
+  t.deepEqual(met(node), [25]);
+});
