@@ -7,6 +7,7 @@ import {
   DatapathError,
   layoutDifference,
   type MapSpec,
+  MapType,
   type ObjectDescription,
 } from "../../datapath/index.ts";
 import {
@@ -77,7 +78,13 @@ export class PluginBuilder {
       templates[kind] = template;
     }
     checkRecords(manifest, maps);
-    return { directory, manifest, templates, maps: [...maps.values()] };
+    const { cpus } = this.#datapath.bpf;
+    return {
+      directory,
+      manifest,
+      templates,
+      maps: Array.from(maps.values(), (spec) => withPlaceForCpus(spec, cpus)),
+    };
   }
 
   async #compile(source: string): Promise<CompileResult> {
@@ -223,6 +230,12 @@ function checkRecords(manifest: PluginManifest, maps: ReadonlyMap<string, MapSpe
   if (violations.length > 0) {
     throw invalidArgument(violations.map((description) => ({ field: manifestFile, description })));
   }
+}
+
+/** As libbpf does: a perf event array that is declared without max_entries has a place for each possible CPU. */
+function withPlaceForCpus(spec: MapSpec, cpus: number): MapSpec {
+  const unset = spec.type === MapType.perfEventArray && spec.maxEntries === 0;
+  return unset ? { ...spec, maxEntries: cpus } : spec;
 }
 
 /** Maps of one name are one map, in whichever source they stand. */
