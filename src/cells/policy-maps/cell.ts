@@ -1,5 +1,5 @@
 import type { Subscription } from "rxjs";
-import { Jobs, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
+import { Health, Jobs, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
 import type { Change } from "../../table/index.ts";
 import { DatapathToken, GlobalMapsToken } from "../datapath/index.ts";
 import { Identities, type Identity } from "../identity/index.ts";
@@ -23,9 +23,10 @@ export const policyMapsCell = module(
       identities: Identities,
       lifecycle: Lifecycle,
       jobs: Jobs,
+      health: Health,
       log: Log,
     },
-    ({ datapath, maps, identities, lifecycle, jobs, log }) => {
+    ({ datapath, maps, identities, lifecycle, jobs, health, log }) => {
       const policies = new PinnedPolicyMaps({
         bpf: datapath.bpf,
         directory: () => maps.pins.policy,
@@ -40,6 +41,8 @@ export const policyMapsCell = module(
           // Changes are delivered before the write that made them returns: an identity that somebody has
           // acquired is known to all policies.
           subscription = identities.table.changes().subscribe(newcomersAndLeavers(policies));
+          // Maps that cannot be brought in line show in the health of the repair job.
+          health.ok("identities are followed");
         },
         stop: () => {
           subscription?.unsubscribe();
