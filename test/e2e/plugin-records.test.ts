@@ -11,7 +11,7 @@ import { type World, waggleArgv } from "../../src/playground/index.ts";
 import { eventually } from "../support/eventually.ts";
 import { echo } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
-import { shipped, variant } from "./fixtures/plugins/index.ts";
+import { type Files, shipped, variant, writePlugin } from "./fixtures/plugins/index.ts";
 
 const plugin = "flow-sampler";
 const map = "flow_samples";
@@ -26,12 +26,16 @@ class Reader {
   readonly #abort = new AbortController();
   readonly ended: Promise<void>;
 
-  constructor(world: World) {
-    const stream = world.client.plugins.streamPluginRecords({ plugin, map }, { signal: this.#abort.signal });
+  /** Records that were lost on the way. */
+  lost = 0;
+
+  constructor(world: World, from = { plugin, map }) {
+    const stream = world.client.plugins.streamPluginRecords(from, { signal: this.#abort.signal });
     this.ended = (async () => {
       try {
         for await (const { event } of stream) {
           if (event?.$case === "layout") this.layout = event.value;
+          if (event?.$case === "lost") this.lost += Number(event.value.count);
           if (event?.$case === "record") this.records.push(recordFields(this.layout!, event.value.data));
         }
       } catch (error) {
@@ -48,8 +52,8 @@ class Reader {
 }
 
 /** Reads from now on. */
-async function read(world: World): Promise<Reader> {
-  const reader = new Reader(world);
+async function read(world: World, from = { plugin, map }): Promise<Reader> {
+  const reader = new Reader(world, from);
   await eventually("the map is being read", () => reader.layout !== undefined);
   return reader;
 }
@@ -74,6 +78,46 @@ async function change(file: string, edit: (content: string) => string): Promise<
   if (after === before) throw new Error(`nothing to change in ${file}`);
   await writeFile(path, after);
 }
+
+/** Reports destination and length of every packet through a perf event array. */
+const perfPlugin: Files = {
+  "plugin.yaml": `apiVersion: waggle/v1
+name: perf
+version: 1.0.0
+hooks:
+  - point: to_container_pre_ct_v4
+records:
+  - map: seen
+    fields:
+      - { name: daddr, offset: 0, type: ipv4 }
+      - { name: len, offset: 4, type: u32 }
+`,
+  "hooks/lxc.c": `#include <waggle/plugin.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(key_size, 4);
+	__uint(value_size, 4);
+} seen SEC(".maps");
+
+struct record {
+	__be32 daddr;
+	__u32 len;
+};
+
+HOOK(to_container_pre_ct_v4)
+{
+	struct waggle_tuple4 tuple;
+
+	if (waggle_tuple4(ctx, &tuple) == 0) {
+		struct record record = { .daddr = tuple.daddr, .len = waggle_packet_len(ctx) };
+
+		bpf_perf_event_output(ctx, &seen, BPF_F_CURRENT_CPU, &record, sizeof(record));
+	}
+	return HOOK_NEXT;
+}
+`,
+};
 
 /** What both ends of a flow from pod1 to pod2 should say of it. */
 function checkFlow(t: ExecutionContext, world: World, records: readonly Fields[], expected: Fields): void {
@@ -157,6 +201,27 @@ await worldTests(
         { protocol: 1, dport: 8, packet_len: 98 },
       );
       t.true(objects.every(({ data }) => Buffer.from(data, "base64").length === 40));
+    });
+
+    test("perf event arrays are read, and each record of a flood is either read or counted as lost", async (t, world) => {
+      await world.registerPlugin({ directory: await writePlugin(world, "perf", perfPlugin) });
+      const from = { plugin: "perf", map: "seen" };
+      const reader = await read(world, from);
+      const [pod1, pod2] = [world.pod("pod1").ipv4, world.pod("pod2").ipv4];
+      await echo(world, "pod1", pod2, 1);
+      await eventually("question and answer are reported", () => reader.records.length >= 2);
+      t.deepEqual(reader.records.splice(0), [
+        { daddr: pod2, len: 98 },
+        { daddr: pod1, len: 98 },
+      ]);
+
+      const count = 5_000;
+      const flood = await world.run("pod1", ["ping", "-n", "-q", "-f", "-c", String(count), pod2]);
+      t.true(flood.includes(` ${count} received`), flood);
+      await eventually("all are accounted for", () => reader.records.length + reader.lost >= 2 * count);
+      t.is(reader.records.length + reader.lost, 2 * count);
+      await reader.end();
+      await world.client.plugins.unregisterPlugin({ name: "perf" });
     });
 
     test("disabling and configuring a plugin leaves its readers alone", async (t, world) => {
