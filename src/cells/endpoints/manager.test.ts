@@ -74,13 +74,27 @@ test("whichever call into the kernel fails, an update leaves an endpoint that wo
   const relabel = () => node.endpoints.update(id, { labels: { app: "web", turn: `${++turn}` } });
   await failEachCall(node, relabel, async ({ call, error }) => {
     node.chains();
-    const { state, stateReason } = node.endpoints.get(id)!;
-    t.is(state, error === undefined ? "ready" : "not-ready", call);
-    t.is(stateReason === "", error === undefined);
+    if (error === undefined) t.is(node.endpoints.get(id)?.state, "ready", call);
     await relabel();
     t.is(node.endpoints.get(id)?.state, "ready", call);
     t.deepEqual(node.inventory().programs, programs, call);
   });
+});
+
+test("an update that fails leaves the endpoint not ready, with the reason, until it is tried again", async (t) => {
+  const node = await fakeNode(t);
+  const { id } = await node.endpoints.create(podSpec("web"));
+  node.kernel.failNext("load", "ENOMEM");
+  await t.throwsAsync(node.endpoints.update(id, { labels: { app: "other" } }), { message: /ENOMEM/ });
+  const { state, stateReason, spec } = node.endpoints.get(id)!;
+  t.is(state, "not-ready");
+  t.regex(stateReason, /endpoint default\/web: load .*ENOMEM/);
+  t.deepEqual(spec.labels, { app: "other" }, "what is wanted is kept");
+  t.regex(node.complaints().join(), /1 of 1 endpoints are not ready: default\/web/);
+  // A change of plugins is reason to try again.
+  await node.plugins.register(await writePlugin(node, "first"), { enable: true });
+  await eventually("the endpoint is ready", () => node.endpoints.get(id)?.state === "ready");
+  t.deepEqual(node.complaints(), []);
 });
 
 test("a creation that is cancelled is taken back", async (t) => {
@@ -96,7 +110,6 @@ test("a creation that is cancelled is taken back", async (t) => {
 test("names, addresses and adopted interfaces belong to one endpoint alone", async (t) => {
   const node = await fakeNode(t);
   await node.endpoints.create(podSpec("web", { ipv4: "10.0.1.7" }));
-  const { kernel } = node;
   const refusal = async (spec: Parameters<typeof podSpec>[1], name: string, message: RegExp) => {
     const error = await t.throwsAsync(node.endpoints.create(podSpec(name, spec)), {
       instanceOf: RefusalError,
@@ -106,8 +119,12 @@ test("names, addresses and adopted interfaces belong to one endpoint alone", asy
   };
   await refusal({}, "web", /default\/web/);
   await refusal({ ipv4: "10.0.1.7" }, "other", /10\.0\.1\.7 is taken by default\/web/);
-  const taken = kernel.network.root.linkNamed("lxc1")!;
-  t.is(taken.name, "lxc1");
+  await refusal({ hostInterface: "lxc1" }, "other", /interface lxc1 is taken by endpoint default\/web/);
+  for (const own of ["cilium_host", "eth0"]) {
+    await t.throwsAsync(node.endpoints.create(podSpec("other", { hostInterface: own })), {
+      message: `${own} is a device of the node and no pod's`,
+    });
+  }
 });
 
 test("regenerations that wait are one; who cancels waits no longer, and the others get theirs", async (t) => {
@@ -125,7 +142,7 @@ test("regenerations that wait are one; who cancels waits no longer, and the othe
     settled.map(({ status }) => status),
     ["fulfilled", "rejected", "fulfilled"],
   );
-  t.is(node.endpoints.get(id)?.generation, generation, "nothing differed, nothing was loaded");
+  t.is(node.endpoints.get(id)?.generation, generation + 1, "three calls, one load");
   t.is(node.endpoints.get(id)?.state, "ready");
 });
 

@@ -1,57 +1,49 @@
-import { Mutex } from "async-mutex";
 import { bootMoment, type Datapath } from "../../datapath/index.ts";
 import type { HealthScope, Logger } from "../../hive/index.ts";
-import type { Reconciler, RWTable } from "../../table/index.ts";
-import { alreadyExists, notFound, RefusalError } from "../errors.ts";
+import type { RWTable } from "../../table/index.ts";
+import { alreadyExists, failedPrecondition, notFound, RefusalError } from "../errors.ts";
 import type { IdentityAllocator, Labels } from "../identity/index.ts";
 import { labelViolations } from "../identity/index.ts";
 import type { Ipam } from "../ipam/types.ts";
-import type { IpCache } from "../ipcache/types.ts";
 import type { Loader } from "../loader/index.ts";
 import type { NodeNetwork } from "../node-config/index.ts";
 import type { PolicyMaps } from "../policy-maps/types.ts";
 import type { StateCollection } from "../state/index.ts";
 import { unlessAborted } from "./abort.ts";
-import { PodDeviceMaker } from "./device.ts";
+import { type AddressParts, EndpointAddresses } from "./addresses.ts";
+import { endpointDevice, PodDeviceMaker } from "./device.ts";
 import { EndpointIds } from "./ids.ts";
-import { endpointAddress, type LocalAddress } from "./lxc-map.ts";
+import { EndpointQueues } from "./queues.ts";
 import { asRefusal } from "./refusals.ts";
 import type { Endpoint, EndpointManager, EndpointPolicy, EndpointSpec } from "./types.ts";
 import { UndoStack } from "./undo.ts";
 import { validatePolicy, validateSpec } from "./validate.ts";
 
 /** What the manager works with. */
-export interface ManagerParts {
+export interface ManagerParts extends AddressParts {
   readonly datapath: Datapath;
   readonly table: RWTable<Endpoint, number>;
-  readonly addresses: RWTable<LocalAddress, string>;
-  readonly addressReconciler: Reconciler<LocalAddress, string>;
   readonly stored: StateCollection<Endpoint>;
   readonly network: NodeNetwork;
   readonly ipam: Ipam;
   readonly identities: IdentityAllocator;
-  readonly ipcache: IpCache;
   readonly policies: PolicyMaps;
   readonly loader: Loader;
   readonly health: HealthScope;
   readonly log: Logger;
 }
 
-/** Work on one endpoint: one thing at a time, and at most one regeneration waiting. */
-interface EndpointQueue {
-  readonly mutex: Mutex;
-  waiting: Promise<Endpoint> | undefined;
-}
-
 /** The life cycle of endpoints. */
 export class StoredEndpointManager implements EndpointManager {
   readonly #parts: ManagerParts;
   readonly #ids = new EndpointIds();
-  readonly #queues = new Map<number, EndpointQueue>();
+  readonly #queues = new EndpointQueues();
   readonly #devices: PodDeviceMaker;
+  readonly #addresses: EndpointAddresses;
 
   constructor(parts: ManagerParts) {
     this.#parts = parts;
+    this.#addresses = new EndpointAddresses(parts);
     this.#devices = new PodDeviceMaker(parts.datapath);
   }
 
@@ -87,14 +79,16 @@ export class StoredEndpointManager implements EndpointManager {
       await undo.run();
       throw error;
     }
-    return this.#queue(id).mutex.runExclusive(async () => {
+    this.#queues.open(id);
+    // Not with the caller's signal: whatever has been taken by now is taken back in there.
+    return this.#queues.exclusive(id, undefined, async () => {
       try {
         return await this.#bringUp(endpoint, undo, signal);
       } catch (error) {
         const problems = await undo.run();
         for (const problem of problems)
           this.#parts.log.error({ endpoint: spec.name, err: problem }, "undo failed");
-        this.#queues.delete(id);
+        this.#queues.forget(id);
         throw asRefusal(error, `endpoint ${spec.name}`);
       }
     });
@@ -110,35 +104,29 @@ export class StoredEndpointManager implements EndpointManager {
     if (violations.length > 0) {
       throw new RefusalError("INVALID_ARGUMENT", violations[0]!.description, { violations });
     }
+    let former: number | undefined;
     await this.#exclusive(id, signal, async (endpoint) => {
       const labels = change.labels ?? endpoint.spec.labels;
       const spec = { ...endpoint.spec, labels, policy: change.policy ?? endpoint.spec.policy };
       if (change.labels === undefined) return this.#save({ ...endpoint, spec });
       const identity = await this.#parts.identities.acquire(labels);
       await this.#save({ ...endpoint, spec, identity: identity.id });
-      await this.#parts.identities.release(endpoint.identity);
+      former = endpoint.identity;
     });
-    return this.regenerate(id, "spec changed", signal);
+    // Until its programs are replaced the pod sends as whom it was: others' rules must know that identity so long.
+    const regenerated = this.#regenerateSoon(id, "spec changed", false).finally(async () => {
+      if (former !== undefined) await this.#release(former, id);
+    });
+    return unlessAborted(regenerated, signal);
   }
 
-  regenerate(id: number, reason: string, signal?: AbortSignal): Promise<Endpoint> {
-    const queue = this.#queues.get(id);
-    if (queue === undefined) return Promise.reject(notFound("endpoint", id));
+  async regenerate(id: number, reason: string, signal?: AbortSignal): Promise<Endpoint> {
     signal?.throwIfAborted();
-    // A regeneration that has not begun will see everything that is wanted by now. It belongs to all who wait for
-    // it, so none of their signals may stop it.
-    if (queue.waiting === undefined) {
-      const waiting = this.#exclusive(id, undefined, async (endpoint) => {
-        queue.waiting = undefined;
-        return this.#regenerate(endpoint, reason);
-      });
-      queue.waiting = waiting;
-      const forget = (): void => {
-        if (queue.waiting === waiting) queue.waiting = undefined;
-      };
-      waiting.then(forget, forget);
-    }
-    return unlessAborted(queue.waiting, signal);
+    return unlessAborted(this.#regenerateSoon(id, reason, true), signal);
+  }
+
+  async #regenerateSoon(id: number, reason: string, reload: boolean): Promise<Endpoint> {
+    return this.#queues.regenerate(id, reload, (anew) => this.#regenerate(this.#existing(id), reason, anew));
   }
 
   async delete(id: number, signal?: AbortSignal): Promise<void> {
@@ -156,7 +144,7 @@ export class StoredEndpointManager implements EndpointManager {
     for (const { id, ifindex, hostInterface, stateReason } of behind) {
       if (links.get(hostInterface)?.ifindex !== ifindex) continue;
       // What went wrong is in the row and in the log.
-      await this.regenerate(id, stateReason).catch(() => undefined);
+      await this.#regenerateSoon(id, stateReason, false).catch(() => undefined);
     }
   }
 
@@ -166,7 +154,7 @@ export class StoredEndpointManager implements EndpointManager {
     const links = new Map((await this.#parts.datapath.net.links()).map((link) => [link.name, link]));
     for (const row of rows) {
       this.#ids.take(row.id);
-      this.#queue(row.id);
+      this.#queues.open(row.id);
       const finished = row.state !== "creating" && row.state !== "disconnecting";
       this.table.upsert(
         finished ? { ...row, state: "restoring", stateReason: "the agent has restarted" } : row,
@@ -211,8 +199,8 @@ export class StoredEndpointManager implements EndpointManager {
     this.table.upsert(endpoint);
     signal?.throwIfAborted();
 
-    undo.add("address entries", () => this.#withdraw(endpoint));
-    const announced = this.#announce(endpoint);
+    undo.add("address entries", () => this.#addresses.withdraw(endpoint));
+    const announced = this.#addresses.announce(endpoint);
     undo.add("policy map", () => policies.remove(id));
     undo.add("programs", () => loader.unload(id));
     await loader.load(endpoint);
@@ -225,46 +213,15 @@ export class StoredEndpointManager implements EndpointManager {
     return ready;
   }
 
-  /** Writes the address rows; the returned function waits until they are in the kernel. */
-  #announce(endpoint: Endpoint): (signal: AbortSignal | undefined) => Promise<void> {
-    const { ipcache, addresses, addressReconciler } = this.#parts;
-    const prefix = `${endpoint.ipv4}/32`;
-    const cached = ipcache.upsert({
-      prefix,
-      identity: endpoint.identity,
-      tunnelEndpoint: "0.0.0.0",
-      encryptKey: 0,
-      source: "endpoint",
-    });
-    const revision = addresses.upsert(endpointAddress(endpoint));
-    return async (signal) => {
-      await Promise.all([
-        ipcache.reconciler.waitReconciled(cached, signal, [prefix]),
-        addressReconciler.waitReconciled(revision, signal, [endpoint.ipv4]),
-      ]);
-    };
-  }
-
-  /** Takes the address rows away; resolves when they have left the kernel, also where an earlier try had not. */
-  async #withdraw({ ipv4 }: Endpoint): Promise<void> {
-    const { ipcache, addresses, addressReconciler } = this.#parts;
-    const prefix = `${ipv4}/32`;
-    ipcache.remove(prefix, "endpoint");
-    addresses.delete(ipv4);
-    await Promise.all([
-      ipcache.reconciler.waitReconciled(ipcache.table.revision, undefined, [prefix]),
-      addressReconciler.waitReconciled(addresses.revision, undefined, [ipv4]),
-    ]);
-  }
-
-  async #regenerate(endpoint: Endpoint, reason: string): Promise<Endpoint> {
+  /** @param reload load programs even where those that run are right */
+  async #regenerate(endpoint: Endpoint, reason: string, reload = false): Promise<Endpoint> {
     const { loader, log } = this.#parts;
     const working = { ...endpoint, state: "regenerating", stateReason: reason } as const;
     this.table.upsert(working);
     try {
-      const announced = this.#announce(working);
+      const announced = this.#addresses.announce(working);
       // Rules live in a map: without other changes there is nothing to load.
-      const kept = await loader.adopt(working);
+      const kept = !reload && (await loader.adopt(working));
       if (!kept) await loader.load(working);
       await announced(undefined);
       const generation = endpoint.generation + (kept ? 0 : 1);
@@ -300,9 +257,9 @@ export class StoredEndpointManager implements EndpointManager {
 
   /** May be repeated after a failure: numbers are given back only when nothing of the endpoint is left. */
   async #tearDown(endpoint: Endpoint): Promise<void> {
-    const { loader, policies, identities, ipam, stored, network, log } = this.#parts;
+    const { loader, policies, ipam, stored, network } = this.#parts;
     const { id, spec, ipv4, identity } = endpoint;
-    await this.#withdraw(endpoint);
+    await this.#addresses.withdraw(endpoint);
     await loader.unload(id);
     policies.remove(id);
     await this.#devices.remove(id, spec, ipv4, network.config);
@@ -310,14 +267,17 @@ export class StoredEndpointManager implements EndpointManager {
     this.table.delete(id);
     ipam.release(ipv4);
     this.#ids.release(id);
-    this.#queues.delete(id);
+    this.#queues.forget(id);
     this.#report();
-    if (identity === 0) return;
+    if (identity !== 0) await this.#release(identity, id);
+  }
+
+  /** An identity that cannot be taken from the disk has no holder all the same, and goes when the agent starts next. */
+  async #release(identity: number, endpoint: number): Promise<void> {
     try {
-      await identities.release(identity);
+      await this.#parts.identities.release(identity);
     } catch (error) {
-      // The endpoint is gone all the same; an identity without holders goes when the agent starts next.
-      log.warn({ endpoint: spec.name, identity, err: error }, "identity could not be released");
+      this.#parts.log.warn({ endpoint, identity, err: error }, "identity could not be released");
     }
   }
 
@@ -327,24 +287,20 @@ export class StoredEndpointManager implements EndpointManager {
     return endpoint;
   }
 
-  /** Two endpoints on one device would both rewrite its packets. */
-  #refuseSharing({ hostInterface }: EndpointSpec): void {
-    if (hostInterface === undefined) return;
-    const owner = this.table.list().find((other) => other.spec.hostInterface === hostInterface);
-    if (owner === undefined) return;
-    throw new RefusalError(
-      "ALREADY_EXISTS",
-      `interface ${hostInterface} belongs to endpoint ${owner.spec.name} already`,
-    );
-  }
-
-  #queue(id: number): EndpointQueue {
-    let queue = this.#queues.get(id);
-    if (queue === undefined) {
-      queue = { mutex: new Mutex(), waiting: undefined };
-      this.#queues.set(id, queue);
+  /** Two endpoints on one device would both rewrite its packets, and the node's own devices are no pod's. */
+  #refuseSharing({ hostInterface: name }: EndpointSpec): void {
+    if (name === undefined) return;
+    const { host, devices } = this.#parts.network.config;
+    if ([host, ...devices].some((device) => device.name === name)) {
+      throw failedPrecondition(`${name} is a device of the node and no pod's`);
     }
-    return queue;
+    const owner = this.table
+      .list()
+      .find(({ id, spec, hostInterface }) =>
+        [hostInterface, spec.hostInterface, endpointDevice(id)].includes(name),
+      );
+    if (owner === undefined) return;
+    throw new RefusalError("ALREADY_EXISTS", `interface ${name} is taken by endpoint ${owner.spec.name}`);
   }
 
   #exclusive<T>(
@@ -352,14 +308,14 @@ export class StoredEndpointManager implements EndpointManager {
     signal: AbortSignal | undefined,
     work: (endpoint: Endpoint) => Promise<T>,
   ): Promise<T> {
-    const queue = this.#queues.get(id);
-    if (queue === undefined) return Promise.reject(notFound("endpoint", id));
-    return queue.mutex.runExclusive(async () => {
-      signal?.throwIfAborted();
-      const endpoint = this.table.get(id);
-      if (endpoint === undefined) throw notFound("endpoint", id);
-      return work(endpoint);
-    });
+    return this.#queues.exclusive(id, signal, () => work(this.#existing(id)));
+  }
+
+  /** @throws RefusalError NOT_FOUND */
+  #existing(id: number): Endpoint {
+    const endpoint = this.table.get(id);
+    if (endpoint === undefined) throw notFound("endpoint", id);
+    return endpoint;
   }
 
   #report(): void {

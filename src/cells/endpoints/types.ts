@@ -91,6 +91,6 @@ export interface EndpointManager {
   ): Promise<Endpoint>;
   /** Resolves when nothing of it is left. @throws RefusalError NOT_FOUND */
   delete(id: number, signal?: AbortSignal): Promise<void>;
-  /** Reloads programs and hooks, as after a change of plugins or templates. */
+  /** Loads programs and hooks anew, also where those that run are right; resolves when they are in place. */
   regenerate(id: number, reason: string, signal?: AbortSignal): Promise<Endpoint>;
 }
