@@ -108,7 +108,7 @@ const refused: readonly Refused[] = [
   },
   {
     title: "an interface to adopt that is no pair with the pod's",
-    wanted: () => ({ hostInterface: "eth0" }),
+    wanted: () => ({ hostInterface: "lo" }),
     status: "FAILED_PRECONDITION",
     says: /not the two ends/,
     prepare: (_, namespace) =>
