@@ -113,11 +113,14 @@ async function readManifest(directory: string): Promise<string> {
   }
   const path = join(directory, manifestFile);
   try {
-    const { size } = await stat(path);
+    const { size, isFile } = await about(path);
+    // A device or a pipe would be read for ever.
+    if (!isFile) refuse(`${path} is no file`);
     if (size > largestManifest) refuse(`${path} is larger than ${largestManifest} bytes`);
     return await readFile(path, "utf8");
   } catch (error) {
     if (error instanceof Error && "code" in error) {
+      if (error.code === "ENOTDIR") refuse(`${directory} is no directory`, error);
       refuse(
         `cannot read ${path}: ${error.code === "ENOENT" ? "there is no such file" : error.message}`,
         error,
@@ -125,6 +128,11 @@ async function readManifest(directory: string): Promise<string> {
     }
     throw error;
   }
+}
+
+async function about(path: string): Promise<{ readonly size: number; readonly isFile: boolean }> {
+  const found = await stat(path);
+  return { size: found.size, isFile: found.isFile() };
 }
 
 async function isReadable(path: string): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type ExecutionContext } from "ava";
@@ -133,6 +133,18 @@ test("a compiler that hangs is killed, one that is absent is named", async (t) =
   await t.throwsAsync(createCompiler({ cacheDir, clang: "no-such-clang" }).compile(input), {
     message: /no-such-clang.*WAGGLE_CLANG/,
   });
+});
+
+test("a source or header that would be read for ever is refused", async (t) => {
+  const { directory, cacheDir, input } = await workshop(t);
+  const compiler = createCompiler({ cacheDir });
+  const refused = { message: /it is a directory, a device or a pipe, not a file/ };
+  await rm(join(directory, "second", "answer.h"));
+  await symlink("/dev/zero", join(directory, "second", "answer.h"));
+  await t.throwsAsync(compiler.compile(input), refused);
+  await rm(input.source);
+  await symlink("/dev/zero", input.source);
+  await t.throwsAsync(compiler.compile(input), refused);
 });
 
 test("input that is no path or identifier is refused before anything runs", async (t) => {

@@ -5,7 +5,14 @@ import type { CompileInput, CompileResult, Compiler } from "../types.ts";
 import { CompileCache, exists } from "./cache.ts";
 import { type Clang, clangVersion, findClang } from "./clang.ts";
 import { compileError } from "./diagnostics.ts";
-import { type Dependency, hashFiles, hashOf, objectDigest, parseDependencyRule } from "./digest.ts";
+import {
+  checkSource,
+  type Dependency,
+  hashFiles,
+  hashOf,
+  objectDigest,
+  parseDependencyRule,
+} from "./digest.ts";
 import { checkInput, compilerFlags, portableFlags } from "./flags.ts";
 import { runProcess } from "./process.ts";
 import { shadowCandidates } from "./shadows.ts";
@@ -80,6 +87,10 @@ class CachingCompiler implements Compiler {
   /** Undefined when a source changed meanwhile, so that digest and object might not fit. */
   async #compileOnce(input: CompileInput, clang: Clang, key: string): Promise<CompileResult | undefined> {
     const flags = compilerFlags(input);
+    await checkSource(input.source).catch((error: unknown) => {
+      // One that is not there, or may not be read, is left to clang: it says so with the place.
+      if (error instanceof DatapathError) throw error;
+    });
     const rule = await this.#clang(clang, input, [...flags, "-M", input.source]);
     const paths = parseDependencyRule(rule.stdout);
     const dependencies = await hashFiles(paths);

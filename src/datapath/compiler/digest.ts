@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { constants, type FileHandle, open } from "node:fs/promises";
+import { DatapathError } from "../errors.ts";
 
 /** A file that went into an object, with the SHA-256 of its content. */
 export interface Dependency {
@@ -14,16 +15,50 @@ export function hashOf(parts: readonly string[]): string {
   return hash.digest("hex");
 }
 
-/** Hashes files in the order given. @throws Error of `readFile` when one is gone */
+/** Somebody wrote these by hand; whatever is larger must not fill our memory. vmlinux.h has 3 MB. */
+const LARGEST_SOURCE_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Hashes files in the order given.
+ * @throws Error of `open` when one is gone; DatapathError FAILED_PRECONDITION as `checkSource`
+ */
 export function hashFiles(paths: readonly string[]): Promise<readonly Dependency[]> {
   return Promise.all(
     paths.map(async (path) => ({
       path,
-      hash: createHash("sha256")
-        .update(await readFile(path))
-        .digest("hex"),
+      hash: await withSource(path, async (file) =>
+        createHash("sha256")
+          .update(await file.readFile())
+          .digest("hex"),
+      ),
     })),
   );
+}
+
+/**
+ * Refuses what a compiler would read for ever or not at all.
+ * @throws Error of `open` when it cannot be opened; DatapathError FAILED_PRECONDITION when it is no file (a
+ * directory, device or pipe) or larger than 16 MiB
+ */
+export function checkSource(path: string): Promise<void> {
+  return withSource(path, async () => undefined);
+}
+
+/** Not blocking, because opening a pipe waits for its writer. */
+async function withSource<T>(path: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) throw refused(path, "it is a directory, a device or a pipe, not a file");
+    if (found.size > LARGEST_SOURCE_BYTES) throw refused(path, `larger than ${LARGEST_SOURCE_BYTES} bytes`);
+    return await work(file);
+  } finally {
+    await file.close();
+  }
+}
+
+function refused(path: string, detail: string): DatapathError {
+  return new DatapathError({ operation: "compile", object: path, detail, status: "FAILED_PRECONDITION" });
 }
 
 /** Digest of an object: compiler, flags, and the contents of all its sources; where they lie is no part of it. */
