@@ -108,7 +108,7 @@ const refusals: readonly (readonly [what: string, files: Files, status: string, 
     "a hook point that does not exist, in plugin.yaml",
     { ...plugin("\treturn HOOK_NEXT;"), "plugin.yaml": manifest().replace(hook, "before_everything") },
     "INVALID_ARGUMENT",
-    /plugin\.yaml:5: point: "before_everything" is no hook point; there are .*from_container_pre_service_v4/,
+    /plugin\.yaml:5: point: "before_everything" is no hook point; the nearest is [a-z_]+_v4; waggle hook list/,
   ],
   [
     "an error of syntax",

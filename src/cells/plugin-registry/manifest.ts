@@ -288,7 +288,7 @@ class ManifestReader {
     }
     const value = isScalar(pair.value) ? pair.value.value : undefined;
     if (typeof value === "string") return value;
-    this.#faultAt(map, key, "must be text");
+    this.#faultAt(map, key, isScalar(pair.value) ? "must be text: write it in quotes" : "must be text");
     return undefined;
   }
 
@@ -336,6 +336,24 @@ class ManifestReader {
   }
 }
 
+/** All hook points do not fit into the description of a violation: the one that was most likely meant does. */
 function unknownHook(point: string): string {
-  return `${JSON.stringify(point)} is no hook point; there are ${HOOK_POINTS.map(({ name }) => name).join(", ")}`;
+  const written = point.slice(0, 40);
+  const nearest = HOOK_POINTS.map(({ name }) => ({ name, steps: editDistance(name, written) })).reduce(
+    (best, one) => (one.steps < best.steps ? one : best),
+  );
+  return `${JSON.stringify(written)} is no hook point; the nearest is ${nearest.name}; waggle hook list has all`;
+}
+
+/** Levenshtein's: characters to insert, delete or replace to make one word of the other. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (letter === b[j] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length]!;
 }
