@@ -163,10 +163,16 @@ export class CompileError extends DatapathError {
   readonly output: string;
 
   constructor(init: CompileErrorInit) {
+    const output = init.output.trim();
+    // Most output begins with the name of the source: it is not said twice.
+    const place = output.startsWith(`${init.source}:`)
+      ? /^:\d+:\d+(?=: )/.exec(output.slice(init.source.length))?.[0]
+      : undefined;
+    const object = `${init.source}${place ?? ""}`;
     super({
       operation: "compile",
-      object: init.source,
-      detail: init.output.trim(),
+      object,
+      detail: place === undefined ? output : output.slice(object.length + 2),
       cause: init.cause,
       status: "FAILED_PRECONDITION",
     });

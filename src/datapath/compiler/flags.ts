@@ -14,6 +14,8 @@ const BASE_FLAGS = [
   "-Wextra",
   "-Werror",
   "-fno-color-diagnostics",
+  // Authors are to see their own line, not how our macros are made.
+  "-fmacro-backtrace-limit=1",
 ] as const;
 
 const MULTIARCH: Readonly<Record<string, string>> = {
