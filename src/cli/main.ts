@@ -4,9 +4,9 @@ import { runCli } from "./run.ts";
 
 const abort = new AbortController();
 /** The first ^C lets the command tidy up; the second one ends it at once. */
-const interrupt = (): void => {
+const interrupt = (name: NodeJS.Signals): void => {
   if (abort.signal.aborted) process.exit(130);
-  abort.abort();
+  abort.abort(name);
 };
 
 const argv = process.argv.slice(2);

@@ -1,4 +1,5 @@
 import { type Command, CommanderError } from "commander";
+import { splitForeignCommand } from "./commands/playground.ts";
 import { Exit, exitCodeOf } from "./exit.ts";
 import { type Io, processIo, styleFor } from "./output/io.ts";
 import { buildProgram } from "./program.ts";
@@ -52,9 +53,9 @@ export async function runCli(
     return await runAgentCommand([...argv.slice(0, at), ...argv.slice(at + 1)], io);
   }
   // All that follows --run is somebody else's command line: it travels as one word that only its option reads.
-  const run = argv[at] === "playground" ? argv.indexOf("--run", at) : -1;
-  const own = run === -1 ? argv : argv.slice(0, run);
-  const foreign = run === -1 ? [] : ["--run", JSON.stringify(argv.slice(run + 1))];
+  const { own, foreign } =
+    argv[at] === "playground" ? splitForeignCommand(argv, at + 1) : { own: argv, foreign: undefined };
+  const run = foreign === undefined ? [] : ["--run", JSON.stringify(foreign)];
 
   let target: Session["target"] = { kind: "socket", path: defaultSocket };
   const act: Act =
@@ -82,7 +83,7 @@ export async function runCli(
   };
   configure(program);
   try {
-    await program.parseAsync([...own, ...foreign], { from: "user" });
+    await program.parseAsync([...own, ...run], { from: "user" });
     return Exit.ok;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? Exit.ok : Exit.usage;

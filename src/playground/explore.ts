@@ -1,7 +1,7 @@
 // `waggle playground`: a world that stays up for somebody to look around in, or as long as one command runs.
 
 import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { constants } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { probeCapabilities } from "./capability.ts";
@@ -30,7 +30,7 @@ export interface PlaygroundSettings {
 }
 
 /** Exit code of a process that a signal ended, as shells count it. */
-const codeAfterSignal = 128 + 15;
+const codeAfter = (signal: NodeJS.Signals): number => 128 + constants.signals[signal];
 
 const binDirectory = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), "bin");
 
@@ -55,11 +55,16 @@ async function runCommand(world: World, command: readonly string[], signal: Abor
   const [file, ...args] = world.real ? inNamespace(world.namespaces.node!, command) : command;
   const child = spawn(file!, args, { stdio: "inherit", env: { ...process.env, ...worldEnvironment(world) } });
   // A terminal sends ^C to the command as well; whoever signals us alone expects the same.
-  const forward = (): void => void child.kill("SIGTERM");
+  const forward = (): void => void child.kill(signal.reason === "SIGINT" ? "SIGINT" : "SIGTERM");
+  if (signal.aborted) forward();
   signal.addEventListener("abort", forward, { once: true });
   try {
-    const [code] = (await once(child, "exit")) as [number | null];
-    return code ?? codeAfterSignal;
+    return await new Promise<number>((resolve, reject) => {
+      child.once("exit", (code, by) => resolve(code ?? codeAfter(by!)));
+      child.once("error", (error: NodeJS.ErrnoException) => {
+        reject(error.code === "ENOENT" ? new Error(`${file}: no such program`, { cause: error }) : error);
+      });
+    });
   } finally {
     signal.removeEventListener("abort", forward);
   }

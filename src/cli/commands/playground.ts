@@ -4,6 +4,27 @@ import { examples } from "../help.ts";
 import type { Act } from "../session.ts";
 import { each, integer } from "../values.ts";
 
+/**
+ * Splits a command line of `playground` at somebody else's command in it: all that follows `--run`, `--run=WORD`
+ * or `--`. Options in there belong to that command, so it must be cut off before options are parsed.
+ * @param from index in argv of the word after "playground"
+ */
+export function splitForeignCommand(
+  argv: readonly string[],
+  from: number,
+): { readonly own: readonly string[]; readonly foreign: readonly string[] | undefined } {
+  const at = argv.findIndex((word, i) => i >= from && /^--(run(=.*)?)?$/s.test(word));
+  if (at === -1) return { own: argv, foreign: undefined };
+  const [mark, ...rest] = argv.slice(at) as [string, ...string[]];
+  const own = argv.slice(0, at);
+  if (mark.startsWith("--run=")) return { own, foreign: [mark.slice("--run=".length), ...rest] };
+  return { own, foreign: mark === "--run" && rest[0] === "--" ? rest.slice(1) : rest };
+}
+
+/** A single word with white space in it is a line for the shell; several words are run as they are. */
+const toRun = (words: readonly string[]): readonly string[] =>
+  words.length === 1 && /\s/.test(words[0]!) ? ["sh", "-c", words[0]!] : words;
+
 /** `waggle demo` and `waggle playground`. What they need is loaded only when they run. */
 export function addPlaygroundCommands(program: Command, act: Act): void {
   examples(
@@ -50,7 +71,7 @@ export function addPlaygroundCommands(program: Command, act: Act): void {
       .addOption(
         new Option(
           "--run <command...>",
-          "run this in the node's namespace, take everything down, end with its exit code; all that follows is the command",
+          "run this in the node's namespace, take everything down, end with its exit code; all that follows is the command, and a single quoted word is a line for sh",
         ).argParser((words): readonly string[] => JSON.parse(words) as string[]),
       )
       .addHelpText(
@@ -59,13 +80,14 @@ export function addPlaygroundCommands(program: Command, act: Act): void {
       )
       .action(
         act(async (session, options: PlaygroundOptions) => {
-          if (options.run?.length === 0) throw new UsageError("--run needs a command");
+          if (options.run !== undefined && (options.run[0] ?? "").trim() === "")
+            throw new UsageError("--run needs a command");
           const { runPlayground } = await import("../../playground/explore.ts");
           const code = await runPlayground({
             pods: options.pods,
             plugins: options.plugin,
             fake: options.fake === true,
-            command: options.run,
+            command: options.run === undefined ? undefined : toRun(options.run),
             signal: session.signal,
             json: session.json,
             style: session.style,
@@ -77,6 +99,6 @@ export function addPlaygroundCommands(program: Command, act: Act): void {
       ),
     ["Look around in another terminal", "waggle playground --pods 3"],
     ["Try a plugin", "waggle playground --plugin ./my-plugin"],
-    ["A test of your own", "waggle playground --run sh -c 'ping -c 3 $WAGGLE_POD1_IPV4 && waggle metrics'"],
+    ["A test of your own", "waggle playground --run 'ping -c 3 $WAGGLE_POD1_IPV4 && waggle metrics'"],
   );
 }
