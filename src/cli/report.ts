@@ -18,6 +18,13 @@ function callLines(error: CallError, target: Target, defaultSocket: string, styl
       denied ? "You may not open it: run this as root." : startHint(target, defaultSocket),
     ];
   }
+  // The library's own words are a list of its phases; an agent's own deadline has other words.
+  if (/^Deadline exceeded/.test(error.message)) {
+    return [
+      `${describeTarget(target)} gave no answer in time ${style.dim("(deadline exceeded)")}`,
+      "The agent may still be at work: look with waggle status. --timeout gives it longer.",
+    ];
+  }
   const status = error.status.toLowerCase().replaceAll("_", " ");
   if (error.violations.length === 0) return [`${error.message} ${style.dim(`(${status})`)}`];
   return [
