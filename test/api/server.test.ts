@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
-import { createServer } from "node:net";
+import { connect as connectSocket, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { Client, credentials, Metadata, status } from "@grpc/grpc-js";
@@ -47,6 +48,22 @@ test("the socket belongs to its owner alone, in a directory of the owner's, and 
   await server.stop();
   t.false(existsSync(socket));
   await server.stop();
+});
+
+test("a client that hangs up without a word has its connection closed", async (t) => {
+  const { server, settings } = build(t);
+  await server.start();
+  const client = connectSocket(settings.socket);
+  await once(client, "connect");
+  client.resume();
+  // What an HTTP/2 client begins with (RFC 9113, 3.4): the preface and an empty SETTINGS frame.
+  client.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  client.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+  await once(client, "data");
+  client.end();
+  // Only when the server has let go of its side as well.
+  await once(client, "close", { signal: AbortSignal.timeout(5_000) });
+  t.true(client.destroyed);
 });
 
 test("a directory that exists keeps its mode", async (t) => {

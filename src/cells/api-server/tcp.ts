@@ -16,7 +16,7 @@ export async function listenOnTcp(
   onConnection: (socket: Socket) => void,
 ): Promise<TcpListener> {
   const name = host.includes(":") ? `[${host}]` : host;
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, onConnection);
+  const server = createServer({ noDelay: true }, onConnection);
   server.listen({ host, port });
   try {
     await once(server, "listening");

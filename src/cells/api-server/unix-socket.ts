@@ -33,7 +33,7 @@ export async function listenOnUnixSocket(
 ): Promise<UnixListener> {
   makeDirectory(path);
   await removeStaleSocket(path);
-  const server = createServer({ allowHalfOpen: true }, onConnection);
+  const server = createServer(onConnection);
   try {
     await listenAndMove(server, path);
   } catch (error) {
