@@ -225,19 +225,13 @@ await worldTests(
         t.is(backends.get(id), `${ipv4}:${port}`);
       }
       t.is(backends.size, 3);
-      const frontends = new Map(
+      const frontends = Object.fromEntries(
         (await dump(world, "cilium_lb4_reverse_nat")).map(({ key, value }) => {
           const of = bytes(value);
           return [bytes(key).readUInt16LE(0), `${of.subarray(0, 4).join(".")}:${of.readUInt16BE(4)}`];
         }),
       );
-      t.deepEqual(
-        frontends,
-        new Map([
-          [web.revNat, `${vip}:443`],
-          [dns.revNat, `${vip}:53`],
-        ]),
-      );
+      t.deepEqual(frontends, { [web.revNat]: `${vip}:443`, [dns.revNat]: `${vip}:53` });
       const slots = (await dump(world, "cilium_lb4_services_v2")).filter(
         ({ key }) => bytes(key).readUInt16BE(4) === 443,
       );

@@ -77,13 +77,15 @@ export function lifecycleTests(test: RegisterWorldTest): void {
     t.deepEqual(after.programs, before.programs);
   });
 
-  test("regeneration on request loses no packet", async (t, world) => {
-    const pod = world.pod("pod2");
-    const ping = await steadyPing(world, "pod1", pod.ipv4);
-    const request = { endpoint: byId(pod.id), reason: "to see that it works" };
-    for (let time = 0; time < 5; time++) {
-      const { endpoint } = await world.client.endpoints.regenerateEndpoint(request);
-      t.is(endpoint!.state, EndpointState.READY);
+  test("regeneration on request loads anew, and loses no packet", async (t, world) => {
+    const endpoint = byId(world.pod("pod2").id);
+    const ping = await steadyPing(world, "pod1", world.pod("pod2").ipv4);
+    const { endpoint: before } = await world.client.endpoints.getEndpoint({ endpoint });
+    const request = { endpoint, reason: "to see that it works" };
+    for (let time = 1n; time <= 5n; time++) {
+      const { endpoint: after } = await world.client.endpoints.regenerateEndpoint(request);
+      t.is(after!.state, EndpointState.READY);
+      t.is(after!.generation, before!.generation + time);
     }
     t.is((await ping.end()).lost, 0);
   });

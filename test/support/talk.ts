@@ -1,6 +1,6 @@
 // A TCP connection that stays: a line sent comes back, for as long as the connection works.
 
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { createInterface } from "node:readline";
 import type { World } from "../../src/playground/index.ts";
 import { peerArgv } from "./programs.ts";
@@ -15,14 +15,20 @@ export interface Talk {
   end(): Promise<void>;
 }
 
-/** Opens a connection to `peers/tcp-server`. */
+/**
+ * Opens a connection to `peers/tcp-server`. The server sends something all the time, so that there is always a
+ * packet on its way from it, whatever changes in between.
+ */
 export async function talk(world: World, from: string, to: string, port: number): Promise<Talk> {
   const child = world.spawn(from, peerArgv("tcp-client", "line", to, port));
   const closed = once(child, "close");
-  const lines = createInterface({ input: child.stdout! });
+  const answers = new EventEmitter();
+  createInterface({ input: child.stdout! }).on("line", (text) => {
+    if (text !== "tick") answers.emit("answer", text);
+  });
   const line: Talk = {
     async ask(text) {
-      const answer = once(lines, "line", { signal: AbortSignal.timeout(answerTimeoutMs) });
+      const answer = once(answers, "answer", { signal: AbortSignal.timeout(answerTimeoutMs) });
       child.stdin!.write(`${text}\n`);
       return ((await answer) as [string])[0];
     },

@@ -49,6 +49,16 @@ export async function connects(world: World, from: string, to: string, port: num
 export const startIperf = (world: World, at: string, address: string): Promise<Server> =>
   startUntilSays(world, at, ["iperf3", "--server", "--forceflush", "--bind", address], /Server listening/);
 
+/** Datagrams that a namespace has thrown away because their receiver did not keep up. */
+export async function overrunDatagrams(world: World, at: string): Promise<number> {
+  // /proc/net is the reader's own, unlike /sys.
+  const [names, values] = (await world.run(at, ["cat", "/proc/net/snmp"]))
+    .split("\n")
+    .filter((line) => line.startsWith("Udp:"))
+    .map((line) => line.split(" "));
+  return Number(values![names!.indexOf("RcvbufErrors")]);
+}
+
 /** A report of iperf3, as far as it is of interest. */
 export interface IperfReport {
   /** As the receiver counted. */

@@ -6,7 +6,7 @@
 //   flood ADDRESS PORT N     has N bytes sent { bytes }
 //   reset ADDRESS PORT       { ended }: what became of a connection that the server resets
 //   refused ADDRESS PORT     { ended }: what became of a connection to a port where nobody listens
-//   line ADDRESS PORT        a connection that sends what comes on standard input and prints what comes back
+//   line ADDRESS PORT        a connection to a restless server: sends what comes on standard input, prints what comes back
 
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -101,7 +101,7 @@ async function reset(host: string, port: number): Promise<object> {
 
 async function line(host: string, port: number): Promise<never> {
   const socket = await open(host, port);
-  socket.write("echo\n");
+  socket.write("restless\n");
   process.stdin.pipe(socket);
   socket.pipe(process.stdout);
   await once(socket, "close");

@@ -2,6 +2,7 @@
 // connection asks for something:
 //   name        the server's NAME and the client's address, then the end
 //   echo        everything comes back, until the client ends
+//   restless    as echo, and a line "tick" every 20 ms besides
 //   digest      the SHA-256 of everything up to the client's end, sent after it: needs a half-closed connection
 //   flood N     N bytes of zeros, then the end
 //   reset       a RST
@@ -9,6 +10,7 @@
 import { createHash } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 
+const tickMs = 20;
 const backlog = 2_048;
 const chunk = Buffer.alloc(64 * 1024);
 
@@ -32,6 +34,12 @@ function echo(socket: Socket, first: Buffer): void {
   socket.pipe(socket, { end: false });
 }
 
+function restless(socket: Socket, first: Buffer): void {
+  const timer = setInterval(() => socket.write("tick\n"), tickMs);
+  socket.on("close", () => clearInterval(timer));
+  echo(socket, first);
+}
+
 function serve(socket: Socket, name: string): void {
   socket.on("error", () => socket.destroy());
   socket.setNoDelay(true);
@@ -45,6 +53,7 @@ function serve(socket: Socket, name: string): void {
     const rest = pending.subarray(end + 1);
     if (what === "name") socket.end(`${name} ${socket.remoteAddress}`);
     else if (what === "echo") echo(socket, rest);
+    else if (what === "restless") restless(socket, rest);
     else if (what === "digest") digest(socket, rest);
     else if (what === "flood") void flood(socket, Number(argument));
     else socket.resetAndDestroy();
