@@ -11,7 +11,9 @@ export const STATUS_DETAILS = "grpc-status-details-bin";
 /** Clients accept 8 KiB of trailers by default; the text appears twice, the second time in base64. */
 const MAX_MESSAGE_BYTES = 2048;
 const MAX_VIOLATIONS = 10;
-const MAX_VIOLATION_BYTES = 160;
+const MAX_FIELD_BYTES = 160;
+/** Shared by all violations: a single one may name everything that would have been right. */
+const MAX_VIOLATIONS_BYTES = 1600;
 
 /** What the caller gets to see of a failed call. */
 export interface CallStatus {
@@ -59,9 +61,11 @@ export function toServiceError(thrown: unknown, context: CallContext): ServiceEr
 }
 
 function badRequest(code: status, message: string, refusal: RefusalError): Buffer {
-  const fieldViolations = refusal.violations.slice(0, MAX_VIOLATIONS).map(({ field, description }) => ({
-    field: shorten(field, MAX_VIOLATION_BYTES),
-    description: shorten(description, MAX_VIOLATION_BYTES),
+  const told = refusal.violations.slice(0, MAX_VIOLATIONS);
+  const share = Math.floor(MAX_VIOLATIONS_BYTES / told.length);
+  const fieldViolations = told.map(({ field, description }) => ({
+    field: shorten(field, MAX_FIELD_BYTES),
+    description: shorten(description, share),
   }));
   const value = Buffer.from(BadRequest.encode(BadRequest.fromPartial({ fieldViolations })).finish());
   const details = [{ typeUrl: "type.googleapis.com/google.rpc.BadRequest", value }];

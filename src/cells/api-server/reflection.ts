@@ -7,6 +7,9 @@ import type { ServiceRegistration } from "./types.ts";
 /** Name by which the reflection service finds descriptors; it looks at nothing else of a definition. */
 const CARRIER = "descriptors";
 
+/** The standard health service, which every server has; the API's descriptors describe it. */
+const HEALTH_SERVICE = "grpc.health.v1.Health";
+
 /** Adds server reflection, v1 and v1alpha, for every registration that has descriptors. */
 export function addReflection(server: Server, registrations: readonly ServiceRegistration[]): void {
   const described = registrations.filter(({ descriptors }) => descriptors !== undefined);
@@ -15,5 +18,7 @@ export function addReflection(server: Server, registrations: readonly ServiceReg
   const definition = {
     [CARRIER]: { format: "Protocol Buffer 3 DescriptorProto", type: {}, fileDescriptorProtos },
   } as unknown as PackageDefinition;
-  new ReflectionService(definition, { services: described.map(({ name }) => name) }).addToServer(server);
+  new ReflectionService(definition, {
+    services: [...described.map(({ name }) => name), HEALTH_SERVICE],
+  }).addToServer(server);
 }
