@@ -110,7 +110,7 @@ export class StatsSlots {
       return slot;
     }
     throw resourceExhausted(
-      `all ${size} hook counters are in use; start the agent with --map-sizes waggle_hook_stats=${size * 2}`,
+      `all ${size} hook counters are in use; run waggle cleanup and start the agent with --map-sizes waggle_hook_stats=${size * 2}`,
     );
   }
 }
