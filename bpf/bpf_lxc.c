@@ -87,6 +87,7 @@ int cil_lxc_policy(struct __sk_buff *ctx)
 	st->delivery = DELIVER_PEER;
 	st->dst_identity = cfg_identity;
 	st->ct_state = CT_STATE_UNKNOWN;
+	st->ct_denied = 0;
 	st->rev_nat_index = 0;
 	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_to_container_pre_ct_v4));
 }

@@ -24,6 +24,7 @@
 #define CT_F_RX_CLOSING (1 << 0)
 #define CT_F_TX_CLOSING (1 << 1)
 #define CT_F_SEEN_NON_SYN (1 << 4)
+#define CT_F_DENIED (1 << 5) /* policy turned it down at its last packet */
 #define CT_F_CLOSED (CT_F_RX_CLOSING | CT_F_TX_CLOSING)
 
 /* Which way a packet goes within its connection. */

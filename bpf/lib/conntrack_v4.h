@@ -166,13 +166,23 @@ static __always_inline int ct_create_v4(struct __sk_buff *ctx, const struct pkt_
 	return bpf_map_update_elem(&cilium_ct4_global, &key, &entry, BPF_ANY) ? DROP_CT_CREATE_FAILED : 0;
 }
 
-/* Forgets a connection that policy no longer allows, so that its replies end as well. */
-static __always_inline void ct_delete_v4(const struct pkt_v4 *pkt, __u8 dir)
+/*
+ * Notes whether policy turns a known connection down. The entry stays while it does: without it, the first
+ * packet that the other side sends again would pass for a connection of its own, and open the way for replies.
+ */
+static __always_inline void ct_set_denied_v4(const struct pkt_v4 *pkt, __u8 dir, _Bool denied)
 {
 	struct ipv4_ct_tuple key;
+	struct ct_entry *entry;
 
 	ct_key_v4(&key, pkt, dir == DIR_INGRESS ? TUPLE_F_IN : TUPLE_F_OUT);
-	bpf_map_delete_elem(&cilium_ct4_global, &key);
+	entry = bpf_map_lookup_elem(&cilium_ct4_global, &key);
+	if (!entry)
+		return;
+	if (denied)
+		entry->flags |= CT_F_DENIED;
+	else
+		entry->flags &= ~CT_F_DENIED;
 }
 
 #endif

@@ -65,6 +65,7 @@ static __always_inline int lxc_ct_egress_v4(struct __sk_buff *ctx, struct pkt_st
 	if (!l4_need(pkt.protocol))
 		return DROP(st, DROP_CT_UNKNOWN_PROTO);
 	st->ct_state = ct_lookup_v4(ctx, &pkt, DIR_EGRESS, &entry);
+	st->ct_denied = entry && entry->flags & CT_F_DENIED;
 	/* A service that came back under another index: replies follow the new one. */
 	if (entry && st->ct_state == CT_STATE_ESTABLISHED && entry->rev_nat_index != st->rev_nat_index)
 		entry->rev_nat_index = st->rev_nat_index;
@@ -109,16 +110,23 @@ static __always_inline int lxc_policy_egress_v4(struct __sk_buff *ctx, struct pk
 		if (ret < 0)
 			return DROP(st, ret);
 		ret = lxc_egress_verdict_v4(ctx, st, &pkt);
-		if (ret < 0) {
-			if (st->ct_state == CT_STATE_ESTABLISHED)
-				ct_delete_v4(&pkt, DIR_EGRESS);
+		if (st->ct_state == CT_STATE_ESTABLISHED && st->ct_denied != (ret < 0))
+			ct_set_denied_v4(&pkt, DIR_EGRESS, ret < 0);
+		if (ret < 0)
 			return DROP(st, ret);
-		}
 		if (st->ct_state == CT_STATE_NEW) {
 			ret = ct_create_v4(ctx, &pkt, st);
 			if (ret < 0)
 				return DROP(st, ret);
 		}
+	}
+	/* The pod's rules have turned the connection down that this answers: do they still? */
+	if (cfg_enforce_ingress && st->ct_denied && st->ct_state != CT_STATE_ESTABLISHED) {
+		ret = parse_v4(ctx, &pkt);
+		if (!ret)
+			ret = policy_check_reply(identity_of_v4(pkt.daddr), DIR_INGRESS, st, &pkt);
+		if (ret < 0)
+			return DROP(st, ret);
 	}
 	return JUMP(ctx, st, WAGGLE_SLOT_from_container_pre_forward_v4);
 }

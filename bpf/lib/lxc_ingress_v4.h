@@ -46,6 +46,7 @@ static __always_inline int lxc_ct_ingress_v4(struct __sk_buff *ctx, struct pkt_s
 		return DROP(st, DROP_CT_UNKNOWN_PROTO);
 	st->ct_state = ct_lookup_v4(ctx, &pkt, DIR_INGRESS, &entry);
 	st->rev_nat_index = 0;
+	st->ct_denied = entry && entry->flags & CT_F_DENIED;
 	if (entry && (st->ct_state == CT_STATE_REPLY || st->ct_state == CT_STATE_RELATED))
 		st->rev_nat_index = entry->rev_nat_index;
 	return JUMP(ctx, st, WAGGLE_SLOT_to_container_pre_policy_v4);
@@ -88,16 +89,23 @@ static __always_inline int lxc_policy_ingress_v4(struct __sk_buff *ctx, struct p
 		if (ret < 0)
 			return DROP(st, ret);
 		ret = lxc_ingress_verdict_v4(ctx, st, &pkt);
-		if (ret < 0) {
-			if (st->ct_state == CT_STATE_ESTABLISHED)
-				ct_delete_v4(&pkt, DIR_INGRESS);
+		if (st->ct_state == CT_STATE_ESTABLISHED && st->ct_denied != (ret < 0))
+			ct_set_denied_v4(&pkt, DIR_INGRESS, ret < 0);
+		if (ret < 0)
 			return DROP(st, ret);
-		}
 		if (st->ct_state == CT_STATE_NEW) {
 			ret = ct_create_v4(ctx, &pkt, st);
 			if (ret < 0)
 				return DROP(st, ret);
 		}
+	}
+	/* The pod's rules have turned its own connection down: do they still? */
+	if (cfg_enforce_egress && st->ct_denied && st->ct_state != CT_STATE_ESTABLISHED) {
+		ret = parse_v4(ctx, &pkt);
+		if (!ret)
+			ret = policy_check_reply(st->src_identity, DIR_EGRESS, st, &pkt);
+		if (ret < 0)
+			return DROP(st, ret);
 	}
 	return JUMP(ctx, st, WAGGLE_SLOT_to_container_pre_deliver_v4);
 }

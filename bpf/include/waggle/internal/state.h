@@ -46,7 +46,8 @@ struct pkt_state {
 	__be16 orig_dport;
 	__u16 drop_line; /* where the drop was decided, for the notification */
 	__u8 drop_file;
-	__u8 pad[39];
+	__u8 ct_denied; /* policy has turned the connection down since it began */
+	__u8 pad[38];
 };
 
 _Static_assert(sizeof(struct pkt_state) == 64, "struct pkt_state is one cache line");
