@@ -83,10 +83,13 @@ export class DatapathLoader implements Loader {
 
   async load(endpoint: Endpoint): Promise<void> {
     await this.#parts.installer.install(await this.#plan(endpoint));
+    await this.#parts.policies.settle(endpoint);
   }
 
   async adopt(endpoint: Endpoint): Promise<boolean> {
-    return this.#parts.installer.adopt(await this.#plan(endpoint));
+    const adopted = await this.#parts.installer.adopt(await this.#plan(endpoint));
+    if (adopted) await this.#parts.policies.settle(endpoint);
+    return adopted;
   }
 
   unload(endpointId: number): Promise<void> {

@@ -31,6 +31,11 @@ export class EndpointPolicyMap {
     this.map = map;
   }
 
+  /** What the map was filled with last. */
+  get rules(): readonly PolicyRule[] {
+    return this.#rules;
+  }
+
   /**
    * Makes the kernel's map hold exactly what the rules say of the identities there are, whatever it holds now.
    *

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { type BpfMap, type BpfOps, MapLayoutError } from "../../datapath/index.ts";
 import { type PolicyEntry, type PolicyKey, policyMapName, policyMapOf } from "../../datapath/maps/index.ts";
 import type { Logger } from "../../hive/index.ts";
-import type { Endpoint } from "../endpoints/types.ts";
+import type { Endpoint, EndpointPolicy, PolicyRule } from "../endpoints/types.ts";
 import type { Identity, IdentityAllocator } from "../identity/index.ts";
 import { EndpointPolicyMap } from "./endpoint-policy.ts";
 import type { OpenPolicyMap, PolicyMaps } from "./types.ts";
@@ -15,6 +15,15 @@ export interface PolicyMapParts {
   readonly log: Logger;
   /** Called when a map could not follow a change of identities: `repair` is wanted. */
   onBroken(): void;
+}
+
+/** The rules, but for a direction without enforcement those that the map was filled with before, if there are any. */
+function transitional(policy: EndpointPolicy, former: readonly PolicyRule[]): readonly PolicyRule[] {
+  return (["ingress", "egress"] as const).flatMap((direction) => {
+    const enforced = direction === "ingress" ? policy.enforceIngress : policy.enforceEgress;
+    const old = enforced ? [] : former.filter((rule) => rule.direction === direction);
+    return old.length > 0 ? old : policy.rules.filter((rule) => rule.direction === direction);
+  });
 }
 
 /** Policy maps of all endpoints. They stay pinned when the agent ends, and so does what they enforce. */
@@ -33,9 +42,15 @@ export class PinnedPolicyMaps implements PolicyMaps {
     const policy = known ?? new EndpointPolicyMap(endpoint.id, this.#openMap(endpoint.id));
     // From now on it follows identities, so that none is missed while it is filled.
     this.#open.set(endpoint.id, policy);
-    await policy.fill(this.#parts.identities, endpoint.spec.policy.rules);
+    await policy.fill(this.#parts.identities, transitional(endpoint.spec.policy, policy.rules));
     this.#broken.delete(endpoint.id);
     return policy.map;
+  }
+
+  async settle(endpoint: Endpoint): Promise<void> {
+    const policy = this.#open.get(endpoint.id);
+    if (policy === undefined) return;
+    await policy.fill(this.#parts.identities, endpoint.spec.policy.rules);
   }
 
   list(): readonly OpenPolicyMap[] {

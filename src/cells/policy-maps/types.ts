@@ -20,6 +20,11 @@ export interface PolicyMaps {
    * @throws RefusalError RESOURCE_EXHAUSTED when the rules need more entries than the map has; DatapathError
    */
   ensure(endpoint: Endpoint): Promise<BpfMap<PolicyKey, PolicyEntry>>;
+  /**
+   * Call when programs of this very policy run. Until then the map keeps the entries of directions that are enforced
+   * no longer: the programs that still run need them.
+   */
+  settle(endpoint: Endpoint): Promise<void>;
   /** The maps there are. */
   list(): readonly OpenPolicyMap[];
   /** Closes and unpins. */
