@@ -1,12 +1,13 @@
 // The program `waggle`. See docs/cli.md.
 
+import { Interrupted } from "../playground/interrupted.ts";
 import { runCli } from "./run.ts";
 
 const abort = new AbortController();
 /** The first ^C lets the command tidy up; the second one ends it at once. */
 const interrupt = (name: NodeJS.Signals): void => {
   if (abort.signal.aborted) process.exit(130);
-  abort.abort(name);
+  abort.abort(new Interrupted(name));
 };
 
 const argv = process.argv.slice(2);

@@ -1,4 +1,5 @@
 import { type Command, CommanderError } from "commander";
+import { CallError } from "../client/index.ts";
 import { splitForeignCommand } from "./commands/playground.ts";
 import { Exit, exitCodeOf } from "./exit.ts";
 import { type Io, processIo, styleFor } from "./output/io.ts";
@@ -36,6 +37,11 @@ function commandIndex(argv: readonly string[]): number {
   }
   return -1;
 }
+
+/** True for what a command ends with because it was told to end: that needs no words. */
+const isInterruption = (error: unknown): boolean =>
+  (error instanceof Error && error.name === "AbortError") ||
+  (error instanceof CallError && error.status === "CANCELLED");
 
 /**
  * Runs one command line (without the program's name) and resolves to its exit code. Never throws: errors are
@@ -87,8 +93,8 @@ export async function runCli(
     return Exit.ok;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? Exit.ok : Exit.usage;
-    if (signal.aborted) return Exit.interrupted;
-    io.err.write(describeError(error, target, defaultSocket, styleFor(io.err, io.env)));
-    return exitCodeOf(error);
+    if (!(signal.aborted && isInterruption(error)))
+      io.err.write(describeError(error, target, defaultSocket, styleFor(io.err, io.env)));
+    return signal.aborted ? Exit.interrupted : exitCodeOf(error);
   }
 }

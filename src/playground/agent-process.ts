@@ -124,6 +124,8 @@ export async function startAgentProcess(settings: AgentSettings): Promise<AgentP
   try {
     const child = spawn(argv[0]!, argv.slice(1), {
       stdio: ["ignore", log.fd, log.fd],
+      // A session of its own: ^C in a terminal is for whoever takes the world down, who still needs the agent then.
+      detached: true,
       env: { ...process.env, ...settings.env },
     });
     await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));

@@ -2,18 +2,23 @@ import { everything } from "../client/index.ts";
 import type { DemoResults } from "./demo.ts";
 import { hooks } from "./demo-counters.ts";
 import { chainsOf, chainsText, demoPlugins, order } from "./demo-plugins.ts";
-import type { DemoReport } from "./demo-report.ts";
+import type { DemoReport, DemoStyle } from "./demo-report.ts";
 import { createWorld } from "./world.ts";
 
 const [first, second] = demoPlugins;
 
 /** The same API calls on a datapath in memory. @throws DemoStopped */
-export async function runFakeSteps(report: DemoReport, results: DemoResults): Promise<void> {
+export async function runFakeSteps(
+  report: DemoReport,
+  results: DemoResults,
+  _style: DemoStyle,
+  signal: AbortSignal,
+): Promise<void> {
   const world = await report.step(
     "An agent with two pods",
     "The agent computes addresses, identities and maps as it would for the kernel.",
     async (step) => {
-      const created = await createWorld({ pods: 2, datapath: "fake" });
+      const created = await createWorld({ pods: 2, datapath: "fake", signal });
       results.world = created;
       for (const pod of created.pods) {
         step.claim(

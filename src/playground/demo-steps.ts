@@ -25,12 +25,12 @@ function drawing(one: string, two: string, node: string, outside: string): strin
   ].join("\n");
 }
 
-async function buildWorld(report: DemoReport, results: DemoResults): Promise<World> {
+async function buildWorld(report: DemoReport, results: DemoResults, signal: AbortSignal): Promise<World> {
   return await report.step(
     "A node, two pods, and the world outside",
     "All of it is network namespaces. The agent runs in the node's; it gives each pod an interface, an address and\nan identity, and attaches BPF programs to the pods' interfaces and to the node's eth0.",
     async (step) => {
-      const world = await createWorld({ pods: 2 });
+      const world = await createWorld({ pods: 2, signal });
       results.world = world;
       const { nodeIpv4, outsideIpv4 } = world.addressing;
       const [one, two] = world.pods;
@@ -323,8 +323,9 @@ export async function runKernelSteps(
   report: DemoReport,
   results: DemoResults,
   style: DemoStyle,
+  signal: AbortSignal,
 ): Promise<void> {
-  const world = await buildWorld(report, results);
+  const world = await buildWorld(report, results, signal);
   await linkPlugins(report, world);
   await sendPings(report, world);
   await sendTcp(report, world);

@@ -63,7 +63,7 @@ export async function runDemo(settings: DemoSettings): Promise<DemoFacts> {
   const interrupted = (): void => void results.world?.destroy().catch(() => undefined);
   signal.addEventListener("abort", interrupted, { once: true });
   try {
-    await (fake ? runFakeSteps : runKernelSteps)(report, results, style);
+    await (fake ? runFakeSteps : runKernelSteps)(report, results, style, signal);
   } catch (error) {
     // Steps wrap whatever they throw; anything else is a fault of the demo itself, and the world must still go.
     if (!(error instanceof DemoStopped)) failure = error;

@@ -5,6 +5,7 @@ import { constants } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { probeCapabilities } from "./capability.ts";
+import { Interrupted } from "./interrupted.ts";
 import { inNamespace, namespacePath } from "./namespaces.ts";
 import { removeAbandonedWorlds } from "./stale.ts";
 import { createWorld, type World } from "./world.ts";
@@ -55,7 +56,8 @@ async function runCommand(world: World, command: readonly string[], signal: Abor
   const [file, ...args] = world.real ? inNamespace(world.namespaces.node!, command) : command;
   const child = spawn(file!, args, { stdio: "inherit", env: { ...process.env, ...worldEnvironment(world) } });
   // A terminal sends ^C to the command as well; whoever signals us alone expects the same.
-  const forward = (): void => void child.kill(signal.reason === "SIGINT" ? "SIGINT" : "SIGTERM");
+  const forward = (): void =>
+    void child.kill(signal.reason instanceof Interrupted ? signal.reason.signal : "SIGTERM");
   if (signal.aborted) forward();
   signal.addEventListener("abort", forward, { once: true });
   try {
@@ -132,6 +134,7 @@ export async function runPlayground(settings: PlaygroundSettings): Promise<numbe
       pods: settings.pods,
       plugins: settings.plugins.map((directory) => ({ directory: resolve(directory) })),
       datapath: settings.fake ? "fake" : "kernel",
+      signal: settings.signal,
       onProgress: (what) => progress.say(`building: ${what}`),
     }),
   );

@@ -3,7 +3,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { type AgentClient, connect } from "../client/index.ts";
+import { type AgentClient, CallError, connect } from "../client/index.ts";
 import type { Endpoint, EndpointPolicy } from "../gen/waggle/v1/endpoint.ts";
 import type { Plugin } from "../gen/waggle/v1/plugin.ts";
 import { type AgentProcess, type Ending, logTail, startAgentProcess } from "./agent-process.ts";
@@ -52,6 +52,8 @@ export interface WorldOptions {
   readonly startTimeoutMs?: number;
   /** Told what is being done, for progress lines. */
   readonly onProgress?: (what: string, world: World) => void;
+  /** Gives building up, at the next step of it. */
+  readonly signal?: AbortSignal;
 }
 
 /** A pod of the world. */
@@ -192,7 +194,10 @@ export class World {
 
   /** For `createWorld`. */
   async build(): Promise<void> {
-    const progress = (what: string): void => this.#options.onProgress?.(what, this);
+    const progress = (what: string): void => {
+      this.#options.signal?.throwIfAborted();
+      this.#options.onProgress?.(what, this);
+    };
     this.#standUp();
     this.#scratch = await makeScratch(this.id, this.real, this.#undo);
     markOwner(this.#scratch.directory);
@@ -214,6 +219,7 @@ export class World {
       progress(pod.name);
       await this.createEndpoint(pod.name);
     }
+    this.#options.signal?.throwIfAborted();
   }
 
   /** Whether packets can be sent: a world with a fake datapath has no namespaces. */
@@ -336,10 +342,8 @@ export class World {
   }
 
   async #destroy(): Promise<Leftovers> {
+    await this.#notePrograms();
     try {
-      if (this.#agent?.running === true && this.real) {
-        for (const id of await programIds(this.client)) this.#programs.add(id);
-      }
       await this.#undo.run();
     } finally {
       this.#client?.close();
@@ -350,6 +354,16 @@ export class World {
       directory: this.#scratch?.directory,
       programs: [...this.#programs],
     });
+  }
+
+  async #notePrograms(): Promise<void> {
+    if (this.#agent?.running !== true || !this.real) return;
+    try {
+      for (const id of await programIds(this.client)) this.#programs.add(id);
+    } catch (error) {
+      // An agent that cannot say what it has loaded must not keep its world standing.
+      if (!(error instanceof CallError)) throw error;
+    }
   }
 
   async #stopChildren(): Promise<void> {
