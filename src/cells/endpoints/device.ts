@@ -18,6 +18,8 @@ export interface PodDevices {
 }
 
 const loopbackIfindex = 1;
+/** RT_TABLE_MAIN of rtnetlink(7). */
+const mainTable = 254;
 
 /** Name of the device that the agent makes for an endpoint. */
 export const endpointDevice = (id: number): string => `lxc${id}`;
@@ -44,6 +46,7 @@ export class PodDeviceMaker {
           ? await this.#create(id, spec, namespace, node.mtu)
           : await this.#adopt(spec.hostInterface, spec, namespace);
       try {
+        await refuseForeignRoute(namespace, pair.peer);
         await this.#configureHost(pair.host);
         await configurePod(namespace.net, pair.peer, ipv4, node.routerIpv4);
       } catch (error) {
@@ -137,6 +140,20 @@ export class PodDeviceMaker {
     await net.setSysctl(`ipv4/conf/${host.name}/rp_filter`, "0");
     await net.setLink(host.ifindex, { up: true });
   }
+}
+
+/**
+ * A namespace that somebody else has connected, the machine's own above all, would lose that connection: there is
+ * one default route, and it would become ours, and go with the endpoint.
+ */
+async function refuseForeignRoute({ net, path }: NetNamespace, peer: LinkInfo): Promise<void> {
+  const foreign = (await net.routes()).find(
+    ({ destination, ifindex, table = mainTable }) =>
+      destination === "0.0.0.0/0" && table === mainTable && ifindex !== peer.ifindex,
+  );
+  if (foreign === undefined) return;
+  const over = (await net.linkByIndex(foreign.ifindex))?.name ?? `ifindex ${foreign.ifindex}`;
+  throw failedPrecondition(`${path} has a default route over ${over}, which an endpoint would replace`);
 }
 
 async function configurePod(net: NetOps, peer: LinkInfo, ipv4: string, router: string): Promise<void> {

@@ -127,6 +127,18 @@ test("names, addresses and adopted interfaces belong to one endpoint alone", asy
   }
 });
 
+test("a namespace that is connected already keeps its default route", async (t) => {
+  const node = await fakeNode(t);
+  await node.endpoints.create(podSpec("web"));
+  const before = node.inventory();
+  const second = { ...podSpec("second"), netns: podSpec("web").netns, podInterface: "eth1" };
+  await t.throwsAsync(node.endpoints.create(second), {
+    instanceOf: RefusalError,
+    message: /has a default route over eth0, which an endpoint would replace/,
+  });
+  t.deepEqual(node.inventory(), before);
+});
+
 test("regenerations that wait are one; who cancels waits no longer, and the others get theirs", async (t) => {
   const node = await fakeNode(t);
   const { id, generation } = await node.endpoints.create(podSpec("web"));
