@@ -230,6 +230,11 @@ export interface BpfOps {
   describeObject(object: string): ObjectDescription;
   /** @throws VerifierError with the log, MapLayoutError, DatapathError */
   load(spec: CollectionSpec): Collection;
+  /**
+   * Loads the programs and lets go of them at once, off the event loop: verifying a hostile program takes seconds.
+   * @throws VerifierError with the log, MapLayoutError, DatapathError
+   */
+  verify(spec: CollectionSpec): Promise<void>;
   openPinnedProgram(path: string): Program | undefined;
   programById(id: number): Program | undefined;
   /** Puts a program into a PROG_ARRAY slot. */

@@ -1,5 +1,6 @@
 import {
   type Collection,
+  type CollectionSpec,
   type Datapath,
   DatapathError,
   type ObjectDescription,
@@ -49,8 +50,26 @@ export class PluginInstances {
     kind: ObjectKind,
     attachment: Pick<AttachmentRef, "constants">,
     places: readonly Placement[],
-    maps: Readonly<Record<string, RawMap>> = this.#maps.open(plugin),
   ): Collection {
+    return this.#datapath.bpf.load(this.#spec(plugin, kind, attachment, places, this.#maps.open(plugin)));
+  }
+
+  /**
+   * Has the verifier look at the plugin's programs, off the event loop. The object creates maps of its own: the
+   * pinned ones may be absent or of another layout.
+   * @throws VerifierError, DatapathError
+   */
+  verify(plugin: Plugin, kind: ObjectKind, places: readonly Placement[]): Promise<void> {
+    return this.#datapath.bpf.verify(this.#spec(plugin, kind, { constants: {} }, places, {}));
+  }
+
+  #spec(
+    plugin: Plugin,
+    kind: ObjectKind,
+    attachment: Pick<AttachmentRef, "constants">,
+    places: readonly Placement[],
+    maps: Readonly<Record<string, RawMap>>,
+  ): CollectionSpec {
     const template = plugin.templates[kind];
     if (template === undefined) throw new Error(`plugin ${plugin.name} has no ${kind} hooks compiled`);
     const wanted: Record<string, number | bigint | Buffer> = { ...attachment.constants };
@@ -61,12 +80,12 @@ export class PluginInstances {
       chains[CHAIN_MAP_PREFIX + hook] = chain;
     }
     for (const [name, value] of Object.entries(plugin.config)) wanted[PLUGIN_CONFIG_PREFIX + name] = value;
-    return this.#datapath.bpf.load({
+    return {
       object: template.object,
       programs: places.map(({ hook }) => hook),
       constants: this.#known(template.object, wanted),
       maps: { ...this.#globals.raw, ...maps, ...chains },
-    });
+    };
   }
 
   /**

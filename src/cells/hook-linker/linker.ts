@@ -95,8 +95,8 @@ export class TailCallLinker implements HookLinker {
     return this.exclusive(() => this.#replaceChains(plugins, [...this.#attached.values()], commit));
   }
 
-  tryLoad(plugin: Plugin): void {
-    this.#parts.trial.load(plugin);
+  tryLoad(plugin: Plugin): Promise<void> {
+    return this.#parts.trial.load(plugin);
   }
 
   async remove(attachment: string): Promise<void> {

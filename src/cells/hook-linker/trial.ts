@@ -17,14 +17,14 @@ export class TrialLoader {
   }
 
   /** @throws RefusalError FAILED_PRECONDITION with the verifier's words and the C line */
-  load(plugin: Plugin): void {
+  async load(plugin: Plugin): Promise<void> {
     for (const kind of ["lxc", "host"] as const) {
       const hooks = hooksIn(plugin, kind);
-      if (hooks.length > 0) this.#loadKind(plugin, kind, hooks);
+      if (hooks.length > 0) await this.#loadKind(plugin, kind, hooks);
     }
   }
 
-  #loadKind(plugin: Plugin, kind: ObjectKind, hooks: readonly string[]): void {
+  async #loadKind(plugin: Plugin, kind: ObjectKind, hooks: readonly string[]): Promise<void> {
     const scratch: RawMap[] = [];
     try {
       const places = hooks.map((hook) => {
@@ -32,8 +32,7 @@ export class TrialLoader {
         scratch.push(chain);
         return { hook, chain, next: 1, statsSlot: 0 };
       });
-      // Without maps given the object creates its own: the pinned ones may be absent or of another layout.
-      this.#instances.load(plugin, kind, { constants: {} }, places, {}).close();
+      await this.#instances.verify(plugin, kind, places);
     } catch (error) {
       throw failedPrecondition(describeLoadFailure(plugin, `trial load of hooks/${kind}.c`, error), error);
     } finally {

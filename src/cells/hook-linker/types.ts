@@ -73,7 +73,7 @@ export interface HookLinker {
    */
   apply(plugins: readonly Plugin[], commit: () => Promise<void>): Promise<void>;
   /** Loads the plugin's programs once, unattached, so that the verifier has its say. @throws RefusalError */
-  tryLoad(plugin: Plugin): void;
+  tryLoad(plugin: Plugin): Promise<void>;
   /** Forgets and unpins the chains of an attachment that is gone. */
   remove(attachment: string): Promise<void>;
   /** Gives back the counters of a plugin that is gone. */

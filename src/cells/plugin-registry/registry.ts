@@ -98,7 +98,7 @@ export class StoredPluginRegistry implements PluginRegistry {
         config: { ...keepKnown(known?.config ?? {}, built), ...options.config },
         enabled: options.enable === true || before?.enabled === true,
       });
-      this.#parts.linker.tryLoad(stored.plugin);
+      await this.#parts.linker.tryLoad(stored.plugin);
       signal?.throwIfAborted();
       const replacement = this.#replaceMaps(stored.plugin, options.replaceMaps ?? false);
       try {

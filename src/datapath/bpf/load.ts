@@ -5,6 +5,7 @@ import type { Collection, CollectionSpec } from "../types.ts";
 import { checked } from "./check.ts";
 import { KernelCollection } from "./collection.ts";
 import { setConstants } from "./constants.ts";
+import { callAsync } from "./ffi/async.ts";
 import {
   bpf_map__name,
   bpf_map__reuse_fd,
@@ -64,6 +65,37 @@ export function load(spec: CollectionSpec): Collection {
     return KernelCollection.take(prepared, readStats(statsLogs));
   });
   return collection ?? loadWithLogs(file, spec);
+}
+
+/**
+ * Loads on a worker thread, for the verifier's opinion alone. On a failure libbpf lets the verifier run once more
+ * with a log; where that outgrew its buffer and the kernel keeps the head of it, the culprit gets more room.
+ * @throws VerifierError, MapLayoutError, DatapathError
+ */
+export async function verify(spec: CollectionSpec): Promise<void> {
+  const file = objectFile(spec.object);
+  let failure = await attemptAside(file, spec, FAILURE_LOG_BYTES);
+  if (failure?.errno === ENOSPC && failure.culprit !== undefined && !endsWithVerdict(failure.culprit.log)) {
+    failure = await attemptAside(file, spec, LARGEST_LOG_BYTES, failure.culprit.program);
+  }
+  if (failure !== undefined) throw loadError(file.path, failure);
+}
+
+/** The verifier's last line; kernels before 6.4 keep the beginning of a log that is too long. */
+const endsWithVerdict = (log: string): boolean => /^processed \d+ insns/m.test(log);
+
+function attemptAside(
+  file: ObjectFile,
+  spec: CollectionSpec,
+  logBytes: number,
+  only?: string,
+): Promise<Failure | undefined> {
+  return file.openFor(async (object) => {
+    // libbpf's words are not listened for: they come through the process, and other loads go on meanwhile.
+    const logs = requestLogs(prepare(object, file, spec), logBytes, only);
+    const result = await callAsync(bpf_object__load, object);
+    return result === 0 ? undefined : { errno: -result, messages: [], culprit: culpritOf(logs) };
+  });
 }
 
 function loadWithLogs(file: ObjectFile, spec: CollectionSpec): Collection {

@@ -46,6 +46,16 @@ export class ObjectFile {
     }
   }
 
+  /** As `open`, for a use that takes its time. @throws DatapathError */
+  async openFor<T>(use: (object: ObjectPointer) => Promise<T>): Promise<T> {
+    const object = this.#open() ?? this.#explainFailure();
+    try {
+      return await use(object);
+    } finally {
+      bpf_object__close(object);
+    }
+  }
+
   #open(): ObjectPointer | null {
     return bpf_object__open_mem(this.#bytes, this.#bytes.length, objectOpenOpts(addressOf(this.#name)));
   }
