@@ -220,7 +220,13 @@ await worldTests(
       );
       await refused(t, world, register(world, `${root}/../odd`), "INVALID_ARGUMENT", /directory: .*"\.\."/);
       await refused(t, world, register(world, ""), "INVALID_ARGUMENT", /directory/);
-      await refused(t, world, register(world, join(root, "plugin.yaml")), "INVALID_ARGUMENT", /cannot read/);
+      await refused(
+        t,
+        world,
+        register(world, join(root, "plugin.yaml")),
+        "INVALID_ARGUMENT",
+        /is no directory/,
+      );
       await mkdir(join(root, "nested/plugin.yaml"), { recursive: true });
       await refused(
         t,
