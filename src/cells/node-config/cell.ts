@@ -2,6 +2,7 @@ import type { NetOps } from "../../datapath/index.ts";
 import { type ConfigOf, config, Health, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
 import { DatapathToken } from "../datapath/index.ts";
 import { ensureHostDevice, outsideDevices } from "./devices.ts";
+import { NamespaceLock } from "./lock.ts";
 import { nodeFlags, podNetwork } from "./settings.ts";
 import { NodeNetworking } from "./tokens.ts";
 import type { NodeConfig, NodeNetwork } from "./types.ts";
@@ -49,6 +50,11 @@ export const nodeConfigCell = module(
     { settings: NodeSettings, datapath: DatapathToken, lifecycle: Lifecycle, health: Health, log: Log },
     ({ settings, datapath, lifecycle, health, log }) => {
       const network = new NodeNetworkSetup(settings, datapath.net);
+      // The fake of one process is nobody else's.
+      if (datapath.kind === "kernel") {
+        const lock = new NamespaceLock();
+        lifecycle.append({ name: "namespace lock", start: () => lock.take(), stop: () => lock.release() });
+      }
       lifecycle.append({
         name: "node network",
         start: async () => {
