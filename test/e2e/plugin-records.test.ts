@@ -226,6 +226,11 @@ await worldTests(
 
     test("disabling and configuring a plugin leaves its readers alone", async (t, world) => {
       const reader = await read(world);
+      // What nobody has read yet comes first: a flow the other way tells where it ends.
+      await echo(world, "pod2", world.pod("pod1").ipv4, 1);
+      const marks = () => reader.records.filter(({ daddr }) => daddr === world.pod("pod1").ipv4);
+      await eventually("the mark is reported at both ends", () => marks().length >= 2);
+      reader.records.splice(0);
       await world.client.plugins.disablePlugin({ name: plugin });
       await echo(world, "pod1", world.pod("pod2").ipv4, 1);
       await world.client.plugins.enablePlugin({ name: plugin });
