@@ -8,6 +8,9 @@ import type { CleanupRequest, Step, Trace } from "./types.ts";
 /** Directories of pins that an agent makes below its root. */
 const pinDirectories = ["attachments", "policy", "plugins", "globals"] as const;
 
+/** Files that the kernel itself puts into every bpffs (kernel/bpf/preload). */
+const kernelMade: readonly string[] = ["maps.debug", "progs.debug"];
+
 const listed = (directory: string): readonly string[] =>
   existsSync(directory) ? readdirSync(directory) : [];
 
@@ -70,7 +73,9 @@ async function removePins(
     // bpffs keeps no sizes and no links out: a plain recursive removal unpins everything in it.
     await step({ kind: "pins", name: path }, () => rm(path, { recursive: true, force: true }));
   }
-  const foreign = listed(bpfRoot).filter((name) => !dryRun || !pinDirectories.some((own) => own === name));
+  const foreign = listed(bpfRoot)
+    .filter((name) => !kernelMade.includes(name))
+    .filter((name) => !dryRun || !pinDirectories.some((own) => own === name));
   if (foreign.length > 0) return;
   if (isMountPoint(bpfRoot))
     await step({ kind: "mount", name: bpfRoot }, () => datapath.bpf.unmountBpffs(bpfRoot));
