@@ -30,6 +30,14 @@ export class UsageError extends Error {
   }
 }
 
+/** What was named is not there, as the answer to a wider question shows: the agent itself has refused nothing. */
+export class NotFoundError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "NotFoundError";
+  }
+}
+
 /** Ends the command with an exit code of its own; everything was said already. */
 export class ExitError extends Error {
   readonly exitCode: number;
@@ -61,11 +69,16 @@ export const neverReached = (error: CallError): boolean =>
     error.message,
   );
 
+/** True when the socket is there, but not for this user. */
+export const mayNotOpen = (error: CallError): boolean => neverReached(error) && /EACCES/.test(error.message);
+
 /** The exit code for an error. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof ExitError) return error.exitCode;
   if (error instanceof UsageError) return Exit.usage;
+  if (error instanceof NotFoundError) return Exit.notFound;
   if (error instanceof CallError) {
+    if (mayNotOpen(error)) return Exit.denied;
     return neverReached(error) ? Exit.unreachable : (byStatus[error.code] ?? Exit.failure);
   }
   // Cleanup is loaded only when it runs, so its error is known here by name.

@@ -20,9 +20,12 @@ if (!argv.includes("agent")) {
 // `waggle map get … | head` closes our output early: that is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  process.stderr.write(`waggle: the output cannot be written: ${error.message}\n`);
+  process.exit(1);
 });
 
 process.exitCode = await runCli(argv, undefined, abort.signal);
+// What was written last may not have failed yet.
+await new Promise<void>((done) => process.stdout.write("", () => done()));
 // Nothing is waited for any more; a handle that lingers must not hold the terminal.
 if (!argv.includes("agent")) process.exit();

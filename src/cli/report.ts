@@ -1,5 +1,5 @@
 import { CallError, describeTarget, type Target } from "../client/index.ts";
-import { ExitError, neverReached, UsageError } from "./exit.ts";
+import { ExitError, mayNotOpen, neverReached, UsageError } from "./exit.ts";
 import type { Style } from "./output/io.ts";
 
 /** Agents on the default socket are started plainly; others need their socket named. */
@@ -12,11 +12,9 @@ const startHint = (target: Target, defaultSocket: string): string =>
 
 function callLines(error: CallError, target: Target, defaultSocket: string, style: Style): readonly string[] {
   if (neverReached(error)) {
-    const denied = /EACCES/.test(error.message);
-    return [
-      `no agent answers on ${describeTarget(target)}`,
-      denied ? "You may not open it: run this as root." : startHint(target, defaultSocket),
-    ];
+    return mayNotOpen(error)
+      ? [`you may not open ${describeTarget(target)}`, "Run this as root."]
+      : [`no agent answers on ${describeTarget(target)}`, startHint(target, defaultSocket)];
   }
   // The library's own words are a list of its phases; an agent's own deadline has other words.
   if (/^Deadline exceeded/.test(error.message)) {

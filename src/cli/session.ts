@@ -31,6 +31,7 @@ export function targetOf(options: GlobalOptions): Target {
   };
   const someTls = Object.keys(tls).length > 0;
   if (options.address === undefined) {
+    if (options.socket === "") throw new UsageError("--socket needs the path of a Unix socket");
     return { kind: "socket", path: options.socket };
   }
   if (!/^(\[[0-9a-f:]+\]|[^:/\s]+):\d{1,5}$/i.test(options.address)) {

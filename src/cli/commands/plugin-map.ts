@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { everything } from "../../client/index.ts";
 import type { PluginMap, PluginMapEntry, PluginMapKey } from "../../gen/waggle/v1/plugin.ts";
-import { UsageError } from "../exit.ts";
+import { NotFoundError } from "../exit.ts";
 import { examples } from "../help.ts";
 import { exact } from "../output/plain.ts";
 import { table } from "../output/table.ts";
@@ -57,7 +57,7 @@ async function mapOf(session: Session, plugin: string, name: string): Promise<Pl
   const map = found?.maps.find((one) => one.name === name);
   if (map !== undefined) return map;
   const names = found?.maps.map((one) => one.name).join(", ") || "none";
-  throw new UsageError(`plugin ${plugin} owns no map ${JSON.stringify(name)}; it owns: ${names}`);
+  throw new NotFoundError(`plugin ${plugin} owns no map ${JSON.stringify(name)}; it owns: ${names}`);
 }
 
 async function listMaps(session: Session, plugin: string, name: string | undefined): Promise<void> {
