@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { ExitError, UsageError } from "../exit.ts";
 import { examples } from "../help.ts";
+import { fold } from "../output/fold.ts";
 import type { Act } from "../session.ts";
 import { each, integer } from "../values.ts";
 
@@ -45,7 +46,9 @@ export function addPlaygroundCommands(program: Command, act: Act): void {
             fake: options.fake === true,
             signal: session.signal,
             style: session.style,
-            write: session.json ? () => undefined : (text) => session.print(text),
+            write: session.json
+              ? () => undefined
+              : (text) => session.print(fold(text, session.io.out.columns)),
           });
           if (session.json) session.print(`${JSON.stringify(facts, undefined, 2)}\n`);
           if (!facts.ok) throw new ExitError(1);
