@@ -161,19 +161,22 @@ await worldTests(
     test("new connections never fail while backends come and go", async (t, world) => {
       const sets = [["pod2"], ["pod3"], ["pod2", "pod3", "pod4"], ["pod4"], ["pod3", "pod2"]];
       await serve(world, "spread-tcp", 80, TCP, ["pod2"]);
-      const clients = askNames(world, "pod1", vip, 80, 400);
-      let ended = false;
-      void clients.finally(() => {
-        ended = true;
-      });
       let changes = 0;
-      for (; !ended; changes++) await serve(world, "spread-tcp", 80, TCP, sets[changes % sets.length]!);
-      const { failed, names } = await clients;
-      t.deepEqual(failed, []);
-      t.is(
-        Object.values(names).reduce((sum, count) => sum + count, 0),
-        400,
-      );
+      // On a busy machine few changes fit into one round of connections.
+      for (let round = 0; round < 5 && changes <= 5; round++) {
+        const clients = askNames(world, "pod1", vip, 80, 400);
+        let ended = false;
+        void clients.finally(() => {
+          ended = true;
+        });
+        for (; !ended; changes++) await serve(world, "spread-tcp", 80, TCP, sets[changes % sets.length]!);
+        const { failed, names } = await clients;
+        t.deepEqual(failed, []);
+        t.is(
+          Object.values(names).reduce((sum, count) => sum + count, 0),
+          400,
+        );
+      }
       t.true(changes > 5, `${changes} changes`);
     });
 
