@@ -147,7 +147,9 @@ test("a request without its message or reference says so", async (t) => {
   const noNetns = await failure(
     call(endpoints, endpoints.createEndpoint, CreateEndpointRequest.fromPartial({ spec: { name: "a" } })),
   );
-  t.deepEqual(violations(noNetns), { "spec.netns": "required unless host_interface is set" });
+  t.deepEqual(violations(noNetns), {
+    "spec.netns": "required: the pod's network namespace, such as /run/netns/web-1",
+  });
   const zero = GetEndpointRequest.fromPartial({ endpoint: { ref: { $case: "id", value: 0 } } });
   t.deepEqual(violations(await failure(call(endpoints, endpoints.getEndpoint, zero))), {
     "endpoint.id": "0 is not between 1 and 65535",

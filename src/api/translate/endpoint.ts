@@ -41,8 +41,9 @@ export function readEndpointSpec(
   const { name, netns, hostInterface, ipv4, labels } = message;
   const podInterface = message.podInterface || DEFAULT_POD_INTERFACE;
   checkObjectName(`${field}.name`, name, violations);
-  if (netns !== "") checkAbsolutePath(`${field}.netns`, netns, violations);
-  else if (hostInterface === "") violations.add(`${field}.netns`, "required unless host_interface is set");
+  if (netns === "")
+    violations.add(`${field}.netns`, "required: the pod's network namespace, such as /run/netns/web-1");
+  else checkAbsolutePath(`${field}.netns`, netns, violations);
   checkInterface(`${field}.pod_interface`, podInterface, violations);
   checkInterface(`${field}.host_interface`, hostInterface, violations);
   if (ipv4 !== "") checkUnicastIPv4(`${field}.ipv4`, ipv4, violations);

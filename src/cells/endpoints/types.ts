@@ -43,7 +43,7 @@ export interface EndpointPolicy {
 export interface EndpointSpec {
   /** Unique, [a-z0-9]([-a-z0-9./]*[a-z0-9])?, at most 253 bytes: "default/web-1". */
   readonly name: string;
-  /** Path of the pod's network namespace; empty with `hostInterface` alone. */
+  /** Absolute path of the pod's network namespace; an adopted interface's peer is looked for there. */
   readonly netns: string;
   /** Interface inside the pod. */
   readonly podInterface: string;

@@ -21,7 +21,7 @@ export interface NodeDevice {
   readonly ipv4: readonly string[];
 }
 
-/** Available after start: makes cilium_host/cilium_net, routes and sysctls, repairs them when they go. */
+/** Available after start: cilium_host/cilium_net, the pods' route and sysctls are in place. */
 export interface NodeNetwork {
   readonly config: NodeConfig;
 }
