@@ -46,7 +46,7 @@ _Static_assert(sizeof(struct lb4_reverse_nat) == 6, "reverse NAT value is 6 byte
 /* Frontends and their backend slots. This and the next two are written by the services reconciler. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct lb4_key);
 	__type(value, struct lb4_service);
@@ -55,7 +55,7 @@ struct {
 /* Backend id to address and port. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 131072);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct lb4_backend);

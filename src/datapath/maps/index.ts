@@ -6,14 +6,38 @@ export { type FragmentId, type FragmentPorts, fragmentsMap } from "./frag.ts";
 export { type IpCacheKey, ipcacheMap, type RemoteEndpointInfo } from "./ipcache.ts";
 export { encode, type LayoutField, type StructCodec, struct } from "./layout.ts";
 export {
-  type Lb4Backend,
-  type Lb4Key,
-  type Lb4ReverseNat,
-  type Lb4Service,
+  type FrontendParameters,
+  LbAlgorithm,
+  type LbBackend,
+  type LbBackend as Lb4Backend,
+  LbBackendState,
+  type LbKey,
+  type LbKey as Lb4Key,
+  type LbReverseNat,
+  type LbReverseNat as Lb4ReverseNat,
+  type LbService,
+  type LbService as Lb4Service,
+  LbServiceFlag,
   lb4BackendsMap,
   lb4ReverseNatMap,
   lb4ServicesMap,
+  lb6BackendsMap,
+  lb6ReverseNatMap,
+  lb6ServicesMap,
+  MAX_AFFINITY_TIMEOUT_S,
+  packFrontend,
+  unpackFrontend,
 } from "./lb.ts";
+export {
+  type LbAffinity,
+  type LbAffinityKey,
+  type LbAffinityMatch,
+  lb4AffinityMap,
+  lb6AffinityMap,
+  lbAffinityMatchMap,
+} from "./lb-affinity.ts";
+export { lbMaglevMap, MAGLEV_TABLE_SIZE, type MaglevTable } from "./lb-maglev.ts";
+export { type LbReverseSk, type LbReverseSkKey, lb4ReverseSkMap, lb6ReverseSkMap } from "./lb-sock.ts";
 export { ENDPOINT_F_HOST, FAMILY_IPV4, type LxcEntry, type LxcKey, lxcMap } from "./lxc.ts";
 export { MetricDirection, type MetricsKey, type MetricsValue, metricsMap } from "./metrics.ts";
 export { hex, Protocol, protocolName } from "./names.ts";

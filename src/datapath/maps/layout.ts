@@ -3,7 +3,15 @@
  * knows the name, offset and size of each member, so that it can be compared with the BTF of a compiled
  * object (see check.ts). Members follow each other without gaps; padding is written out, as it is in C.
  */
-import { formatIpv4, ipv4FromBytes, macBytes, macFromBytes, parseIpv4 } from "../address.ts";
+import {
+  formatIpv4,
+  ipv4FromBytes,
+  ipv6Bytes,
+  ipv6FromBytes,
+  macBytes,
+  macFromBytes,
+  parseIpv4,
+} from "../address.ts";
 import { DatapathError } from "../errors.ts";
 import type { Codec } from "../types.ts";
 
@@ -121,6 +129,16 @@ export const ipv4: FieldType<string> = {
   decode: (from, offset) => formatIpv4(from.readUInt32BE(offset)),
 };
 
+/** An IPv6 address: sixteen bytes in network order in C, text in TypeScript (RFC 5952). */
+export const ipv6: FieldType<string> = {
+  describe: "ipv6",
+  size: 16,
+  encode: (value, into, offset) => {
+    ipv6Bytes(value).copy(into, offset);
+  },
+  decode: (from, offset) => ipv6FromBytes(from, offset),
+};
+
 /** An IPv4 address in the first four of sixteen bytes; the others are zero (union with an IPv6 address in C). */
 export const ipv4InUnion: FieldType<string> = {
   describe: "be32 in 16 bytes",
@@ -163,6 +181,39 @@ export function u64Array(length: number): FieldType<readonly bigint[]> {
       for (let i = 0; i < length; i++) into.writeBigUInt64LE(value[i] ?? 0n, offset + 8 * i);
     },
     decode: (from, offset) => Array.from({ length }, (_, i) => from.readBigUInt64LE(offset + 8 * i)),
+  };
+}
+
+/** An array of numbers, kept as a typed array: tables of thousands are cheap to hold and to copy. */
+export function u32Array(length: number): FieldType<Uint32Array> {
+  return {
+    describe: `u32[${length}]`,
+    size: 4 * length,
+    encode(value, into, offset) {
+      if (value.length !== length) {
+        throw new DatapathError({
+          operation: "encode",
+          object: `u32[${length}]`,
+          detail: `${value.length} elements`,
+          status: "INVALID_ARGUMENT",
+        });
+      }
+      Buffer.from(value.buffer, value.byteOffset, value.byteLength).copy(into, offset);
+    },
+    decode: (from, offset) => Uint32Array.from({ length }, (_, i) => from.readUInt32LE(offset + 4 * i)),
+  };
+}
+
+/** Bytes whose meaning another member decides. */
+export function bytes(length: number): FieldType<Buffer> {
+  return {
+    describe: `bytes[${length}]`,
+    size: length,
+    encode: (value, into, offset) => {
+      into.fill(0, offset, offset + length);
+      value.copy(into, offset, 0, length);
+    },
+    decode: (from, offset) => Buffer.from(from.subarray(offset, offset + length)),
   };
 }
 

@@ -9,16 +9,26 @@ import {
   hookStatsMap,
   ipcacheMap,
   LayoutDriftError,
+  LbAlgorithm,
+  lb4AffinityMap,
   lb4BackendsMap,
   lb4ReverseNatMap,
   lb4ServicesMap,
+  lb6AffinityMap,
+  lb6BackendsMap,
+  lb6ServicesMap,
+  lbMaglevMap,
   lxcMap,
+  MAGLEV_TABLE_SIZE,
+  MAX_AFFINITY_TIMEOUT_S,
   mapSpecByName,
   mapSpecs,
   metricsMap,
+  packFrontend,
   policyEntry,
   policyMap,
   policyMapOf,
+  unpackFrontend,
 } from "./index.ts";
 
 test("keys and values have the sizes of the field notes", (t) => {
@@ -28,9 +38,18 @@ test("keys and values have the sizes of the field notes", (t) => {
   };
   t.deepEqual(sizes("cilium_lxc"), [20, 48, 65535]);
   t.deepEqual(sizes("cilium_ipcache"), [24, 24, 512000]);
-  t.deepEqual(sizes("cilium_lb4_services_v2"), [12, 12, 65536]);
-  t.deepEqual(sizes("cilium_lb4_backends_v2"), [4, 12, 65536]);
+  t.deepEqual(sizes("cilium_lb4_services_v2"), [12, 12, 262144]);
+  t.deepEqual(sizes("cilium_lb6_services_v2"), [24, 12, 262144]);
+  t.deepEqual(sizes("cilium_lb4_backends_v2"), [4, 12, 131072]);
+  t.deepEqual(sizes("cilium_lb6_backends_v3"), [4, 24, 131072]);
   t.deepEqual(sizes("cilium_lb4_reverse_nat"), [2, 6, 65536]);
+  t.deepEqual(sizes("cilium_lb6_reverse_nat"), [2, 18, 65536]);
+  t.deepEqual(sizes("cilium_lb4_affinity"), [16, 16, 65536]);
+  t.deepEqual(sizes("cilium_lb6_affinity"), [24, 16, 65536]);
+  t.deepEqual(sizes("cilium_lb_affinity_match"), [8, 1, 131072]);
+  t.deepEqual(sizes("waggle_lb_maglev"), [2, 16372, 65536]);
+  t.deepEqual(sizes("cilium_lb4_reverse_sk"), [16, 8, 65536]);
+  t.deepEqual(sizes("cilium_lb6_reverse_sk"), [32, 20, 65536]);
   t.deepEqual(sizes("cilium_ct4_global"), [14, 56, 512000]);
   t.deepEqual(sizes("cilium_policy"), [12, 12, 16384]);
   t.deepEqual(sizes("cilium_metrics"), [8, 16, 1024]);
@@ -92,6 +111,48 @@ test("services, backends and reverse NAT are printed as in the seed", (t) => {
   t.is(lb4BackendsMap.formatValue(backend), "ANY://10.0.2.230:53");
   t.is(encode(lb4BackendsMap.value, backend).toString("hex"), "0a0002e60035000000000000");
   t.is(encode(lb4ReverseNatMap.value, { address: "10.96.0.1", port: 443 }).toString("hex"), "0a60000101bb");
+});
+
+test("services of IPv6 have the same shape and print their addresses in brackets", (t) => {
+  const frontend = { address: "fd00:96::a", port: 53, slot: 1, protocol: 17, scope: 0 };
+  t.is(lb6ServicesMap.formatKey(frontend), "[fd00:96::a]:53/UDP (1)");
+  const bytes = encode(lb6ServicesMap.key, frontend);
+  t.is(bytes.toString("hex"), `fd000096${"00".repeat(11)}0a0035010011000000`);
+  t.deepEqual(lb6ServicesMap.key.decode(bytes, 0), frontend);
+  const backend = { address: "fd00:10::1", port: 8080, protocol: 6, flags: 1, clusterId: 0, zone: 0 };
+  t.is(lb6BackendsMap.formatValue(backend), "TCP://[fd00:10::1]:8080");
+  t.deepEqual(lb6BackendsMap.value.decode(encode(lb6BackendsMap.value, backend), 0), backend);
+});
+
+test("slot 0 holds affinity and algorithm in place of a backend", (t) => {
+  const parameters = { affinityTimeoutS: 10800, algorithm: LbAlgorithm.maglev };
+  t.is(packFrontend(parameters), 0x02002a30);
+  t.deepEqual(unpackFrontend(0x02002a30), parameters);
+  t.is(packFrontend({ affinityTimeoutS: 1e9, algorithm: 255 }), 0xffffffff);
+  t.deepEqual(unpackFrontend(0xffffffff), { affinityTimeoutS: MAX_AFFINITY_TIMEOUT_S, algorithm: 255 });
+});
+
+test("an affinity key is of an address, or of a network namespace", (t) => {
+  for (const [map, address] of [
+    [lb4AffinityMap, "10.0.1.5"],
+    [lb6AffinityMap, "fd00::5"],
+  ] as const) {
+    const remote = { address, netnsCookie: 0n, revNatIndex: 7 };
+    const local = { address: undefined, netnsCookie: 4096n, revNatIndex: 7 };
+    for (const key of [remote, local]) t.deepEqual(map.key.decode(encode(map.key, key), 0), key);
+    t.is(map.formatKey(remote), `${address} 7`);
+    t.is(map.formatKey(local), "netns 4096 7");
+  }
+});
+
+test("a Maglev table is one value, printed as each backend's share", (t) => {
+  const backends = new Uint32Array(MAGLEV_TABLE_SIZE).fill(3);
+  backends[4092] = 9;
+  const bytes = encode(lbMaglevMap.value, { backends });
+  t.is(bytes.readUInt32LE(4 * 4092), 9);
+  t.deepEqual(lbMaglevMap.value.decode(bytes, 0).backends, backends);
+  t.is(lbMaglevMap.formatValue({ backends }), "3:4092 9:1");
+  t.throws(() => encode(lbMaglevMap.value, { backends: new Uint32Array(1) }), { message: /1 elements/ });
 });
 
 test("a conntrack entry survives a round trip", (t) => {

@@ -19,3 +19,8 @@ export function protocolName(protocol: number): string {
 export function hex(value: number, digits: number): string {
   return `0x${value.toString(16).padStart(digits, "0")}`;
 }
+
+/** "10.96.0.10:53", "[fd00::a]:53" */
+export function hostPort(at: { readonly address: string; readonly port: number }): string {
+  return at.address.includes(":") ? `[${at.address}]:${at.port}` : `${at.address}:${at.port}`;
+}

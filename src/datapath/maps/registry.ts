@@ -4,7 +4,17 @@ import { ct4Map } from "./ct.ts";
 import type { AnyMapDefinition, MapDefinition } from "./definition.ts";
 import { fragmentsMap } from "./frag.ts";
 import { ipcacheMap } from "./ipcache.ts";
-import { lb4BackendsMap, lb4ReverseNatMap, lb4ServicesMap } from "./lb.ts";
+import {
+  lb4BackendsMap,
+  lb4ReverseNatMap,
+  lb4ServicesMap,
+  lb6BackendsMap,
+  lb6ReverseNatMap,
+  lb6ServicesMap,
+} from "./lb.ts";
+import { lb4AffinityMap, lb6AffinityMap, lbAffinityMatchMap } from "./lb-affinity.ts";
+import { lbMaglevMap } from "./lb-maglev.ts";
+import { lb4ReverseSkMap, lb6ReverseSkMap } from "./lb-sock.ts";
 import { lxcMap } from "./lxc.ts";
 import { metricsMap } from "./metrics.ts";
 import { POLICY_MAP, policyMap } from "./policy.ts";
@@ -21,6 +31,15 @@ const GLOBAL = [
   lb4ServicesMap,
   lb4BackendsMap,
   lb4ReverseNatMap,
+  lb6ServicesMap,
+  lb6BackendsMap,
+  lb6ReverseNatMap,
+  lb4AffinityMap,
+  lb6AffinityMap,
+  lbAffinityMatchMap,
+  lbMaglevMap,
+  lb4ReverseSkMap,
+  lb6ReverseSkMap,
   ct4Map,
   metricsMap,
   fragmentsMap,
