@@ -1,3 +1,4 @@
+import { NEVER } from "rxjs";
 import { type NodeConfig, NodeNetworking } from "waggle/cells/node-config";
 import { type ConfigOf, config, flag, module, provide, token } from "waggle/hive";
 
@@ -17,12 +18,29 @@ export const nodeFactsCell = module(
   provide(NodeNetworking, { settings: NodeFactsConfig }, ({ settings }) => {
     const facts: NodeConfig = {
       nodeName: "prefixd",
+      clusterName: "default",
       podCidr: "10.0.1.0/24",
+      podCidrV6: undefined,
       routerIpv4: settings.nodeIp,
+      routerIpv6: undefined,
+      nodeIpv4: settings.nodeIp,
+      nodeIpv6: undefined,
+      routingMode: "native",
+      tunnelPort: 8472,
       devices: [],
-      host: { name: "lo", ifindex: 1, mac: "00:00:00:00:00:00", mtu: 65_536, ipv4: [settings.nodeIp] },
+      host: {
+        name: "lo",
+        ifindex: 1,
+        mac: "00:00:00:00:00:00",
+        mtu: 65_536,
+        ipv4: [settings.nodeIp],
+        ipv6: [],
+      },
+      overlay: undefined,
       mtu: 1500,
+      routeMtu: 1500,
+      masquerade: { ipv4: false, ipv6: false },
     };
-    return { config: facts };
+    return { config: facts, changes: NEVER, setPeers: () => undefined };
   }),
 );

@@ -78,6 +78,7 @@ export interface WorldPod {
 export interface WorldEndpointOptions {
   readonly labels?: Readonly<Record<string, string>>;
   readonly ipv4?: string;
+  readonly ipv6?: string;
   readonly policy?: EndpointPolicy;
 }
 
@@ -320,6 +321,7 @@ export class World {
           podInterface: "eth0",
           hostInterface: "",
           ipv4: options.ipv4 ?? "",
+          ipv6: options.ipv6 ?? "",
           labels: { app: pod.name, ...options.labels },
           policy: options.policy,
         },

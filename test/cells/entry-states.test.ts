@@ -11,7 +11,7 @@ import { type Service, Services, servicesCell } from "../../src/cells/services/i
 import { stateCell } from "../../src/cells/state/index.ts";
 import { mapSpecByName } from "../../src/datapath/maps/index.ts";
 import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
-import { MemoryKernel, nodeConfig, scratchDirectory } from "./support.ts";
+import { MemoryKernel, nodeNetwork, scratchDirectory } from "./support.ts";
 
 const slots = "cilium_lb4_services_v2";
 const backends = "cilium_lb4_backends_v2";
@@ -26,7 +26,7 @@ async function started(t: ExecutionContext) {
       stateCell,
       supply(GlobalMapsToken, kernel.globalMaps()),
       supply(DatapathToken, kernel.datapath()),
-      supply(NodeNetworking, { config: nodeConfig } as never),
+      supply(NodeNetworking, nodeNetwork()),
       ipcacheCell,
       servicesCell,
       invoke({ services: Services, ipcache: IpCaches, reconciled: ReconciledMaps }, () => undefined),

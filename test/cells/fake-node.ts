@@ -266,6 +266,7 @@ export const podSpec = (name: string, more: Partial<EndpointSpec> = {}): Endpoin
   podInterface: "eth0",
   hostInterface: undefined,
   ipv4: undefined,
+  ipv6: undefined,
   labels: { app: name },
   policy: { enforceIngress: false, enforceEgress: false, rules: [] },
   ...more,

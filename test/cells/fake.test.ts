@@ -13,7 +13,7 @@ import { Services, servicesCell } from "../../src/cells/services/index.ts";
 import { stateCell } from "../../src/cells/state/index.ts";
 import type { Lb4Key, Lb4Service } from "../../src/datapath/maps/index.ts";
 import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
-import { nodeConfig, scratchDirectory } from "./support.ts";
+import { nodeNetwork, scratchDirectory } from "./support.ts";
 
 async function started(t: ExecutionContext): Promise<Hive> {
   const directory = await scratchDirectory(t);
@@ -23,7 +23,7 @@ async function started(t: ExecutionContext): Promise<Hive> {
     cells: [
       stateCell,
       datapathCell,
-      supply(NodeNetworking, { config: nodeConfig }),
+      supply(NodeNetworking, nodeNetwork()),
       ipamCell,
       identityCell,
       ipcacheCell,

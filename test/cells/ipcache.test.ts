@@ -6,7 +6,7 @@ import { NodeNetworking } from "../../src/cells/node-config/index.ts";
 import { stateCell } from "../../src/cells/state/index.ts";
 import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
 import { ReconcileError } from "../../src/table/index.ts";
-import { MemoryKernel, nodeConfig, scratchDirectory } from "./support.ts";
+import { MemoryKernel, nodeNetwork, scratchDirectory } from "./support.ts";
 
 function hiveOf(kernel: MemoryKernel, stateDir: string): Hive {
   return new Hive({
@@ -15,7 +15,7 @@ function hiveOf(kernel: MemoryKernel, stateDir: string): Hive {
     cells: [
       stateCell,
       supply(GlobalMapsToken, kernel.globalMaps()),
-      supply(NodeNetworking, { config: nodeConfig }),
+      supply(NodeNetworking, nodeNetwork()),
       ipcacheCell,
       invoke({ cache: IpCaches }, () => undefined),
     ],

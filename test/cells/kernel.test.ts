@@ -21,7 +21,7 @@ import {
 import { globalMapSpecs, mapSpecByName, type RuntimeConfig } from "../../src/datapath/maps/index.ts";
 import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
 import { kernelTest } from "../support/world-tests.ts";
-import { nodeConfig, scratchDirectory } from "./support.ts";
+import { nodeNetwork, scratchDirectory } from "./support.ts";
 
 interface Kernel {
   readonly datapath: Datapath;
@@ -65,7 +65,7 @@ async function started(t: ExecutionContext, { datapath, raw, root }: Kernel, sta
         typed: <K, V>(name: string) =>
           datapath.bpf.typed(raw[name]!, mapSpecByName(name) as unknown as TypedMapSpec<K, V>),
       }),
-      supply(NodeNetworking, { config: nodeConfig }),
+      supply(NodeNetworking, nodeNetwork()),
       identityCell,
       ipcacheCell,
       servicesCell,

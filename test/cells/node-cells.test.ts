@@ -5,14 +5,14 @@ import { ipamCell, NodeIpam } from "../../src/cells/ipam/index.ts";
 import { NodeNetworking } from "../../src/cells/node-config/index.ts";
 import { State, StateLockedError, stateCell } from "../../src/cells/state/index.ts";
 import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
-import { nodeConfig, scratchDirectory } from "./support.ts";
+import { nodeNetwork, scratchDirectory } from "./support.ts";
 
 test("pod addresses leave out what the node has for itself", async (t) => {
   const hive = new Hive({
     name: "ipam-test",
     logger: silentLogger,
     cells: [
-      supply(NodeNetworking, { config: { ...nodeConfig, podCidr: "192.0.2.0/28", routerIpv4: "192.0.2.1" } }),
+      supply(NodeNetworking, nodeNetwork({ podCidr: "192.0.2.0/28", routerIpv4: "192.0.2.1" })),
       ipamCell,
       invoke({ ipam: NodeIpam }, () => undefined),
     ],

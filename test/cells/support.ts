@@ -4,8 +4,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ExecutionContext } from "ava";
+import { NEVER } from "rxjs";
 import { type GlobalMaps, pinLayout } from "../../src/cells/datapath/index.ts";
-import type { NodeConfig } from "../../src/cells/node-config/index.ts";
+import type { NodeConfig, NodeNetwork } from "../../src/cells/node-config/index.ts";
 import {
   type BpfMap,
   type BpfOps,
@@ -179,12 +180,38 @@ export class MemoryKernel {
 
 export const nodeConfig: NodeConfig = {
   nodeName: "test-node",
+  clusterName: "default",
   podCidr: "10.0.1.0/24",
+  podCidrV6: undefined,
   routerIpv4: "10.0.1.1",
-  devices: [{ name: "eth1", ifindex: 3, mac: "02:00:00:00:00:03", mtu: 1500, ipv4: ["192.0.2.10"] }],
-  host: { name: "cilium_host", ifindex: 4, mac: "02:00:00:00:00:04", mtu: 1500, ipv4: ["10.0.1.1"] },
+  routerIpv6: undefined,
+  nodeIpv4: "192.0.2.10",
+  nodeIpv6: undefined,
+  routingMode: "native",
+  tunnelPort: 8472,
+  devices: [
+    { name: "eth1", ifindex: 3, mac: "02:00:00:00:00:03", mtu: 1500, ipv4: ["192.0.2.10"], ipv6: [] },
+  ],
+  host: {
+    name: "cilium_host",
+    ifindex: 4,
+    mac: "02:00:00:00:00:04",
+    mtu: 1500,
+    ipv4: ["10.0.1.1"],
+    ipv6: [],
+  },
+  overlay: undefined,
   mtu: 1500,
+  routeMtu: 1500,
+  masquerade: { ipv4: true, ipv6: true },
 };
+
+/** A node whose network never changes. */
+export const nodeNetwork = (config: Partial<NodeConfig> = {}): NodeNetwork => ({
+  config: { ...nodeConfig, ...config },
+  changes: NEVER,
+  setPeers: () => undefined,
+});
 
 /** A directory that is gone after the test. */
 export async function scratchDirectory(t: ExecutionContext): Promise<string> {

@@ -29,6 +29,7 @@ const web = Endpoint.fromPartial({
   spec: { name: "default/web", netns: "/run/netns/web", podInterface: "eth0", labels: { app: "web" } },
   state: EndpointState.READY,
   ipv4: "10.0.1.5",
+  ipv6: "fd00::5",
   identity: 256,
   hostInterface: "lxc12",
   ifindex: 7,
@@ -43,8 +44,8 @@ test("a table has aligned columns and no colour when nobody watches", async (t) 
   );
   t.is(code, 0);
   t.deepEqual(out.split("\n"), [
-    "Id  Name         State  IPv4      Identity  Interface  Enforced  Labels",
-    "12  default/web  ready  10.0.1.5  256       lxc12      none      app=web",
+    "Id  Name         State  IPv4      IPv6     Identity  Interface  Enforced  Labels",
+    "12  default/web  ready  10.0.1.5  fd00::5  256       lxc12      none      app=web",
     "",
   ]);
 });

@@ -30,6 +30,7 @@ export const specFor = (namespace: string, wanted: Partial<EndpointSpec> = {}): 
   podInterface: "eth0",
   hostInterface: "",
   ipv4: "",
+  ipv6: "",
   labels: { test: "lifecycle" },
   policy: undefined,
   ...wanted,

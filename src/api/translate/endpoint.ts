@@ -38,7 +38,7 @@ export function readEndpointSpec(
     violations.add(field, "required");
     return undefined;
   }
-  const { name, netns, hostInterface, ipv4, labels } = message;
+  const { name, netns, hostInterface, ipv4, ipv6, labels } = message;
   const podInterface = message.podInterface || DEFAULT_POD_INTERFACE;
   checkObjectName(`${field}.name`, name, violations);
   if (netns === "")
@@ -54,6 +54,7 @@ export function readEndpointSpec(
     podInterface,
     hostInterface: hostInterface || undefined,
     ipv4: ipv4 || undefined,
+    ipv6: ipv6 || undefined,
     labels,
     policy: readPolicy(`${field}.policy`, message.policy, violations),
   };
@@ -89,6 +90,7 @@ export function endpointToMessage(endpoint: Endpoint): EndpointMessage {
     state: states[endpoint.state],
     stateReason: endpoint.stateReason,
     ipv4: endpoint.ipv4,
+    ipv6: endpoint.ipv6,
     identity: endpoint.identity,
     hostInterface: endpoint.hostInterface,
     ifindex: endpoint.ifindex,
@@ -106,6 +108,7 @@ function specToMessage(spec: EndpointSpec): EndpointSpecMessage {
     podInterface: spec.podInterface,
     hostInterface: spec.hostInterface ?? "",
     ipv4: spec.ipv4 ?? "",
+    ipv6: spec.ipv6 ?? "",
     labels: { ...spec.labels },
     policy: policyToMessage(spec.policy),
   };

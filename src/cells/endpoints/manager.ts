@@ -337,6 +337,7 @@ function newEndpoint(id: number, spec: EndpointSpec, ipv4: string): Endpoint {
     id,
     spec,
     ipv4,
+    ipv6: "",
     state: "creating",
     stateReason: "",
     identity: 0,

@@ -49,8 +49,9 @@ export interface EndpointSpec {
   readonly podInterface: string;
   /** Adopt this existing host-side interface instead of creating a veth. */
   readonly hostInterface: string | undefined;
-  /** Wanted address, or undefined for the next free one. */
+  /** Wanted addresses, or undefined for the next free ones. */
   readonly ipv4: string | undefined;
+  readonly ipv6: string | undefined;
   readonly labels: Labels;
   readonly policy: EndpointPolicy;
 }
@@ -63,6 +64,8 @@ export interface Endpoint {
   readonly state: EndpointState;
   readonly stateReason: string;
   readonly ipv4: string;
+  /** Empty without IPv6. */
+  readonly ipv6: string;
   readonly identity: number;
   /** Host-side device. */
   readonly hostInterface: string;

@@ -1,3 +1,4 @@
+import { BehaviorSubject, Subject } from "rxjs";
 import type { NetOps } from "../../datapath/index.ts";
 import { type ConfigOf, config, Health, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
 import { DatapathToken } from "../datapath/index.ts";
@@ -5,7 +6,7 @@ import { ensureHostDevice, outsideDevices } from "./devices.ts";
 import { NamespaceLock } from "./lock.ts";
 import { nodeFlags, podNetwork } from "./settings.ts";
 import { NodeNetworking } from "./tokens.ts";
-import type { NodeConfig, NodeNetwork } from "./types.ts";
+import type { NodeConfig, NodeNetwork, Peer } from "./types.ts";
 
 /** What the node-config cell is told. */
 export const NodeSettings = token<ConfigOf<typeof nodeFlags>>("NodeSettings");
@@ -14,7 +15,9 @@ const smallestMtu = 576;
 
 /** Finds out what the node looks like and makes the devices and routes towards its pods. */
 export class NodeNetworkSetup implements NodeNetwork {
+  readonly changes = new Subject<NodeConfig>();
   #config: NodeConfig | undefined;
+  readonly peers = new BehaviorSubject<readonly Peer[] | undefined>(undefined);
   readonly #settings: ConfigOf<typeof nodeFlags>;
   readonly #net: NetOps;
 
@@ -29,14 +32,33 @@ export class NodeNetworkSetup implements NodeNetwork {
     return this.#config;
   }
 
+  setPeers(peers: readonly Peer[]): void {
+    this.peers.next(peers);
+  }
+
   /** @throws Error naming the setting that does not fit this node */
   async start(): Promise<void> {
-    const pods = podNetwork(this.#settings.podCidr, this.#settings.routerIp);
+    const pods = podNetwork(this.#settings);
     const devices = await outsideDevices(this.#net, this.#settings.devices);
     const mtu = this.#settings.mtu || Math.min(1500, ...devices.map((device) => device.mtu));
     if (mtu < smallestMtu || mtu > 65_535) throw new Error(`mtu: ${mtu} is not from ${smallestMtu} to 65535`);
     const host = await ensureHostDevice(this.#net, pods, mtu);
-    this.#config = { nodeName: this.#settings.nodeName, ...pods, devices, host, mtu };
+    const { nodeName, clusterName, nodeIp, nodeIpv6, tunnelPort, masquerade } = this.#settings;
+    this.#config = {
+      nodeName,
+      clusterName,
+      ...pods,
+      nodeIpv4: nodeIp || devices[0]?.ipv4[0],
+      nodeIpv6: nodeIpv6 || devices[0]?.ipv6[0],
+      routingMode: this.#settings.routingMode,
+      tunnelPort,
+      devices,
+      host,
+      overlay: undefined,
+      mtu,
+      routeMtu: mtu,
+      masquerade: { ipv4: masquerade, ipv6: masquerade },
+    };
   }
 }
 

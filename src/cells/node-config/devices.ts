@@ -1,3 +1,5 @@
+import { isIPv4, isIPv6 } from "node:net";
+import { cidrContains, splitCidr } from "../../datapath/address.ts";
 import type { LinkInfo, NetOps } from "../../datapath/index.ts";
 import type { NodeDevice } from "./types.ts";
 
@@ -5,15 +7,19 @@ import type { NodeDevice } from "./types.ts";
 export const hostDeviceName = "cilium_host";
 export const netDeviceName = "cilium_net";
 
+/** RFC 4291, 2.5.6. */
+const isLinkLocal = (address: string): boolean => cidrContains("fe80::/10", address);
+
 /** Adds a link's addresses. */
 export async function describeDevice(net: NetOps, link: LinkInfo): Promise<NodeDevice> {
-  const addresses = await net.addresses(link.ifindex);
+  const addresses = (await net.addresses(link.ifindex)).map(({ cidr }) => splitCidr(cidr).address);
   return {
     name: link.name,
     ifindex: link.ifindex,
     mac: link.mac,
     mtu: link.mtu,
-    ipv4: addresses.map(({ cidr }) => cidr.split("/")[0]!).filter((address) => !address.includes(":")),
+    ipv4: addresses.filter(isIPv4),
+    ipv6: addresses.filter((address) => isIPv6(address) && !isLinkLocal(address)),
   };
 }
 

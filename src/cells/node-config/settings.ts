@@ -1,18 +1,57 @@
-import { isIPv4 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 import { hostname } from "node:os";
-import { cidrContains, formatIpv4, parseCidr, parseIpv4 } from "../../datapath/address.ts";
+import {
+  cidrContains,
+  formatIpv4,
+  ipv6Bytes,
+  ipv6FromBytes,
+  parseCidr,
+  parseIpv4,
+} from "../../datapath/address.ts";
 import { flag } from "../../hive/index.ts";
 
 /** Flags of the node-config cell. */
 export const nodeFlags = {
-  "node-name": flag.string({ default: hostname(), help: "name of this node" }),
+  "node-name": flag.string({ default: hostname(), help: "name of this node, unique in its cluster" }),
+  "cluster-name": flag.string({
+    default: "default",
+    help: "name of the cluster that this node is one of",
+    validate: (name) =>
+      /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name) ? undefined : "must be 1 to 32 of a-z, 0-9 and -",
+  }),
+  "node-ip": flag.string({
+    default: "",
+    help: "IPv4 address under which other nodes reach this one; by default the first of the first device",
+  }),
+  "node-ipv6": flag.string({
+    default: "",
+    help: "IPv6 address under which other nodes reach this one; by default the first of the first device",
+  }),
   "pod-cidr": flag.string({
     default: "10.0.1.0/24",
     help: "IPv4 network that pods get their addresses from",
   }),
+  "pod-cidr-v6": flag.string({
+    default: "",
+    help: "IPv6 network that pods get their addresses from; without it they have no IPv6",
+  }),
   "router-ip": flag.string({
     default: "",
     help: "the pods' gateway; by default the first address of the pod CIDR",
+  }),
+  "routing-mode": flag.choice({
+    choices: ["tunnel", "native"],
+    default: "tunnel",
+    help: "how packets get to pods of other nodes: in VXLAN, or as they are over routes to the nodes",
+  }),
+  "tunnel-port": flag.int({
+    default: 8472,
+    help: "UDP port of the overlay, the same on all nodes",
+    validate: (port) => (port >= 1 && port <= 65_535 ? undefined : "must be from 1 to 65535"),
+  }),
+  masquerade: flag.bool({
+    default: true,
+    help: "send pods' packets to the world with the node's address, where it has one of the family",
   }),
   devices: flag.list({
     default: [],
@@ -21,28 +60,65 @@ export const nodeFlags = {
   mtu: flag.int({ default: 0, help: "MTU of pod interfaces; 0: the smallest of the devices', or 1500" }),
 };
 
-/** Pod network and gateway, checked. */
+/** Pod networks and gateways, checked. */
 export interface PodNetwork {
   readonly podCidr: string;
+  readonly podCidrV6: string | undefined;
   readonly routerIpv4: string;
+  readonly routerIpv6: string | undefined;
+}
+
+/** Networks as the flags name them. */
+export interface PodNetworkFlags {
+  readonly podCidr: string;
+  readonly podCidrV6: string;
+  readonly routerIp: string;
 }
 
 /**
- * Checks the pod CIDR and picks the gateway.
+ * Checks the pod CIDRs and picks the gateways.
  * @throws Error naming the flag that is wrong
  */
-export function podNetwork(podCidr: string, routerIp: string): PodNetwork {
-  let cidr: ReturnType<typeof parseCidr>;
-  try {
-    cidr = parseCidr(podCidr);
-  } catch (cause) {
-    throw new Error(`pod-cidr: ${JSON.stringify(podCidr)} is no IPv4 network such as 10.0.1.0/24`, { cause });
-  }
-  if (cidr.prefixLength < 8 || cidr.prefixLength > 29) {
-    throw new Error(`pod-cidr: ${podCidr} must have a prefix length from 8 to 29`);
-  }
+export function podNetwork({ podCidr, podCidrV6, routerIp }: PodNetworkFlags): PodNetwork {
+  const cidr = readCidr("pod-cidr", podCidr, 4, [8, 29], "10.0.1.0/24");
   const routerIpv4 = routerIp === "" ? formatIpv4(parseIpv4(cidr.address) + 1) : routerIp;
   if (!isIPv4(routerIpv4)) throw new Error(`router-ip: ${JSON.stringify(routerIpv4)} is no IPv4 address`);
   if (!cidrContains(podCidr, routerIpv4)) throw new Error(`router-ip: ${routerIpv4} is not in ${podCidr}`);
-  return { podCidr: `${cidr.address}/${cidr.prefixLength}`, routerIpv4 };
+  return { podCidr: textOf(cidr), routerIpv4, ...podNetworkV6(podCidrV6) };
+}
+
+function podNetworkV6(podCidrV6: string): Pick<PodNetwork, "podCidrV6" | "routerIpv6"> {
+  if (podCidrV6 === "") return { podCidrV6: undefined, routerIpv6: undefined };
+  const cidr = readCidr("pod-cidr-v6", podCidrV6, 6, [48, 124], "fd00:10:0:1::/64");
+  const router = ipv6Bytes(cidr.address);
+  router[15]! += 1;
+  return { podCidrV6: textOf(cidr), routerIpv6: ipv6FromBytes(router) };
+}
+
+type ParsedCidr = ReturnType<typeof parseCidr>;
+
+const textOf = ({ address, prefixLength }: ParsedCidr): string => `${address}/${prefixLength}`;
+
+function readCidr(
+  name: string,
+  text: string,
+  family: 4 | 6,
+  [shortest, longest]: readonly [number, number],
+  example: string,
+): ParsedCidr {
+  let cidr: ParsedCidr;
+  try {
+    cidr = parseCidr(text);
+  } catch (cause) {
+    throw new Error(`${name}: ${JSON.stringify(text)} is no IPv${family} network such as ${example}`, {
+      cause,
+    });
+  }
+  if (isIPv6(cidr.address) !== (family === 6)) {
+    throw new Error(`${name}: ${JSON.stringify(text)} is no IPv${family} network such as ${example}`);
+  }
+  if (cidr.prefixLength < shortest || cidr.prefixLength > longest) {
+    throw new Error(`${name}: ${text} must have a prefix length from ${shortest} to ${longest}`);
+  }
+  return cidr;
 }

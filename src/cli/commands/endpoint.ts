@@ -44,6 +44,7 @@ const row = (style: Style) => (endpoint: Endpoint) => [
   endpoint.spec?.name ?? "",
   state(endpoint, style),
   endpoint.ipv4,
+  endpoint.ipv6,
   String(endpoint.identity),
   endpoint.hostInterface,
   enforcement(endpoint.spec?.policy),
@@ -52,7 +53,7 @@ const row = (style: Style) => (endpoint: Endpoint) => [
 
 export const endpointsTable = (endpoints: readonly Endpoint[], style: Style): string =>
   table(
-    ["Id", "Name", "State", "IPv4", "Identity", "Interface", "Enforced", "Labels"],
+    ["Id", "Name", "State", "IPv4", "IPv6", "Identity", "Interface", "Enforced", "Labels"],
     endpoints.map(row(style)),
   );
 
@@ -60,7 +61,7 @@ const detail = (endpoint: Endpoint, style: Style): string =>
   facts([
     ["Endpoint", `${endpoint.id}  ${endpoint.spec?.name ?? ""}`],
     ["State", `${state(endpoint, style)}${endpoint.stateReason === "" ? "" : `: ${endpoint.stateReason}`}`],
-    ["Address", endpoint.ipv4],
+    ["Address", [endpoint.ipv4, endpoint.ipv6].filter(Boolean).join(" ")],
     ["Identity", `${endpoint.identity}  ${labels(endpoint.spec?.labels ?? {})}`],
     [
       "Pod",
@@ -110,6 +111,7 @@ function addWriters(endpoint: Command, act: Act): void {
     readonly podInterface: string;
     readonly hostInterface: string;
     readonly ipv4: string;
+    readonly ipv6: string;
     readonly label?: Readonly<Record<string, string>>;
   }
   examples(
@@ -125,12 +127,13 @@ function addWriters(endpoint: Command, act: Act): void {
           "adopt this host-side interface instead of creating a veth pair",
           "",
         )
-        .option("--ipv4 <address>", "address wanted; the next free one otherwise", "")
+        .option("--ipv4 <address>", "IPv4 address wanted; the next free one otherwise", "")
+        .option("--ipv6 <address>", "IPv6 address wanted; the next free one otherwise", "")
         .option("-l, --label <key=value>", "a label; labels decide the identity", keyValue("a label")),
     ).action(
       act(async (session, name: string, options: CreateOptions) => {
-        const { netns, podInterface, hostInterface, ipv4 } = options;
-        const spec = { name, netns, podInterface, hostInterface, ipv4, labels: { ...options.label } };
+        const { netns, podInterface, hostInterface, ipv4, ipv6 } = options;
+        const spec = { name, netns, podInterface, hostInterface, ipv4, ipv6, labels: { ...options.label } };
         const { endpoint: made } = await session.during(`creating ${name}`, () =>
           session.client.endpoints.createEndpoint({ spec: { ...spec, policy: policyOf(options) } }),
         );
