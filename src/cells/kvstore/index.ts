@@ -1,0 +1,2 @@
+export { SharedState } from "./tokens.ts";
+export type * from "./types.ts";
