@@ -1,13 +1,10 @@
 // The agent of a world: a child process in the node's network namespace, under everybody's mount namespace.
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { open, readFile } from "node:fs/promises";
+import type { ChildProcess } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { waitUntilServing } from "../client/health.ts";
-import { installed } from "./command.ts";
-import { inNamespace } from "./namespaces.ts";
+import { type Ending, endChild, endingOf, isRunning, logTail, startDaemon } from "./processes.ts";
 
 /** The agent ended, or did not get ready; carries the last lines it wrote. */
 export class AgentError extends Error {
@@ -32,12 +29,6 @@ export interface AgentSettings {
   readonly startTimeoutMs: number;
 }
 
-/** How a process ended. */
-export interface Ending {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
-
 const sourceRoot = dirname(dirname(fileURLToPath(import.meta.url)));
 /** main.ts in a checkout, main.js in a build. */
 const cliMain = join(
@@ -56,12 +47,6 @@ export const waggleArgv = (...args: readonly string[]): readonly string[] => [
   ...args,
 ];
 
-/** Last lines of a log file; empty when there is none. */
-export async function logTail(file: string, lines = 20): Promise<string> {
-  if (!existsSync(file)) return "";
-  return (await readFile(file, "utf8")).trimEnd().split("\n").slice(-lines).join("\n");
-}
-
 /** One run of the agent. */
 export class AgentProcess {
   readonly pid: number;
@@ -70,17 +55,15 @@ export class AgentProcess {
   readonly #child: ChildProcess;
   readonly #log: string;
 
-  constructor(child: ChildProcess, pid: number, log: string) {
+  constructor(child: ChildProcess, log: string) {
     this.#child = child;
     this.#log = log;
-    this.pid = pid;
-    this.ended = new Promise((resolve) => {
-      child.once("exit", (code, signal) => resolve({ code, signal }));
-    });
+    this.pid = child.pid!;
+    this.ended = endingOf(child);
   }
 
   get running(): boolean {
-    return this.#child.exitCode === null && this.#child.signalCode === null;
+    return isRunning(this.#child);
   }
 
   /** Sends a signal; false when the process is gone already. */
@@ -93,47 +76,26 @@ export class AgentProcess {
    * @throws AgentError when it had to be killed: a clean stop was asked for and not given
    */
   async stop(signal: NodeJS.Signals = "SIGTERM", graceMs = 15_000): Promise<Ending> {
-    this.signal(signal);
-    const timer = setTimeout(() => this.signal("SIGKILL"), graceMs);
-    try {
-      const ending = await this.ended;
-      if (signal !== "SIGKILL" && ending.signal === "SIGKILL") {
-        throw new AgentError(
-          `the agent did not stop within ${graceMs} ms of ${signal}`,
-          await logTail(this.#log),
-        );
-      }
-      return ending;
-    } finally {
-      clearTimeout(timer);
+    const ending = await endChild(this.#child, signal, graceMs);
+    if (signal !== "SIGKILL" && ending.signal === "SIGKILL") {
+      throw new AgentError(
+        `the agent did not stop within ${graceMs} ms of ${signal}`,
+        await logTail(this.#log),
+      );
     }
+    return ending;
   }
 }
 
 /** Starts an agent and waits until it serves. @throws AgentError */
 export async function startAgentProcess(settings: AgentSettings): Promise<AgentProcess> {
-  const { namespace } = settings;
-  const plain = [
-    // Whoever started the agent may be killed outright; the agent must not outlive it.
-    ...((await installed("setpriv")) ? ["setpriv", "--pdeathsig", "TERM", "--"] : []),
-    ...waggleArgv("agent", ...settings.arguments),
-  ];
-  const argv = namespace === undefined ? plain : inNamespace(namespace, plain);
-  const log = await open(settings.log, "a");
+  const { namespace, log, env } = settings;
+  const argv = waggleArgv("agent", ...settings.arguments);
   let agent: AgentProcess;
   try {
-    const child = spawn(argv[0]!, argv.slice(1), {
-      stdio: ["ignore", log.fd, log.fd],
-      // A session of its own: ^C in a terminal is for whoever takes the world down, who still needs the agent then.
-      detached: true,
-      env: { ...process.env, ...settings.env },
-    });
-    await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
-    agent = new AgentProcess(child, child.pid!, settings.log);
+    agent = new AgentProcess(await startDaemon({ namespace, argv, log, env }), log);
   } catch (error) {
-    throw new AgentError(`the agent could not be started (${argv[0]})`, "", error);
-  } finally {
-    await log.close();
+    throw new AgentError("the agent could not be started", "", error);
   }
 
   const abort = new AbortController();
@@ -147,7 +109,7 @@ export async function startAgentProcess(settings: AgentSettings): Promise<AgentP
   );
   const problem = await Promise.race([serving, early]);
   if (problem === undefined) return agent;
-  const tail = await logTail(settings.log);
+  const tail = await logTail(log);
   await agent.stop("SIGKILL");
   throw typeof problem === "string"
     ? new AgentError(problem, tail)

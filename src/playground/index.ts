@@ -1,16 +1,15 @@
-export { AgentError, type AgentProcess, type Ending, waggleArgv } from "./agent-process.ts";
+export type { NodeAddresses, WorldAddressing } from "./addressing.ts";
+export { AgentError, type AgentProcess, waggleArgv } from "./agent-process.ts";
 export { type Capabilities, probeCapabilities } from "./capability.ts";
 export { attempt, CommandError, type CommandOptions, type CommandResult, installed, run } from "./command.ts";
+export { EtcdError, type EtcdServer } from "./etcd.ts";
 export type { Leftovers } from "./leftovers.ts";
-export { type Addressing, inNamespace, namespacePath, processesIn } from "./namespaces.ts";
+export { inNamespace, namespacePath, processesIn } from "./namespaces.ts";
+export type { WorldNode } from "./node.ts";
+export type { RoutingMode, WorldOptions, WorldPlugin } from "./options.ts";
+export type { WorldEndpointOptions, WorldPod } from "./pods.ts";
+export type { Ending } from "./processes.ts";
 export type { Scratch } from "./scratch.ts";
 export { removeAbandonedWorlds } from "./stale.ts";
 export { TeardownError } from "./undo.ts";
-export {
-  createWorld,
-  type World,
-  type WorldEndpointOptions,
-  type WorldOptions,
-  type WorldPlugin,
-  type WorldPod,
-} from "./world.ts";
+export { createWorld, type World } from "./world.ts";

@@ -1,27 +1,8 @@
-// The network of a world: namespaces and the wire between the node and the outside.
-//
-//   outside [eth0 172.18.0.1/24] ════ [eth0 172.18.0.2/24] node      pod1 … podN (empty until the agent fills them)
-//
-// Interfaces are created inside their namespaces from the start; none ever shows in the root namespace.
+// Network namespaces, and running programs in them.
 
 import { existsSync } from "node:fs";
 import { attempt, type CommandOptions, type CommandResult, run } from "./command.ts";
 import type { Undo } from "./undo.ts";
-
-/** Addresses of a world; two worlds may use the same ones, for they share no wire. */
-export interface Addressing {
-  readonly nodeIpv4: string;
-  readonly outsideIpv4: string;
-  readonly prefixLength: number;
-  readonly podCidr: string;
-}
-
-export const defaultAddressing: Addressing = {
-  nodeIpv4: "172.18.0.2",
-  outsideIpv4: "172.18.0.1",
-  prefixLength: 24,
-  podCidr: "10.0.1.0/24",
-};
 
 /** Path by which others open the namespace. */
 export const namespacePath = (name: string): string => `/run/netns/${name}`;
@@ -37,9 +18,21 @@ export const inNamespace = (name: string, argv: readonly string[]): readonly str
   ...argv,
 ];
 
+/** Runs a program in a namespace and returns what it did, whatever its exit code. */
+export const execIn = (
+  namespace: string,
+  argv: readonly string[],
+  options?: CommandOptions,
+): Promise<CommandResult> => attempt(inNamespace(namespace, argv), options);
+
 /** Writes a sysctl ("net/ipv4/ip_forward") of a namespace; /proc/sys/net shows the writer's namespace. */
 export async function setSysctl(namespace: string, key: string, value: string): Promise<void> {
   await run(inNamespace(namespace, ["tee", `/proc/sys/${key}`]), { input: value });
+}
+
+/** Runs lines of ip(8) in a namespace, all or up to the first that fails. @throws CommandError */
+export async function ipBatch(namespace: string, ...lines: readonly string[]): Promise<void> {
+  await run(["ip", "-n", namespace, "-batch", "-"], { input: `${lines.join("\n")}\n` });
 }
 
 /** Processes whose network namespace this is. */
@@ -62,49 +55,26 @@ export async function removeNamespace(name: string): Promise<void> {
   await run(["ip", "netns", "delete", name]);
 }
 
-/** Creates a namespace with loopback up and IPv6 off: its router solicitations would blur packet counts. */
-export async function addNamespace(name: string, undo: Undo): Promise<void> {
+/**
+ * Sysctls below net/ipv6/conf of a namespace that has IPv6: addresses are given and not made up, so nobody asks for
+ * routers, checks for duplicates or announces an address of its own. What is sent then is what somebody sent.
+ */
+const quietIpv6 = { addr_gen_mode: "1", accept_ra: "0", router_solicitations: "0", accept_dad: "0" } as const;
+
+/** Creates a namespace with loopback up, and IPv6 either quiet or off. */
+export async function addNamespace(name: string, ipv6: boolean, undo: Undo): Promise<void> {
   undo.add(`namespace ${name}`, () => removeNamespace(name));
   await run(["ip", "netns", "add", name]);
   await run(["ip", "-n", name, "link", "set", "lo", "up"]);
-  // Absent where the kernel has no IPv6, which is as good as off.
+  const wanted = ipv6 ? quietIpv6 : { disable_ipv6: "1" };
   for (const scope of ["all", "default"]) {
-    await attempt(inNamespace(name, ["tee", `/proc/sys/net/ipv6/conf/${scope}/disable_ipv6`]), {
-      input: "1",
-    });
+    for (const [key, value] of Object.entries(wanted)) {
+      const path = `/proc/sys/net/ipv6/conf/${scope}/${key}`;
+      const { code, stderr } = await execIn(name, ["tee", path], { input: value });
+      // Absent where the kernel has no IPv6, which is as good as off.
+      if (code !== 0 && (ipv6 || !/No such file/.test(stderr))) {
+        throw new Error(`${path} of ${name} cannot be written: ${stderr.trim()}`);
+      }
+    }
   }
 }
-
-/** Joins node and outside by a veth pair, both ends called eth0, with addresses and routes. */
-export async function wire(node: string, outside: string, addressing: Addressing): Promise<void> {
-  const { nodeIpv4, outsideIpv4, prefixLength, podCidr } = addressing;
-  await run([
-    "ip",
-    "link",
-    "add",
-    "eth0",
-    "netns",
-    node,
-    "type",
-    "veth",
-    "peer",
-    "name",
-    "eth0",
-    "netns",
-    outside,
-  ]);
-  await run(["ip", "-n", node, "address", "add", `${nodeIpv4}/${prefixLength}`, "dev", "eth0"]);
-  await run(["ip", "-n", outside, "address", "add", `${outsideIpv4}/${prefixLength}`, "dev", "eth0"]);
-  await run(["ip", "-n", node, "link", "set", "eth0", "up"]);
-  await run(["ip", "-n", outside, "link", "set", "eth0", "up"]);
-  await run(["ip", "-n", node, "route", "add", "default", "via", outsideIpv4]);
-  await run(["ip", "-n", outside, "route", "add", podCidr, "via", nodeIpv4]);
-  await setSysctl(node, "net/ipv4/ip_forward", "1");
-}
-
-/** Runs a program in a namespace and returns what it did, whatever its exit code. */
-export const execIn = (
-  namespace: string,
-  argv: readonly string[],
-  options?: CommandOptions,
-): Promise<CommandResult> => attempt(inNamespace(namespace, argv), options);

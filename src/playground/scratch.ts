@@ -1,4 +1,5 @@
-// The directory of a world: state, socket, log, and a bpffs of its own, so that worlds cannot see each other's pins.
+// The directory of a world. Each node in it has state, a socket, a log, and a bpffs of its own, so that agents cannot
+// see each other's pins.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
@@ -8,11 +9,11 @@ import { join } from "node:path";
 import { run } from "./command.ts";
 import type { Undo } from "./undo.ts";
 
-/** Where a world keeps its files. */
+/** Where a node keeps its files. */
 export interface Scratch {
   readonly directory: string;
   readonly stateDir: string;
-  /** Mount point of the world's bpffs; an empty directory where BPF is not used. */
+  /** Mount point of the node's bpffs; an empty directory where BPF is not used. */
   readonly bpfRoot: string;
   readonly socket: string;
   readonly log: string;
@@ -34,10 +35,18 @@ export function mountsBelow(directory: string): readonly string[] {
     .sort((a, b) => b.length - a.length);
 }
 
-/** Makes the directory, and mounts a bpffs in it when `bpf` is wanted. @throws CommandError when it may not */
-export async function makeScratch(id: string, bpf: boolean, undo: Undo): Promise<Scratch> {
+/** Makes the directory of a world. */
+export async function makeDirectory(id: string, undo: Undo): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), `waggle-${id}-`));
   undo.add(`directory ${directory}`, () => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/**
+ * Lays out what a node keeps in `directory`, and mounts a bpffs there when `bpf` is wanted.
+ * @throws CommandError when it may not; Error when the directory's path is too long for a socket
+ */
+export async function makeScratch(directory: string, bpf: boolean, undo: Undo): Promise<Scratch> {
   const scratch: Scratch = {
     directory,
     stateDir: join(directory, "state"),
@@ -46,12 +55,11 @@ export async function makeScratch(id: string, bpf: boolean, undo: Undo): Promise
     log: join(directory, "agent.log"),
   };
   if (Buffer.byteLength(scratch.socket) > socketPathLimit) {
-    await undo.run();
     throw new Error(
       `${scratch.socket} is too long for a Unix socket (${socketPathLimit} bytes): set TMPDIR to a shorter directory`,
     );
   }
-  await mkdir(scratch.stateDir);
+  await mkdir(scratch.stateDir, { recursive: true });
   await mkdir(scratch.bpfRoot);
   if (bpf) {
     undo.add(`bpffs ${scratch.bpfRoot}`, async () => {

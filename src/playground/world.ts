@@ -1,119 +1,42 @@
-// A world: network namespaces, an agent in one of them, and pods it connects. For tests, the demo and exploring.
+// A world: network namespaces, an agent in each that is a node, and pods they connect. For tests, the demo and
+// exploring.
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { type AgentClient, CallError, connect } from "../client/index.ts";
-import type { Endpoint, EndpointPolicy } from "../gen/waggle/v1/endpoint.ts";
+import { join } from "node:path";
+import type { AgentClient } from "../client/index.ts";
+import type { Endpoint } from "../gen/waggle/v1/endpoint.ts";
 import type { Plugin } from "../gen/waggle/v1/plugin.ts";
-import { type AgentProcess, type Ending, logTail, startAgentProcess } from "./agent-process.ts";
-import { type CommandOptions, type CommandResult, run } from "./command.ts";
-import { countLeftovers, type Leftovers, programIds } from "./leftovers.ts";
 import {
-  type Addressing,
-  addNamespace,
-  defaultAddressing,
-  execIn,
-  inNamespace,
-  namespacePath,
-  wire,
-} from "./namespaces.ts";
-import { makeScratch, removeScratchNow, type Scratch } from "./scratch.ts";
+  mostNodes,
+  type NodeAddresses,
+  nodeAddresses,
+  underlayNetwork,
+  type WorldAddressing,
+} from "./addressing.ts";
+import type { AgentProcess } from "./agent-process.ts";
+import { type CommandOptions, type CommandResult, run } from "./command.ts";
+import { EtcdServer, etcdEndpoint } from "./etcd.ts";
+import { countLeftovers, type Leftovers } from "./leftovers.ts";
+import { addNamespace, execIn, inNamespace, namespacePath } from "./namespaces.ts";
+import { WorldNode } from "./node.ts";
+import type { WorldOptions, WorldPlugin } from "./options.ts";
+import { Pod, type WorldEndpointOptions, type WorldPod } from "./pods.ts";
+import { type Ending, endChild } from "./processes.ts";
+import { makeDirectory, removeScratchNow, type Scratch } from "./scratch.ts";
 import { markOwner } from "./stale.ts";
+import { setPlugged, wire } from "./underlay.ts";
 import { Undo } from "./undo.ts";
-
-/** A plugin to register once the agent serves. */
-export interface WorldPlugin {
-  /** Absolute path of the directory with plugin.yaml. */
-  readonly directory: string;
-  /** True unless told otherwise. */
-  readonly enable?: boolean;
-  readonly priority?: number;
-  readonly config?: Readonly<Record<string, string>>;
-}
-
-export interface WorldOptions {
-  /** How many pods; 2 unless told otherwise. */
-  readonly pods?: number;
-  /** Registered in this order before the pods are created. */
-  readonly plugins?: readonly WorldPlugin[];
-  /** `fake` runs the agent without BPF, namespaces and privileges: same API, no packets. */
-  readonly datapath?: "kernel" | "fake";
-  /** Further arguments of `waggle agent`. */
-  readonly agentArguments?: readonly string[];
-  /** Further environment of the agent. */
-  readonly agentEnv?: Readonly<Record<string, string>>;
-  /** False: namespaces only; start the agent with `startAgent`. */
-  readonly agent?: boolean;
-  /** False: pod namespaces stay empty; fill them with `createEndpoint`. */
-  readonly endpoints?: boolean;
-  readonly addressing?: Partial<Addressing>;
-  /** Milliseconds an agent may take to serve; 60 s unless told otherwise. */
-  readonly startTimeoutMs?: number;
-  /** Told what is being done, for progress lines. */
-  readonly onProgress?: (what: string, world: World) => void;
-  /** Gives building up, at the next step of it. */
-  readonly signal?: AbortSignal;
-}
-
-/** A pod of the world. */
-export interface WorldPod {
-  /** "pod1": for exec. */
-  readonly name: string;
-  /** Name of its network namespace. */
-  readonly namespace: string;
-  /** Path of its network namespace. */
-  readonly netns: string;
-  /** Name of its endpoint: "default/pod1". */
-  readonly endpointName: string;
-  /** As the agent made it. @throws Error before the endpoint was created */
-  readonly endpoint: Endpoint;
-  /** Address. @throws Error before the endpoint was created */
-  readonly ipv4: string;
-  /** Endpoint id. @throws Error before the endpoint was created */
-  readonly id: number;
-}
-
-/** What to give an endpoint beside its name and namespace. */
-export interface WorldEndpointOptions {
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly ipv4?: string;
-  readonly ipv6?: string;
-  readonly policy?: EndpointPolicy;
-}
-
-class Pod implements WorldPod {
-  readonly name: string;
-  readonly namespace: string;
-  readonly endpointName: string;
-  created: Endpoint | undefined;
-
-  constructor(name: string, namespace: string) {
-    this.name = name;
-    this.namespace = namespace;
-    this.endpointName = `default/${name}`;
-  }
-
-  get netns(): string {
-    return namespacePath(this.namespace);
-  }
-  get endpoint(): Endpoint {
-    if (this.created === undefined) throw new Error(`${this.name} has no endpoint yet`);
-    return this.created;
-  }
-  get ipv4(): string {
-    return this.endpoint.ipv4;
-  }
-  get id(): number {
-    return this.endpoint.id;
-  }
-}
 
 /** Worlds of this process that still stand, for its exit. */
 const standing = new Set<World>();
 let exitHandled = false;
 
-/** Builds a world; what was built is taken down again when something fails. @throws CommandError, AgentError, CallError */
+/**
+ * Builds a world; what was built is taken down again when something fails.
+ * @throws RangeError for options that make no sense; CommandError, AgentError, EtcdError, CallError
+ */
 export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const world = new World(options);
   try {
@@ -129,39 +52,56 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   }
 }
 
-/** See `createWorld`. */
+/** See `createWorld`. What concerns one node (client, agent, socket …) is the first one's. */
 export class World {
   /** Unique, "wg1a2b3c": first part of the names of all namespaces. */
   readonly id = `wg${randomBytes(3).toString("hex")}`;
-  readonly addressing: Addressing;
-  /** Real names of the namespaces by their names in here: node, outside, pod1 … podN. */
+  /** Real names of the namespaces by their names in here: node (or node1 … nodeN), outside, underlay, pod1 … podM. */
   readonly namespaces: Readonly<Record<string, string>>;
+  readonly nodes: readonly WorldNode[];
   readonly pods: readonly WorldPod[];
-  /** Plugins as registered at the start. */
+  /** Plugins as registered at the start, on the first node. */
   readonly plugins: Plugin[] = [];
 
   readonly #options: WorldOptions;
   readonly #undo = new Undo();
   readonly #children = new Set<ChildProcess>();
-  readonly #programs = new Set<number>();
-  #scratch: Scratch | undefined;
-  #agent: AgentProcess | undefined;
-  #client: AgentClient | undefined;
+  #directory: string | undefined;
+  #etcd: EtcdServer | undefined;
   #destroyed: Promise<Leftovers> | undefined;
 
   constructor(options: WorldOptions) {
+    const count = options.nodes ?? 1;
+    if (!(Number.isInteger(count) && count >= 1 && count <= mostNodes))
+      throw new RangeError(`a world has 1 to ${mostNodes} nodes, not ${count}`);
+    if (count > 1 && options.datapath === "fake")
+      throw new RangeError("a world of several nodes needs the kernel's datapath");
     this.#options = options;
-    this.addressing = { ...defaultAddressing, ...options.addressing };
-    const pods = Array.from(
-      { length: options.pods ?? 2 },
-      (_, index) => new Pod(`pod${index + 1}`, `${this.id}-pod${index + 1}`),
+    const places = count === 1 ? ["node"] : Array.from({ length: count }, (_, index) => `node${index + 1}`);
+    const pods = Array.from({ length: options.pods ?? 2 }, (_, index) => `pod${index + 1}`);
+    const others = ["outside", ...(count === 1 ? [] : ["underlay"])];
+    this.namespaces = Object.fromEntries(
+      [...places, ...others, ...pods].map((place) => [place, `${this.id}-${place}`]),
     );
-    this.pods = pods;
-    this.namespaces = {
-      node: `${this.id}-node`,
-      outside: `${this.id}-outside`,
-      ...Object.fromEntries(pods.map((pod) => [pod.name, pod.namespace])),
-    };
+    this.nodes = places.map((name, index) => this.#node(name, nodeAddresses(index + 1, count)));
+    this.pods = pods.map((name, index) => new Pod(name, this.nodes[index % count]!, this.namespaces[name]!));
+  }
+
+  #node(name: string, addresses: NodeAddresses): WorldNode {
+    const { nodes = 1, agentArguments = [], agentEnv = {}, routingMode } = this.#options;
+    return new WorldNode({
+      name,
+      namespace: this.real ? this.#namespace(name) : undefined,
+      addresses,
+      agentArguments: [
+        ...(this.ipv6 ? ["--pod-cidr-v6", addresses.podCidrV6] : []),
+        ...(routingMode === undefined ? [] : ["--routing-mode", routingMode]),
+        ...(nodes === 1 ? [] : ["--kvstore", "etcd", "--etcd-endpoints", etcdEndpoint]),
+        ...(typeof agentArguments === "function" ? agentArguments(name) : agentArguments),
+      ],
+      agentEnv,
+      startTimeoutMs: this.#options.startTimeoutMs ?? 60_000,
+    });
   }
 
   /** The pod of this name ("pod1"). @throws RangeError */
@@ -171,61 +111,117 @@ export class World {
     return pod;
   }
 
-  /** Files of the world. */
+  /** The node of this name ("node2"). @throws RangeError */
+  node(name: string): WorldNode {
+    const node = this.nodes.find((one) => one.name === name);
+    if (node === undefined) throw new RangeError(`this world has no node ${JSON.stringify(name)}`);
+    return node;
+  }
+
+  get #first(): WorldNode {
+    return this.nodes[0]!;
+  }
+
+  /** Addresses of the first node, and of the outside. */
+  get addressing(): WorldAddressing {
+    const { ipv4, ipv6, podCidr, podCidrV6 } = this.#first.addresses;
+    const { outsideIpv4, outsideIpv6 } = underlayNetwork;
+    return { nodeIpv4: ipv4, nodeIpv6: ipv6, podCidr, podCidrV6, outsideIpv4, outsideIpv6 };
+  }
+
+  /** Files of the first node. */
   get scratch(): Scratch {
-    if (this.#scratch === undefined) throw new Error("the world is not built");
-    return this.#scratch;
+    return this.#first.scratch;
   }
 
   get socket(): string {
-    return this.scratch.socket;
+    return this.#first.socket;
   }
 
   /** The running agent. @throws Error when none runs */
   get agent(): AgentProcess {
-    if (this.#agent === undefined) throw new Error("no agent runs in this world");
-    return this.#agent;
+    return this.#first.agent;
   }
 
   /** Speaks to the agent; finds it again after a restart. */
   get client(): AgentClient {
-    this.#client ??= connect({ kind: "socket", path: this.socket });
-    return this.#client;
+    return this.#first.client;
+  }
+
+  /** What nodes share their state through. @throws Error in a world of one node, which needs none */
+  get etcd(): EtcdServer {
+    if (this.#etcd === undefined) throw new Error("this world has no etcd");
+    return this.#etcd;
   }
 
   /** For `createWorld`. */
   async build(): Promise<void> {
-    const progress = (what: string): void => {
-      this.#options.signal?.throwIfAborted();
-      this.#options.onProgress?.(what, this);
-    };
+    const { plugins = [], agent, endpoints, signal } = this.#options;
     this.#standUp();
-    this.#scratch = await makeScratch(this.id, this.real, this.#undo);
-    markOwner(this.#scratch.directory);
-    if (this.real) {
-      progress("network namespaces");
-      for (const namespace of Object.values(this.namespaces)) await addNamespace(namespace, this.#undo);
-      await wire(this.#namespace("node"), this.#namespace("outside"), this.addressing);
-    }
+    await this.#prepare();
     this.#undo.add("children", () => this.#stopChildren());
-    if (this.#options.agent === false) return;
-    progress("the agent");
-    await this.startAgent();
-    for (const plugin of this.#options.plugins ?? []) {
-      progress(`plugin ${plugin.directory}`);
-      await this.registerPlugin(plugin);
+    if (agent === false) return;
+    await this.#startNodes();
+    for (const plugin of plugins) {
+      this.#progress(`plugin ${plugin.directory}`);
+      this.plugins.push(await this.registerPlugin(plugin));
     }
-    if (this.#options.endpoints === false) return;
+    if (endpoints === false) return;
     for (const pod of this.pods) {
-      progress(pod.name);
+      this.#progress(pod.name);
       await this.createEndpoint(pod.name);
     }
+    signal?.throwIfAborted();
+  }
+
+  #progress(what: string): void {
     this.#options.signal?.throwIfAborted();
+    this.#options.onProgress?.(what, this);
+  }
+
+  /** Files, namespaces and wires. */
+  async #prepare(): Promise<void> {
+    const directory = await makeDirectory(this.id, this.#undo);
+    this.#directory = directory;
+    markOwner(directory);
+    const alone = this.nodes.length === 1;
+    const cacheDir = join(directory, "cache");
+    for (const node of this.nodes)
+      await node.prepare(alone ? directory : join(directory, node.name), cacheDir, this.#undo);
+    if (!this.real) return;
+    this.#progress("network namespaces");
+    for (const namespace of Object.values(this.namespaces))
+      await addNamespace(namespace, this.ipv6, this.#undo);
+    await wire({
+      nodes: this.nodes.map(({ name, namespace, addresses }) => ({ ...addresses, name, namespace })),
+      outside: this.#namespace("outside"),
+      underlay: alone ? undefined : this.#namespace("underlay"),
+      ipv6: this.ipv6,
+      podRoutes: this.#options.podRoutes ?? alone,
+    });
+    if (!alone) this.#etcd = new EtcdServer({ namespace: this.#namespace("underlay"), directory });
+  }
+
+  async #startNodes(): Promise<void> {
+    if (this.#etcd !== undefined) {
+      this.#progress("etcd");
+      await this.#etcd.start();
+    }
+    this.#progress(this.nodes.length === 1 ? "the agent" : "agents");
+    const [first, ...others] = this.nodes;
+    // The first one compiles what the others then find in the cache.
+    await first!.startAgent();
+    await Promise.all(others.map((node) => node.startAgent()));
   }
 
   /** Whether packets can be sent: a world with a fake datapath has no namespaces. */
   get real(): boolean {
     return this.#options.datapath !== "fake";
+  }
+
+  /** Whether the world has IPv6 beside IPv4. */
+  get ipv6(): boolean {
+    return this.#options.ipv6 ?? false;
   }
 
   #namespace(name: string): string {
@@ -259,82 +255,45 @@ export class World {
     return child;
   }
 
+  /** Pulls the cable of a node out of the underlay, or plugs it in again. Needs several nodes. @throws CommandError */
+  async setPlugged(node: string, plugged: boolean): Promise<void> {
+    await setPlugged(this.#namespace("underlay"), this.node(node).name, plugged);
+  }
+
   /** Starts the agent and waits until it serves. @throws AgentError */
-  async startAgent(extraArguments: readonly string[] = []): Promise<AgentProcess> {
-    if (this.#agent?.running === true) throw new Error("an agent runs in this world already");
-    const { scratch, addressing } = this;
-    this.#agent = await startAgentProcess({
-      namespace: this.real ? this.#namespace("node") : undefined,
-      socket: scratch.socket,
-      log: scratch.log,
-      arguments: [
-        ...["--state-dir", scratch.stateDir, "--bpf-root", scratch.bpfRoot, "--socket", scratch.socket],
-        ...["--devices", "eth0", "--pod-cidr", addressing.podCidr],
-        ...(this.real ? [] : ["--datapath", "fake"]),
-        ...(this.#options.agentArguments ?? []),
-        ...extraArguments,
-      ],
-      env: this.#options.agentEnv ?? {},
-      startTimeoutMs: this.#options.startTimeoutMs ?? 60_000,
-    });
-    return this.#agent;
+  startAgent(extraArguments: readonly string[] = []): Promise<AgentProcess> {
+    return this.#first.startAgent(extraArguments);
   }
 
   /** Ends the agent with a signal and waits until it is gone. @throws AgentError when it does not stop */
   killAgent(signal: NodeJS.Signals = "SIGTERM"): Promise<Ending> {
-    return this.agent.stop(signal);
+    return this.#first.killAgent(signal);
   }
 
   /** Ends the agent, by SIGTERM unless told otherwise, and starts it again on the same state. */
-  async restartAgent(
-    signal: NodeJS.Signals = "SIGTERM",
-    extraArguments: readonly string[] = [],
-  ): Promise<void> {
-    await this.killAgent(signal);
-    await this.startAgent(extraArguments);
+  restartAgent(signal: NodeJS.Signals = "SIGTERM", extraArguments: readonly string[] = []): Promise<void> {
+    return this.#first.restartAgent(signal, extraArguments);
   }
 
-  /** Registers a plugin, enabled unless told otherwise. @throws CallError */
+  /** Registers a plugin on every node, enabled unless told otherwise. Resolves to the first node's. @throws CallError */
   async registerPlugin(plugin: WorldPlugin): Promise<Plugin> {
-    const { plugin: registered } = await this.client.plugins.registerPlugin(
-      {
-        directory: plugin.directory,
-        enable: plugin.enable ?? true,
-        config: { ...plugin.config },
-        replaceMaps: false,
-        ...(plugin.priority === undefined ? {} : { priority: plugin.priority }),
-      },
-      { waitForReady: true },
-    );
-    this.plugins.push(registered!);
-    return registered!;
+    let first: Plugin | undefined;
+    for (const node of this.nodes) {
+      const registered = await node.registerPlugin(plugin);
+      first ??= registered;
+    }
+    return first!;
   }
 
-  /** Creates the endpoint of a pod. @throws CallError */
-  async createEndpoint(name: string, options: WorldEndpointOptions = {}): Promise<Endpoint> {
+  /** Creates the endpoint of a pod, on its node. @throws CallError */
+  createEndpoint(name: string, options: WorldEndpointOptions = {}): Promise<Endpoint> {
     const pod = this.pod(name) as Pod;
-    const { endpoint } = await this.client.endpoints.createEndpoint(
-      {
-        spec: {
-          name: pod.endpointName,
-          netns: pod.netns,
-          podInterface: "eth0",
-          hostInterface: "",
-          ipv4: options.ipv4 ?? "",
-          ipv6: options.ipv6 ?? "",
-          labels: { app: pod.name, ...options.labels },
-          policy: options.policy,
-        },
-      },
-      { waitForReady: true },
-    );
-    pod.created = endpoint!;
-    return endpoint!;
+    return pod.node.createEndpoint(pod, options);
   }
 
   /** Last lines of the agent's log. */
   agentLog(lines = 50): Promise<string> {
-    return logTail(this.scratch.log, lines);
+    return this.#first.agentLog(lines);
   }
 
   /** Takes everything down, last first, and says what could not be removed. Safe to call twice. @throws TeardownError */
@@ -344,36 +303,24 @@ export class World {
   }
 
   async #destroy(): Promise<Leftovers> {
-    await this.#notePrograms();
+    const programs = (await Promise.all(this.nodes.map((node) => node.programs()))).flat();
     try {
       await this.#undo.run();
     } finally {
-      this.#client?.close();
+      for (const node of this.nodes) node.close();
       standing.delete(this);
     }
-    return countLeftovers({
-      namespaces: Object.values(this.namespaces),
-      directory: this.#scratch?.directory,
-      programs: [...this.#programs],
-    });
-  }
-
-  async #notePrograms(): Promise<void> {
-    if (this.#agent?.running !== true || !this.real) return;
-    try {
-      for (const id of await programIds(this.client)) this.#programs.add(id);
-    } catch (error) {
-      // An agent that cannot say what it has loaded must not keep its world standing.
-      if (!(error instanceof CallError)) throw error;
-    }
+    const namespaces = Object.values(this.namespaces);
+    return countLeftovers({ namespaces, directory: this.#directory, programs });
   }
 
   async #stopChildren(): Promise<void> {
-    for (const child of this.#children) {
-      const gone = new Promise((resolve) => child.once("close", resolve));
-      if (child.exitCode === null && child.signalCode === null && child.kill("SIGKILL")) await gone;
-    }
-    if (this.#agent?.running === true) await this.#agent.stop();
+    await Promise.all([...this.#children].map((child) => endChild(child, "SIGKILL", 0)));
+    const stops = this.nodes.filter(({ running }) => running).map((node) => node.killAgent());
+    const results = await Promise.allSettled(stops);
+    await this.#etcd?.kill();
+    const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join("; "));
   }
 
   /** A process that exits without `destroy` still takes its worlds along. */
@@ -387,12 +334,13 @@ export class World {
   }
 
   #tearDownNow(): void {
-    this.#agent?.signal("SIGKILL");
+    for (const node of this.nodes) node.killNow();
+    this.#etcd?.killNow();
     for (const child of this.#children) child.kill("SIGKILL");
     for (const namespace of Object.values(this.namespaces)) {
       if (existsSync(namespacePath(namespace)))
         execFileSync("ip", ["netns", "delete", namespace], { stdio: "ignore" });
     }
-    if (this.#scratch !== undefined) removeScratchNow(this.#scratch.directory);
+    if (this.#directory !== undefined) removeScratchNow(this.#directory);
   }
 }

@@ -171,7 +171,7 @@ async function killDuringStart(world: World): Promise<void> {
   const { stateDir, bpfRoot, socket } = world.scratch;
   const argv = waggleArgv(
     ...["agent", "--state-dir", stateDir, "--bpf-root", bpfRoot, "--socket", socket],
-    ...["--devices", "eth0", "--pod-cidr", world.addressing.podCidr],
+    ...["--node-name", "node", "--devices", "eth0", "--pod-cidr", world.addressing.podCidr],
   );
   const child = world.spawn("node", argv, "ignore");
   const ended = new Promise((resolve) => child.once("close", resolve));
