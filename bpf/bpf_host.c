@@ -14,7 +14,10 @@
 #include <linux/pkt_cls.h>
 
 #include "config_host.h"
-#include "host_v4.h"
+
+#include "family_v4.h"
+#include "host.h"
+#include "family_end.h"
 
 #define DROP_FILE FILE_HOST
 

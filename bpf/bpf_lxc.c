@@ -3,8 +3,8 @@
  * The programs of a pod's device: the node's end of its veth pair. One copy for each pod, with constants of
  * its own (config_lxc.h) and a program array of its own (slots.h).
  *
- *	pod -> cil_from_container -> lxc_egress_v4.h -> another pod's cil_lxc_policy, cilium_host or the stack
- *	cil_to_container or cil_lxc_policy -> lxc_ingress_v4.h -> pod
+ *	pod -> cil_from_container -> lxc_egress.h -> another pod's cil_lxc_policy, cilium_host or the stack
+ *	cil_to_container or cil_lxc_policy -> lxc_ingress.h -> pod
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -12,8 +12,14 @@
 
 #include "config_lxc.h"
 #include "arp.h"
-#include "lxc_egress_v4.h"
-#include "lxc_ingress_v4.h"
+
+#include "family_v4.h"
+#include "conntrack_tuples.h"
+#include "lb.h"
+#include "lxc_policy.h"
+#include "lxc_egress.h"
+#include "lxc_ingress.h"
+#include "family_end.h"
 
 #define DROP_FILE FILE_LXC
 
@@ -88,7 +94,6 @@ int cil_lxc_policy(struct __sk_buff *ctx)
 	st->dst_identity = cfg_identity;
 	st->ct_state = CT_STATE_UNKNOWN;
 	st->ct_denied = 0;
-	st->rev_nat_index = 0;
 	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_to_container_pre_ct_v4));
 }
 

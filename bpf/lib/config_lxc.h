@@ -1,23 +1,12 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/*
- * Constants of one pod's copy of bpf_lxc.c, set by the loader before the programs are loaded. The verifier
- * knows their values: branches on a feature that is off are removed.
- */
+/* Constants of one pod's copy of bpf_lxc.c, set by the loader. Addresses as on the wire. */
 #ifndef __LIB_CONFIG_LXC_H
 #define __LIB_CONFIG_LXC_H
 
-#include <linux/types.h>
-#include <bpf/bpf_helpers.h>
-
-#define CONFIG(type, name, default_value) \
-	const volatile type name SEC(".rodata.config") = default_value
-
-/* Arrays are aligned so that they can be read as words. */
-#define CONFIG_MAC(name) \
-	const volatile __u8 name[6] SEC(".rodata.config") __attribute__((aligned(8))) = {0}
+#include "config.h"
 
 CONFIG(__u16, cfg_endpoint_id, 0);
-CONFIG(__u32, cfg_endpoint_ipv4, 0); /* as on the wire */
+CONFIG(__u32, cfg_endpoint_ipv4, 0);
 CONFIG_MAC(cfg_endpoint_mac);	     /* of the pod's end of the veth pair */
 CONFIG_MAC(cfg_node_mac);	     /* of the node's end: the pod's gateway */
 CONFIG(__u32, cfg_identity, 0);
@@ -36,5 +25,15 @@ CONFIG(__u32, cfg_ct_tcp_syn_s, 60);
 CONFIG(__u32, cfg_ct_tcp_close_s, 10);
 CONFIG(__u32, cfg_ct_udp_s, 60);
 CONFIG(__u32, cfg_ct_icmp_s, 60);
+
+static __always_inline addr_v4 endpoint_ip_v4(void)
+{
+	return cfg_endpoint_ipv4;
+}
+
+static __always_inline addr_v4 router_ip_v4(void)
+{
+	return cfg_router_ipv4;
+}
 
 #endif

@@ -11,7 +11,7 @@
 #include <linux/in.h>
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
-#include <waggle/internal/parse_v4.h>
+#include <waggle/internal/l4.h>
 #include <waggle/internal/state.h>
 #include "config_lxc.h"
 
@@ -33,8 +33,8 @@
 
 struct ct_entry {
 	union {
-		__u8 nat_addr[16];
-		__u64 backend_id[2]; /* [0]: TUPLE_F_SERVICE */
+		union ip_addr nat_addr; /* TUPLE_F_OUT: with nat_port, what the client asked for */
+		__u64 backend_id;	/* TUPLE_F_SERVICE */
 	};
 	__u64 packets;
 	__u64 bytes;
@@ -57,9 +57,9 @@ static __always_inline __u32 ct_now(void)
 	return (__u32)(bpf_ktime_get_coarse_ns() / 1000000000ULL);
 }
 
-static __always_inline _Bool tcp_is_syn(const struct pkt_v4 *pkt)
+static __always_inline _Bool tcp_is_syn(const struct pkt_l4 *l4)
 {
-	return pkt->protocol == IPPROTO_TCP && (pkt->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	return l4->protocol == IPPROTO_TCP && (l4->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 /*
@@ -67,22 +67,22 @@ static __always_inline _Bool tcp_is_syn(const struct pkt_v4 *pkt)
  * place), not when both sides closed it and the packet opens a new one under the same name, and not when it has
  * been idle since before this pod existed: then it is of another pod that had the address.
  */
-static __always_inline _Bool ct_alive(const struct ct_entry *entry, const struct pkt_v4 *pkt, __u32 now)
+static __always_inline _Bool ct_alive(const struct ct_entry *entry, const struct pkt_l4 *l4, __u32 now)
 {
 	if ((__s32)(entry->lifetime - now) < 0)
 		return 0;
 	if ((__s32)(entry->last_tx_report - cfg_created_s) < 0 &&
 	    (__s32)(entry->last_rx_report - cfg_created_s) < 0)
 		return 0;
-	return !(tcp_is_syn(pkt) && (entry->flags & CT_F_CLOSED) == CT_F_CLOSED);
+	return !(tcp_is_syn(l4) && (entry->flags & CT_F_CLOSED) == CT_F_CLOSED);
 }
 
 static __always_inline __u32 ct_timeout(__u8 protocol, __u16 flags)
 {
-	if (protocol == IPPROTO_UDP)
-		return cfg_ct_udp_s;
-	if (protocol == IPPROTO_ICMP)
+	if (l4_is_icmp(protocol))
 		return cfg_ct_icmp_s;
+	if (protocol != IPPROTO_TCP)
+		return cfg_ct_udp_s;
 	if ((flags & CT_F_CLOSED) == CT_F_CLOSED)
 		return cfg_ct_tcp_close_s;
 	return flags & CT_F_SEEN_NON_SYN ? cfg_ct_tcp_established_s : cfg_ct_tcp_syn_s;
@@ -102,23 +102,23 @@ static __always_inline __u16 ct_tcp_flags(__u16 flags, __u8 tcp_flags, int way)
 
 /* Accounts a packet to its entry. Fields are written only when they change: both sides share the line. */
 static __always_inline void ct_touch(struct ct_entry *entry, const struct __sk_buff *ctx,
-				     const struct pkt_v4 *pkt, int way, __u32 now)
+				     const struct pkt_l4 *l4, int way, __u32 now)
 {
 	__u16 flags = entry->flags;
 	__u32 lifetime;
 
 	__sync_fetch_and_add(&entry->packets, 1);
 	__sync_fetch_and_add(&entry->bytes, ctx->len);
-	if (pkt->protocol == IPPROTO_TCP && pkt->fragment != FRAGMENT_LATER) {
+	if (l4->protocol == IPPROTO_TCP && l4->fragment != FRAGMENT_LATER) {
 		__u8 *seen = way == CT_TX ? &entry->tx_flags_seen : &entry->rx_flags_seen;
 
-		if (~*seen & pkt->tcp_flags)
-			*seen |= pkt->tcp_flags;
-		flags = ct_tcp_flags(flags, pkt->tcp_flags, way);
+		if (~*seen & l4->tcp_flags)
+			*seen |= l4->tcp_flags;
+		flags = ct_tcp_flags(flags, l4->tcp_flags, way);
 		if (flags != entry->flags)
 			entry->flags = flags;
 	}
-	lifetime = now + ct_timeout(pkt->protocol, flags);
+	lifetime = now + ct_timeout(l4->protocol, flags);
 	if (entry->lifetime != lifetime)
 		entry->lifetime = lifetime;
 	if (way == CT_TX && entry->last_tx_report != now)
@@ -129,17 +129,41 @@ static __always_inline void ct_touch(struct ct_entry *entry, const struct __sk_b
 
 /* An entry for the first packet of a connection. */
 static __always_inline void ct_init(struct ct_entry *entry, const struct __sk_buff *ctx,
-				    const struct pkt_v4 *pkt, __u32 now)
+				    const struct pkt_l4 *l4, __u32 now)
 {
 	__builtin_memset(entry, 0, sizeof(*entry));
-	if (pkt->protocol == IPPROTO_TCP) {
-		entry->flags = ct_tcp_flags(0, pkt->tcp_flags, CT_TX);
-		entry->tx_flags_seen = pkt->tcp_flags;
+	if (l4->protocol == IPPROTO_TCP) {
+		entry->flags = ct_tcp_flags(0, l4->tcp_flags, CT_TX);
+		entry->tx_flags_seen = l4->tcp_flags;
 	}
 	entry->packets = 1;
 	entry->bytes = ctx->len;
-	entry->lifetime = now + ct_timeout(pkt->protocol, entry->flags);
+	entry->lifetime = now + ct_timeout(l4->protocol, entry->flags);
 	entry->last_tx_report = now;
+}
+
+/* Egress: notes how replies are to be translated. A service may have come back under another index. */
+static __always_inline void ct_update_nat(struct ct_entry *entry, const struct pkt_state *st)
+{
+	if (entry->rev_nat_index != st->rev_nat_index)
+		entry->rev_nat_index = st->rev_nat_index;
+	if (entry->nat_port != st->nat_port) {
+		entry->nat_addr = st->nat_addr;
+		entry->nat_port = st->nat_port;
+	}
+}
+
+/* Ingress: what ct_update_nat() noted, for a reply or an error about the connection of `entry`. */
+static __always_inline void ct_recall_nat(const struct ct_entry *entry, struct pkt_state *st)
+{
+	st->rev_nat_index = 0;
+	st->nat_port = 0;
+	if (!entry || (st->ct_state != CT_STATE_REPLY && st->ct_state != CT_STATE_RELATED))
+		return;
+	st->rev_nat_index = entry->rev_nat_index;
+	st->nat_port = entry->nat_port;
+	if (st->nat_port)
+		st->nat_addr = entry->nat_addr;
 }
 
 #endif

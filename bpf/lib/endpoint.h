@@ -11,14 +11,11 @@
 #define ENDPOINT_F_HOST 1 /* an address of the node itself */
 
 struct endpoint_key {
-	union {
-		__be32 ip4;
-		__u8 ip[16];
-	};
+	union ip_addr addr;
 	__u8 family;
 	__u8 key;
 	__u16 cluster_id;
-};
+} __attribute__((packed, aligned(4)));
 
 struct endpoint_info {
 	__u32 ifindex; /* of the node's end of the veth pair */
@@ -53,9 +50,17 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } cilium_call_policy SEC(".maps");
 
-static __always_inline const struct endpoint_info *endpoint_lookup_v4(__be32 addr)
+/* The endpoint with this address, or NULL when it is not of this node. */
+static __always_inline const struct endpoint_info *endpoint_lookup_v4(addr_v4 addr)
 {
-	struct endpoint_key key = {.ip4 = addr, .family = ADDRESS_FAMILY_V4};
+	struct endpoint_key key = {.addr.ip_v4 = addr, .family = ADDRESS_FAMILY_V4};
+
+	return bpf_map_lookup_elem(&cilium_lxc, &key);
+}
+
+static __always_inline const struct endpoint_info *endpoint_lookup_v6(addr_v6 addr)
+{
+	struct endpoint_key key = {.addr.ip_v6 = addr, .family = ADDRESS_FAMILY_V6};
 
 	return bpf_map_lookup_elem(&cilium_lxc, &key);
 }

@@ -5,6 +5,8 @@
 
 #include <linux/if_ether.h>
 #include <linux/types.h>
+#include <waggle/drop_reasons.h>
+#include <waggle/internal/frame.h>
 
 /* A MAC address as the two words it is copied in. */
 struct mac {
@@ -49,6 +51,17 @@ static __always_inline void eth_rewrite(struct ethhdr *eth, struct mac dst, stru
 {
 	mac_store(eth->h_dest, dst);
 	mac_store(eth->h_source, src);
+}
+
+/* Addresses the frame anew. 0 or DROP_INVALID. */
+static __always_inline int eth_forward(struct __sk_buff *ctx, struct mac dst, struct mac src)
+{
+	struct ethhdr *eth = frame_head(ctx, ETH_HLEN);
+
+	if (!eth)
+		return DROP_INVALID;
+	eth_rewrite(eth, dst, src);
+	return 0;
 }
 
 #endif

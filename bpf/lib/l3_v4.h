@@ -16,15 +16,9 @@
 #define TTL_STEP bpf_htons(0x0100)
 
 /* One address to many: nothing here delivers such packets. */
-static __always_inline _Bool ipv4_is_to_many(__be32 addr)
+static __always_inline _Bool is_to_many_v4(__be32 addr)
 {
 	return addr == IPV4_BROADCAST || IPV4_IS_MULTICAST(addr);
-}
-
-/* Is this the last hop the packet may take? */
-static __always_inline _Bool ttl_is_spent(const struct iphdr *ip)
-{
-	return ip->ttl <= 1;
 }
 
 static __always_inline void ttl_decrement(struct iphdr *ip)
@@ -35,11 +29,18 @@ static __always_inline void ttl_decrement(struct iphdr *ip)
 	ip->check = (__u16)(check + (check >= 0xffff));
 }
 
-/* Routes the packet of `ip` (the header within the frame) to its next hop. */
-static __always_inline void l3_forward(struct iphdr *ip, struct mac dst, struct mac src)
+/* Routes the packet to its next hop. 0, DROP_TTL_EXCEEDED when this was the last it might take, or DROP_INVALID. */
+static __always_inline int l3_forward_v4(struct __sk_buff *ctx, struct mac dst, struct mac src)
 {
+	struct iphdr *ip = ip_header_v4(ctx);
+
+	if (!ip)
+		return DROP_INVALID;
+	if (ip->ttl <= 1)
+		return DROP_TTL_EXCEEDED;
 	ttl_decrement(ip);
 	eth_rewrite((void *)ip - IPV4_OFF, dst, src);
+	return 0;
 }
 
 #endif

@@ -3,8 +3,8 @@
 #ifndef __LIB_NAT_V4_H
 #define __LIB_NAT_V4_H
 
-#include "conntrack_v4.h"
 #include "csum.h"
+#include "quoted_v4.h"
 
 #define NAT_SOURCE 0
 #define NAT_DESTINATION 1
@@ -29,8 +29,8 @@ static __always_inline int nat_rewrite_v4(struct __sk_buff *ctx, struct pkt_v4 *
 					  __be16 port)
 {
 	__be32 old_addr = side == NAT_SOURCE ? pkt->saddr : pkt->daddr;
-	__be16 old_port = side == NAT_SOURCE ? pkt->sport : pkt->dport;
-	struct iphdr *ip = ipv4_header(ctx);
+	__be16 old_port = side == NAT_SOURCE ? pkt->l4.sport : pkt->l4.dport;
+	struct iphdr *ip = ip_header_v4(ctx);
 	__u64 flags = 0;
 	__u32 check_off;
 
@@ -42,19 +42,19 @@ static __always_inline int nat_rewrite_v4(struct __sk_buff *ctx, struct pkt_v4 *
 	else
 		pkt->daddr = ip->daddr = addr;
 
-	if (pkt->protocol == IPPROTO_TCP) {
-		check_off = pkt->l4_off + TCP_CHECK_OFF;
-	} else if (pkt->protocol == IPPROTO_UDP) {
-		check_off = pkt->l4_off + UDP_CHECK_OFF;
+	if (pkt->l4.protocol == IPPROTO_TCP) {
+		check_off = pkt->l4.off + TCP_CHECK_OFF;
+	} else if (pkt->l4.protocol == IPPROTO_UDP) {
+		check_off = pkt->l4.off + UDP_CHECK_OFF;
 		flags = BPF_F_MARK_MANGLED_0; /* zero means "no checksum" and stays so */
 	} else {
 		return 0;
 	}
 	if (side == NAT_SOURCE)
-		pkt->sport = port;
+		pkt->l4.sport = port;
 	else
-		pkt->dport = port;
-	if (pkt->fragment == FRAGMENT_LATER) /* the first fragment carried the rest */
+		pkt->l4.dport = port;
+	if (pkt->l4.fragment == FRAGMENT_LATER) /* the first fragment carried the rest */
 		return 0;
 
 	if (bpf_l4_csum_replace(ctx, check_off, old_addr, addr, flags | BPF_F_PSEUDO_HDR | 4))
@@ -63,7 +63,7 @@ static __always_inline int nat_rewrite_v4(struct __sk_buff *ctx, struct pkt_v4 *
 		return 0;
 	if (bpf_l4_csum_replace(ctx, check_off, old_port, port, flags | 2))
 		return DROP_CSUM_L4;
-	if (bpf_skb_store_bytes(ctx, pkt->l4_off + (side == NAT_SOURCE ? L4_SPORT_OFF : L4_DPORT_OFF),
+	if (bpf_skb_store_bytes(ctx, pkt->l4.off + (side == NAT_SOURCE ? L4_SPORT_OFF : L4_DPORT_OFF),
 				&port, sizeof(port), 0))
 		return DROP_WRITE_ERROR;
 	return 0;
@@ -83,13 +83,13 @@ static __always_inline int nat_quoted_checksum_v4(struct __sk_buff *ctx, __u32 i
 						  const struct quoted_v4 *quoted, __be32 old_addr,
 						  __be32 addr, __be16 old_port, __be16 port)
 {
-	__u32 off = quoted->pkt.l4_off +
-		    (quoted->pkt.protocol == IPPROTO_TCP ? TCP_CHECK_OFF : UDP_CHECK_OFF);
+	__u32 off = quoted->pkt.l4.off +
+		    (quoted->pkt.l4.protocol == IPPROTO_TCP ? TCP_CHECK_OFF : UDP_CHECK_OFF);
 	__u16 check, fresh;
 
 	if (bpf_skb_load_bytes(ctx, off, &check, sizeof(check)))
 		return 0; /* quotes of the required eight bytes end before TCP's checksum */
-	if (!check && quoted->pkt.protocol == IPPROTO_UDP)
+	if (!check && quoted->pkt.l4.protocol == IPPROTO_UDP)
 		return 0;
 	fresh = csum_replace4(check, old_addr, addr);
 	fresh = csum_replace2(fresh, old_port, port);
@@ -104,20 +104,20 @@ static __always_inline int nat_quoted_checksum_v4(struct __sk_buff *ctx, __u32 i
 static __always_inline int nat_related_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt, int side, __be32 addr,
 					  __be16 port)
 {
-	__u32 icmp_check = pkt->l4_off + ICMP_CHECK_OFF, addr_off, port_off;
+	__u32 icmp_check = pkt->l4.off + ICMP_CHECK_OFF, addr_off, port_off;
 	__be16 old_port, check, fresh;
 	struct quoted_v4 quoted;
 	__be32 old_addr;
 	int ret;
 
-	if (quoted_parse_v4(ctx, pkt->l4_off + ICMP_HLEN, &quoted))
+	if (quoted_parse_v4(ctx, pkt->l4.off + ICMP_HLEN, &quoted))
 		return DROP_INVALID;
-	if (quoted.pkt.protocol != IPPROTO_TCP && quoted.pkt.protocol != IPPROTO_UDP)
+	if (quoted.pkt.l4.protocol != IPPROTO_TCP && quoted.pkt.l4.protocol != IPPROTO_UDP)
 		return 0;
 	old_addr = side == NAT_SOURCE ? quoted.pkt.saddr : quoted.pkt.daddr;
-	old_port = side == NAT_SOURCE ? quoted.pkt.sport : quoted.pkt.dport;
+	old_port = side == NAT_SOURCE ? quoted.pkt.l4.sport : quoted.pkt.l4.dport;
 	addr_off = quoted.ip_off + (side == NAT_SOURCE ? IPV4_SADDR_OFF : IPV4_DADDR_OFF);
-	port_off = quoted.pkt.l4_off + (side == NAT_SOURCE ? L4_SPORT_OFF : L4_DPORT_OFF);
+	port_off = quoted.pkt.l4.off + (side == NAT_SOURCE ? L4_SPORT_OFF : L4_DPORT_OFF);
 
 	ret = nat_quoted_checksum_v4(ctx, icmp_check, &quoted, old_addr, addr, old_port, port);
 	if (ret)

@@ -4,7 +4,7 @@
 #define __LIB_POLICY_H
 
 #include <bpf/bpf_endian.h>
-#include <waggle/internal/parse_v4.h>
+#include <waggle/internal/l4.h>
 #include "trace.h"
 
 struct policy_key {
@@ -103,13 +103,13 @@ static __always_inline int policy_check(__u32 identity, __u8 dir, __u8 protocol,
  * no port of it, and is turned down with it.
  */
 static __always_inline int policy_check_reply(__u32 identity, __u8 dir, const struct pkt_state *st,
-					      const struct pkt_v4 *pkt)
+					      const struct pkt_l4 *l4)
 {
 	__u8 match_type;
 
 	if (st->ct_state != CT_STATE_REPLY)
 		return DROP_POLICY;
-	return policy_check(identity, dir, pkt->protocol, pkt->sport, &match_type);
+	return policy_check(identity, dir, l4->protocol, l4->sport, &match_type);
 }
 
 /* Reports a decision, when somebody listens. */

@@ -15,9 +15,9 @@
 #include <bpf/bpf_helpers.h>
 #include <waggle/hooks.h>
 
-#define CALLS_SLOTS 32
+#define CALLS_SLOTS 64
 
-/* bpf_lxc.c */
+/* What is IPv6 stands 32 behind its twin of IPv4. bpf_lxc.c: */
 #define SLOT_LXC_SERVICE_V4 0
 #define SLOT_LXC_CT_EGRESS_V4 1
 #define SLOT_LXC_POLICY_EGRESS_V4 2
@@ -26,14 +26,28 @@
 #define SLOT_LXC_POLICY_INGRESS_V4 5
 #define SLOT_LXC_DELIVER_V4 6
 #define SLOT_LXC_ARP 7
-#define SLOT_LXC_ICMP_TTL_V4 8
+#define SLOT_LXC_ICMP_ERROR_V4 8
+#define SLOT_LXC_SERVICE_V6 32
+#define SLOT_LXC_CT_EGRESS_V6 33
+#define SLOT_LXC_POLICY_EGRESS_V6 34
+#define SLOT_LXC_FORWARD_V6 35
+#define SLOT_LXC_CT_INGRESS_V6 36
+#define SLOT_LXC_POLICY_INGRESS_V6 37
+#define SLOT_LXC_DELIVER_V6 38
+#define SLOT_LXC_NDP 39
+#define SLOT_LXC_ICMP_ERROR_V6 40
 
 /* bpf_host.c */
 #define SLOT_HOST_FROM_NETDEV_V4 0
 #define SLOT_HOST_TO_NETDEV_V4 1
 #define SLOT_HOST_FROM_HOST_V4 2
 #define SLOT_HOST_TO_HOST_V4 3
-#define SLOT_HOST_ICMP_TTL_V4 4
+#define SLOT_HOST_ICMP_ERROR_V4 4
+#define SLOT_HOST_FROM_NETDEV_V6 32
+#define SLOT_HOST_TO_NETDEV_V6 33
+#define SLOT_HOST_FROM_HOST_V6 34
+#define SLOT_HOST_TO_HOST_V6 35
+#define SLOT_HOST_ICMP_ERROR_V6 36
 
 /*
  * The stages and hook entries of this pod or device. The loader fills all slots before it attaches the

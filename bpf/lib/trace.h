@@ -44,10 +44,7 @@ struct trace_notify {
 	__u8 reason;
 	__u8 flags;
 	__u32 ifindex;
-	union {
-		__be32 orig_ip4;
-		__u8 orig_ip[16];
-	};
+	union ip_addr orig_ip;
 };
 
 struct verdict_notify {
@@ -96,11 +93,9 @@ static __always_inline void trace(struct __sk_buff *ctx, const struct pkt_state 
 		.dst_id = dst_id,
 		.reason = trace_reason(st->ct_state),
 		.ifindex = ctx->ifindex,
-		/* All of the union: the bytes beside a named member would be left as they are. */
-		.orig_ip = {0},
+		.orig_ip = st->orig_daddr,
 	};
 
-	record.orig_ip4 = st->orig_daddr;
 	notify_header_fill(ctx, &record.hdr, NOTIFY_TRACE, point, st->endpoint_id);
 	notify_send(ctx, &record, sizeof(record), record.hdr.len_cap);
 }

@@ -141,11 +141,11 @@ export function isDropReason(reason: number): boolean {
 const FILES: ReadonlyMap<number, string> = new Map([
   [1, "bpf_lxc.c"],
   [2, "bpf_host.c"],
-  [3, "lxc_egress_v4.h"],
-  [4, "lxc_ingress_v4.h"],
-  [5, "host_v4.h"],
+  [3, "lxc_egress.h"],
+  [4, "lxc_ingress.h"],
+  [5, "host.h"],
   [6, "arp.h"],
-  [7, "icmp_v4.h"],
+  [7, "lxc_policy.h"],
   [8, "plugin.h"],
 ]);
 

@@ -75,9 +75,12 @@ export const MAX_TAIL_CALLS = 33;
 export const CALLS_MAP = "cilium_calls";
 
 /** Slots of `cilium_calls`. */
-export const CALLS_SLOTS = 32;
+export const CALLS_SLOTS = 64;
 
-/** First slot of `cilium_calls` that is a hook point. */
+/** What is IPv6 stands in `cilium_calls` this many slots behind its twin of IPv4. */
+export const FAMILY_SLOTS = 32;
+
+/** First slot of a family's part of `cilium_calls` that is a hook point. */
 export const FIRST_HOOK_SLOT = 16;
 
 /** PROG_ARRAY of the endpoints' ingress programs, indexed by endpoint id. */
@@ -135,7 +138,7 @@ const LXC: PipelineObject = {
     { slot: 5, program: "tail_policy_ingress_v4" },
     { slot: 6, program: "tail_deliver_v4" },
     { slot: 7, program: "tail_arp" },
-    { slot: 8, program: "tail_icmp_ttl_v4" },
+    { slot: 8, program: "tail_icmp_error_v4" },
   ],
   hooks: [
     lxcHook(
@@ -205,7 +208,7 @@ const HOST: PipelineObject = {
     { slot: 1, program: "tail_to_netdev_v4" },
     { slot: 2, program: "tail_from_host_v4" },
     { slot: 3, program: "tail_to_host_v4" },
-    { slot: 4, program: "tail_icmp_ttl_v4" },
+    { slot: 4, program: "tail_icmp_error_v4" },
   ],
   hooks: [
     hostHook(
@@ -269,7 +272,7 @@ export const TAIL_CALL_PATHS: readonly TailCallPath[] = [
   },
   { name: "stack to pod", coreCalls: POD_INGRESS_HOOKS.length, hooks: POD_INGRESS_HOOKS },
   { name: "node to network", coreCalls: 1, hooks: ["to_netdev_v4"] },
-  // One more than the stage: it may tail-call the TTL-exceeded reply.
+  // One more than the stage: it may tail-call the ICMP error.
   { name: "host to pod", coreCalls: 2, hooks: ["from_host_v4"] },
   { name: "pod to host", coreCalls: 1, hooks: ["to_host_v4"] },
 ];

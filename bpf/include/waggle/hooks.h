@@ -17,12 +17,23 @@
 #define WAGGLE_SLOT_to_container_pre_ct_v4 20
 #define WAGGLE_SLOT_to_container_pre_policy_v4 21
 #define WAGGLE_SLOT_to_container_pre_deliver_v4 22
+#define WAGGLE_SLOT_from_container_pre_service_v6 48
+#define WAGGLE_SLOT_from_container_pre_ct_v6 49
+#define WAGGLE_SLOT_from_container_pre_policy_v6 50
+#define WAGGLE_SLOT_from_container_pre_forward_v6 51
+#define WAGGLE_SLOT_to_container_pre_ct_v6 52
+#define WAGGLE_SLOT_to_container_pre_policy_v6 53
+#define WAGGLE_SLOT_to_container_pre_deliver_v6 54
 
 /* Hooks of node devices and of cilium_host: their own cilium_calls arrays, filled from bpf_host.c. */
 #define WAGGLE_SLOT_from_netdev_v4 16
 #define WAGGLE_SLOT_to_netdev_v4 17
 #define WAGGLE_SLOT_from_host_v4 18
 #define WAGGLE_SLOT_to_host_v4 19
+#define WAGGLE_SLOT_from_netdev_v6 48
+#define WAGGLE_SLOT_to_netdev_v6 49
+#define WAGGLE_SLOT_from_host_v6 50
+#define WAGGLE_SLOT_to_host_v6 51
 
 /*
  * One line a hook point: lets HOOK() recognise its name while compiling. `~, 1` is two arguments, so

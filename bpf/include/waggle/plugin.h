@@ -153,7 +153,7 @@ static __always_inline struct iphdr *waggle_ipv4(struct __sk_buff *ctx, void **d
 
 	if (ctx->protocol != bpf_htons(ETH_P_IP))
 		return (void *)0;
-	ip = ipv4_header(ctx);
+	ip = ip_header_v4(ctx);
 	*data_end = ctx_data_end(ctx);
 	if (!ip || (void *)(ip + 1) > *data_end)
 		return (void *)0;
@@ -166,7 +166,7 @@ static __always_inline struct iphdr *waggle_ipv4(struct __sk_buff *ctx, void **d
  */
 static __always_inline void *waggle_l4(struct __sk_buff *ctx, __u32 len)
 {
-	struct iphdr *ip = ipv4_header(ctx);
+	struct iphdr *ip = ip_header_v4(ctx);
 	__u32 ip_len;
 	void *l4;
 
@@ -205,9 +205,9 @@ static __always_inline int waggle_tuple4(struct __sk_buff *ctx, struct waggle_tu
 		return -1;
 	tuple->saddr = pkt.saddr;
 	tuple->daddr = pkt.daddr;
-	tuple->sport = pkt.sport;
-	tuple->dport = pkt.dport;
-	tuple->protocol = pkt.protocol;
+	tuple->sport = pkt.l4.sport;
+	tuple->dport = pkt.l4.dport;
+	tuple->protocol = pkt.l4.protocol;
 	return 0;
 }
 
@@ -224,7 +224,7 @@ static __always_inline __u32 waggle_src_identity(struct __sk_buff *ctx)
 
 	if (st && st->src_identity)
 		return st->src_identity;
-	ip = ipv4_header(ctx);
+	ip = ip_header_v4(ctx);
 	return ip ? identity_of_v4(ip->saddr) : IDENTITY_UNKNOWN;
 }
 
@@ -236,7 +236,7 @@ static __always_inline __u32 waggle_dst_identity(struct __sk_buff *ctx)
 
 	if (st && st->dst_identity)
 		return st->dst_identity;
-	ip = ipv4_header(ctx);
+	ip = ip_header_v4(ctx);
 	return ip ? identity_of_v4(ip->daddr) : IDENTITY_UNKNOWN;
 }
 

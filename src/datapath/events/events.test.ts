@@ -38,7 +38,7 @@ test("a drop notification names its reason, identities and place", (t) => {
   t.deepEqual(event.payload, frame);
   t.is(
     formatEvent(event),
-    "xx drop (Policy denied, -2) flow 0xabcd from endpoint 12 to endpoint 7, ifindex 5, lxc_egress_v4.h:99, " +
+    "xx drop (Policy denied, -2) flow 0xabcd from endpoint 12 to endpoint 7, ifindex 5, lxc_egress.h:99, " +
       "identity 300->301: 10.0.1.5:41000 -> 10.0.1.9:80 tcp SYN",
   );
 });

@@ -6,28 +6,29 @@
 #include <linux/types.h>
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <waggle/internal/addr.h>
 
 /* Reserved identities; pods are numbered from 256. */
 #define IDENTITY_UNKNOWN 0
 #define IDENTITY_HOST 1
 #define IDENTITY_WORLD 2
+#define IDENTITY_REMOTE_NODE 6
 
 #define ADDRESS_FAMILY_V4 1
+#define ADDRESS_FAMILY_V6 2
 
 struct ipcache_key {
 	__u32 prefixlen; /* bits of what follows */
 	__u16 cluster_id;
 	__u8 pad;
 	__u8 family;
-	union {
-		__be32 ip4;
-		__u8 ip[16];
-	};
+	union ip_addr addr;
 };
 
 struct remote_endpoint_info {
 	__u32 sec_id;
-	__u8 tunnel_endpoint[16];
+	__be32 tunnel_ipv4; /* node that the address is behind; 0: this one, or none */
+	__u8 tunnel_rest[12];
 	__u16 pad;
 	__u8 key;
 	__u8 flags;
@@ -48,17 +49,43 @@ struct {
 	__type(value, struct remote_endpoint_info);
 } cilium_ipcache SEC(".maps");
 
-/* Identity of an IPv4 address (network order): world when nobody claimed it. */
-static __always_inline __u32 identity_of_v4(__be32 addr)
+/* What is known of an address: the entry of the longest prefix, or NULL. */
+static __always_inline const struct remote_endpoint_info *ipcache_lookup_v4(addr_v4 addr)
 {
 	struct ipcache_key key = {
 		.prefixlen = IPCACHE_STATIC_BITS + 32,
 		.family = ADDRESS_FAMILY_V4,
-		.ip4 = addr,
+		.addr.ip_v4 = addr,
 	};
-	const struct remote_endpoint_info *info = bpf_map_lookup_elem(&cilium_ipcache, &key);
 
+	return bpf_map_lookup_elem(&cilium_ipcache, &key);
+}
+
+static __always_inline const struct remote_endpoint_info *ipcache_lookup_v6(addr_v6 addr)
+{
+	struct ipcache_key key = {
+		.prefixlen = IPCACHE_STATIC_BITS + 128,
+		.family = ADDRESS_FAMILY_V6,
+		.addr.ip_v6 = addr,
+	};
+
+	return bpf_map_lookup_elem(&cilium_ipcache, &key);
+}
+
+/* The identity that an entry of the table gives: world when nobody claimed the address. */
+static __always_inline __u32 ipcache_identity(const struct remote_endpoint_info *info)
+{
 	return info && info->sec_id ? info->sec_id : IDENTITY_WORLD;
+}
+
+static __always_inline __u32 identity_of_v4(addr_v4 addr)
+{
+	return ipcache_identity(ipcache_lookup_v4(addr));
+}
+
+static __always_inline __u32 identity_of_v6(addr_v6 addr)
+{
+	return ipcache_identity(ipcache_lookup_v6(addr));
 }
 
 #endif

@@ -15,7 +15,9 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <waggle/drop_reasons.h>
+#include <waggle/internal/addr.h>
 #include <waggle/internal/frame.h>
+#include <waggle/internal/l4.h>
 
 #define IPV4_OFF ETH_HLEN
 #define IPV4_MIN_HLEN ((__u32)sizeof(struct iphdr))
@@ -32,19 +34,6 @@
 #define ICMP_ECHO 8
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAMETERPROB 12
-#define ICMP_HLEN 8
-
-#define TCP_MIN_HLEN 20
-#define TCP_FLAGS_OFF 13
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
-#define TCP_ACK 0x10
-
-#define FRAGMENT_NONE 0
-#define FRAGMENT_FIRST 1 /* has the transport header */
-#define FRAGMENT_LATER 2 /* has not: ports come from cilium_ipv4_frag_datagrams */
-
 struct ipv4_frag_id {
 	__be32 daddr;
 	__be32 saddr;
@@ -66,44 +55,36 @@ struct {
 	__type(value, struct ipv4_frag_l4ports);
 } cilium_ipv4_frag_datagrams SEC(".maps");
 
-/*
- * What a stage knows of the packet. Addresses and ports as on the wire. ICMP has no ports; so that both
- * directions of an echo find the same conntrack entry and policy can tell types apart,
- *   echo request: sport = identifier, dport = 8      echo reply: sport = 8, dport = identifier
- *   any other:    sport = 0,          dport = type
- */
+/* What a stage knows of the packet. Addresses as on the wire. */
 struct pkt_v4 {
-	__be32 saddr;
-	__be32 daddr;
-	__be16 sport;
-	__be16 dport;
-	__u8 protocol;
-	__u8 tcp_flags;	 /* TCP_*, of the transport header's 14th byte */
-	__u8 fragment;	 /* FRAGMENT_* */
-	__u8 icmp_error; /* quotes another packet (RFC 1122, 3.2.2) */
-	__u16 l4_off;	 /* from the start of the frame */
+	addr_v4 saddr;
+	addr_v4 daddr;
+	struct pkt_l4 l4;
+};
+
+struct addresses_v4 {
+	addr_v4 saddr;
+	addr_v4 daddr;
 };
 
 /* The IP header without options, or NULL when the frame is too short. */
-static __always_inline struct iphdr *ipv4_header(struct __sk_buff *ctx)
+static __always_inline struct iphdr *ip_header_v4(struct __sk_buff *ctx)
 {
 	void *data = frame_head(ctx, IPV4_OFF + IPV4_MIN_HLEN);
 
 	return data ? data + IPV4_OFF : (void *)0;
 }
 
-/* Bytes of transport header that a stage may look at. 0: a protocol without a meaning here. */
-static __always_inline __u32 l4_need(__u8 protocol)
+/* Reads the addresses alone. 0 or DROP_INVALID. */
+static __always_inline int addresses_load_v4(struct __sk_buff *ctx, struct addresses_v4 *addresses)
 {
-	switch (protocol) {
-	case IPPROTO_TCP:
-		return TCP_MIN_HLEN;
-	case IPPROTO_UDP:
-	case IPPROTO_ICMP:
-		return 8;
-	default:
-		return 0;
-	}
+	const struct iphdr *ip = ip_header_v4(ctx);
+
+	if (!ip)
+		return DROP_INVALID;
+	addresses->saddr = ip->saddr;
+	addresses->daddr = ip->daddr;
+	return 0;
 }
 
 static __always_inline void parse_icmp_v4(const __u8 *icmp, struct pkt_v4 *pkt)
@@ -112,22 +93,22 @@ static __always_inline void parse_icmp_v4(const __u8 *icmp, struct pkt_v4 *pkt)
 
 	switch (icmp[0]) {
 	case ICMP_ECHO:
-		pkt->sport = id;
-		pkt->dport = bpf_htons(ICMP_ECHO);
+		pkt->l4.sport = id;
+		pkt->l4.dport = bpf_htons(ICMP_ECHO);
 		break;
 	case ICMP_ECHOREPLY:
-		pkt->sport = bpf_htons(ICMP_ECHO);
-		pkt->dport = id;
+		pkt->l4.sport = bpf_htons(ICMP_ECHO);
+		pkt->l4.dport = id;
 		break;
 	case ICMP_DEST_UNREACH:
 	case ICMP_SOURCE_QUENCH:
 	case ICMP_REDIRECT:
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETERPROB:
-		pkt->icmp_error = 1;
+		pkt->l4.icmp_error = 1;
 		/* fallthrough */
 	default:
-		pkt->dport = bpf_htons(icmp[0]);
+		pkt->l4.dport = bpf_htons(icmp[0]);
 	}
 }
 
@@ -138,12 +119,12 @@ static __always_inline int parse_fragment_v4(struct pkt_v4 *pkt, __be16 id)
 		.daddr = pkt->daddr,
 		.saddr = pkt->saddr,
 		.id = id,
-		.proto = pkt->protocol,
+		.proto = pkt->l4.protocol,
 	};
 	const struct ipv4_frag_l4ports *known;
 
-	if (pkt->fragment == FRAGMENT_FIRST) {
-		struct ipv4_frag_l4ports ports = {.sport = pkt->sport, .dport = pkt->dport};
+	if (pkt->l4.fragment == FRAGMENT_FIRST) {
+		struct ipv4_frag_l4ports ports = {.sport = pkt->l4.sport, .dport = pkt->l4.dport};
 
 		/* A full table only means that the later fragments will be dropped. */
 		bpf_map_update_elem(&cilium_ipv4_frag_datagrams, &key, &ports, BPF_ANY);
@@ -152,8 +133,8 @@ static __always_inline int parse_fragment_v4(struct pkt_v4 *pkt, __be16 id)
 	known = bpf_map_lookup_elem(&cilium_ipv4_frag_datagrams, &key);
 	if (!known)
 		return DROP_FRAG_NOT_FOUND;
-	pkt->sport = known->sport;
-	pkt->dport = known->dport;
+	pkt->l4.sport = known->sport;
+	pkt->l4.dport = known->dport;
 	return 0;
 }
 
@@ -164,7 +145,7 @@ static __always_inline int parse_fragment_v4(struct pkt_v4 *pkt, __be16 id)
 static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 {
 	__u32 ip_len, total, need, frag_off;
-	struct iphdr *ip = ipv4_header(ctx);
+	struct iphdr *ip = ip_header_v4(ctx);
 	__be16 id;
 	__u8 *l4;
 
@@ -181,19 +162,19 @@ static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 
 	pkt->saddr = ip->saddr;
 	pkt->daddr = ip->daddr;
-	pkt->protocol = ip->protocol;
-	pkt->l4_off = IPV4_OFF + ip_len;
+	pkt->l4.protocol = ip->protocol;
+	pkt->l4.off = IPV4_OFF + ip_len;
 	id = ip->id;
 	frag_off = bpf_ntohs(ip->frag_off);
 	if (frag_off & IPV4_FRAGMENT_OFFSET)
-		pkt->fragment = FRAGMENT_LATER;
+		pkt->l4.fragment = FRAGMENT_LATER;
 	else if (frag_off & IPV4_MORE_FRAGMENTS)
-		pkt->fragment = FRAGMENT_FIRST;
+		pkt->l4.fragment = FRAGMENT_FIRST;
 
-	need = l4_need(pkt->protocol);
+	need = l4_need(pkt->l4.protocol);
 	if (!need)
 		return 0;
-	if (pkt->fragment == FRAGMENT_LATER)
+	if (pkt->l4.fragment == FRAGMENT_LATER)
 		return parse_fragment_v4(pkt, id);
 	if (ip_len + need > total)
 		return DROP_INVALID;
@@ -206,18 +187,18 @@ static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 	if ((void *)l4 + 8 > ctx_data_end(ctx))
 		return DROP_INVALID;
 
-	if (pkt->protocol == IPPROTO_ICMP) {
+	if (pkt->l4.protocol == IPPROTO_ICMP) {
 		parse_icmp_v4(l4, pkt);
 	} else {
-		pkt->sport = *(__be16 *)l4;
-		pkt->dport = *(__be16 *)(l4 + 2);
-		if (pkt->protocol == IPPROTO_TCP) {
+		pkt->l4.sport = *(__be16 *)l4;
+		pkt->l4.dport = *(__be16 *)(l4 + 2);
+		if (pkt->l4.protocol == IPPROTO_TCP) {
 			if ((void *)l4 + TCP_MIN_HLEN > ctx_data_end(ctx))
 				return DROP_INVALID;
-			pkt->tcp_flags = l4[TCP_FLAGS_OFF];
+			pkt->l4.tcp_flags = l4[TCP_FLAGS_OFF];
 		}
 	}
-	return pkt->fragment ? parse_fragment_v4(pkt, id) : 0;
+	return pkt->l4.fragment ? parse_fragment_v4(pkt, id) : 0;
 }
 
 #endif

@@ -23,11 +23,11 @@
 /* Source files in drop records and metrics: `file`. Mirrored by src/datapath/drop-reasons.ts. */
 #define FILE_LXC 1
 #define FILE_HOST 2
-#define FILE_LXC_EGRESS_V4 3
-#define FILE_LXC_INGRESS_V4 4
-#define FILE_HOST_V4 5
+#define FILE_LXC_EGRESS 3
+#define FILE_LXC_INGRESS 4
+#define FILE_HOST_STAGES 5
 #define FILE_ARP 6
-#define FILE_ICMP_V4 7
+#define FILE_LXC_POLICY 7
 #define FILE_PLUGIN 8
 
 struct metrics_key {

@@ -13,6 +13,7 @@
 #include <linux/types.h>
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include <waggle/internal/addr.h>
 
 /* Directions as the pod sees them; also the `dir` of cilium_metrics. */
 #define DIR_INGRESS 1
@@ -33,6 +34,11 @@
 #define OBSERVE_TRACE (1 << 0)
 #define OBSERVE_VERDICTS (1 << 1)
 
+/* Errors that a stage can have sent to the packet's sender: pkt_state.icmp_error. */
+#define ICMP_ERROR_TTL_EXCEEDED 1
+#define ICMP_ERROR_TOO_BIG 2 /* "fragmentation needed"; the MTU is pkt_state.icmp_mtu */
+#define ICMP_ERROR_PORT_UNREACHABLE 3
+
 struct pkt_state {
 	__u32 src_identity;  /* 0: not looked up yet */
 	__u32 dst_identity;  /* 0: not looked up yet */
@@ -42,12 +48,21 @@ struct pkt_state {
 	__u8 ct_state;	     /* CT_STATE_* */
 	__u8 observe;	     /* OBSERVE_* */
 	__u16 rev_nat_index; /* egress: to be remembered; ingress: to be undone. Host order */
-	__be32 orig_daddr;   /* destination before service translation; 0: none took place */
-	__be16 orig_dport;
-	__u16 drop_line; /* where the drop was decided, for the notification */
+	__be16 orig_dport;   /* destination port before service translation */
+	__be16 nat_port;     /* of nat_addr; 0: there is none */
+	__be32 tunnel_ipv4;  /* node of the destination, known with dst_identity; 0: none */
+	__u16 drop_line;     /* where the drop was decided, for the notification */
 	__u8 drop_file;
-	__u8 ct_denied; /* policy has turned the connection down since it began */
-	__u8 pad[38];
+	__u8 drop_reason; /* with icmp_error: |DROP_*| */
+	__u8 icmp_error;  /* ICMP_ERROR_*, for the stage that sends it */
+	__u8 ct_denied;	  /* policy has turned the connection down since it began */
+	__u16 icmp_mtu;
+	union ip_addr orig_daddr; /* destination before service translation; all zero: none took place */
+	/*
+	 * What a client of a service asked for, when the reverse NAT table does not say: to be remembered with the
+	 * connection (egress), and the source of its replies then (ingress).
+	 */
+	union ip_addr nat_addr;
 };
 
 _Static_assert(sizeof(struct pkt_state) == 64, "struct pkt_state is one cache line");

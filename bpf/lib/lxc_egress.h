@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The way of a pod's packet out of the pod:
+ *
+ *	service -> conntrack -> policy -> forward
+ *
+ * Each stage ends by jumping to the hook point before the next one. Once for each family (family_v4.h), after
+ * lb.h and lxc_policy.h.
+ */
+#include "endpoint.h"
+#include "icmp_error.h"
+#include "icmp_v4.h"
+#include "mark.h"
+#include "tailcall.h"
+
+#define DROP_FILE FILE_LXC_EGRESS
+
+/* A packet as the pod sent it. Called by cil_from_container. */
+static __always_inline int F(lxc_from_container)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	struct F(addresses) ip;
+
+	if (F(addresses_load)(ctx, &ip))
+		return DROP(st, DROP_INVALID);
+	if (!F(addr_equal)(ip.saddr, F(endpoint_ip)()))
+		return DROP(st, DROP_INVALID_SIP);
+	if (F(is_to_many)(ip.daddr))
+		return DROP(st, DROP_MULTICAST);
+	return JUMP(ctx, st, HOOK_SLOT(from_container_pre_service));
+}
+
+static __always_inline int F(lxc_service)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	struct F(pkt) pkt;
+	int ret = F(parse)(ctx, &pkt);
+
+	if (ret < 0)
+		return DROP(st, ret);
+	ret = F(lb_translate)(ctx, &pkt, st);
+	if (ret < 0)
+		return DROP(st, ret);
+	return JUMP(ctx, st, HOOK_SLOT(from_container_pre_ct));
+}
+
+/* Slot 0: service lookup and DNAT. */
+SEC("tc")
+int F(tail_service)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(lxc_service)(ctx, st)) : TC_ACT_SHOT;
+}
+
+static __always_inline int F(lxc_ct_egress)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	int ret = F(lxc_ct)(ctx, st, DIR_EGRESS);
+
+	return ret < 0 ? ret : JUMP(ctx, st, HOOK_SLOT(from_container_pre_policy));
+}
+
+/* Slot 1: what connection does the packet belong to? */
+SEC("tc")
+int F(tail_ct_egress)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(lxc_ct_egress)(ctx, st)) : TC_ACT_SHOT;
+}
+
+static __always_inline int F(lxc_policy_egress)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	int ret = F(lxc_policy)(ctx, st, DIR_EGRESS);
+
+	return ret < 0 ? ret : JUMP(ctx, st, HOOK_SLOT(from_container_pre_forward));
+}
+
+/* Slot 2: may the pod send it? New connections are remembered here, once they are allowed. */
+SEC("tc")
+int F(tail_policy_egress)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(lxc_policy_egress)(ctx, st)) : TC_ACT_SHOT;
+}
+
+/* To the node itself: in at cilium_host, as if it had come over a wire there. */
+static __always_inline int F(lxc_to_host)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	if (eth_forward(ctx, MAC_OF(cfg_host_mac), MAC_OF(cfg_node_mac)))
+		return DROP(st, DROP_INVALID);
+	mark_set_identity(ctx, cfg_identity);
+	count_forwarded(ctx, DIR_EGRESS);
+	trace(ctx, st, TRACE_TO_HOST, 0);
+	return bpf_redirect(cfg_host_ifindex, BPF_F_INGRESS);
+}
+
+static __always_inline int F(lxc_to_pod)(struct __sk_buff *ctx, struct pkt_state *st,
+					 const struct endpoint_info *ep)
+{
+	int ret = F(l3_forward)(ctx, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac));
+
+	if (ret == DROP_TTL_EXCEEDED)
+		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
+	if (ret < 0)
+		return DROP(st, ret);
+	st->dst_identity = ep->sec_id;
+	bpf_tail_call(ctx, &cilium_call_policy, ep->lxc_id);
+	return DROP(st, DROP_EP_NOT_READY);
+}
+
+static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	const struct endpoint_info *ep;
+	struct F(addresses) ip;
+
+	if (F(addresses_load)(ctx, &ip))
+		return DROP(st, DROP_INVALID);
+	/* A reply to the name that the pod has for itself behind a service comes back to it. */
+	if (F(addr_equal)(ip.daddr, F(lb_loopback)()))
+		ip.daddr = F(endpoint_ip)();
+	ep = F(endpoint_lookup)(ip.daddr);
+	if (!ep) { /* elsewhere: the stack routes, and minds the TTL */
+		count_forwarded(ctx, DIR_EGRESS);
+		trace(ctx, st, TRACE_TO_STACK, 0);
+		return TC_ACT_OK;
+	}
+	return endpoint_is_host(ep) ? F(lxc_to_host)(ctx, st) : F(lxc_to_pod)(ctx, st, ep);
+}
+
+/* Slot 3: where to? Another pod of this node, the node, or the stack. */
+SEC("tc")
+int F(tail_forward)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(lxc_forward)(ctx, st)) : TC_ACT_SHOT;
+}
+
+/*
+ * Slot 8: the packet is refused, and its sender told. The answer goes back through the egress of the pod's device,
+ * where it is taken for what it is: an error about a connection of the pod.
+ */
+SEC("tc")
+int F(tail_icmp_error)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	if (!st)
+		return TC_ACT_SHOT;
+	refuse_report(ctx, st);
+	if (F(icmp_error)(ctx, st, F(router_ip)()))
+		return TC_ACT_SHOT;
+	mark_set_identity(ctx, IDENTITY_HOST);
+	return bpf_redirect(cfg_ifindex, 0);
+}
+
+#undef DROP_FILE

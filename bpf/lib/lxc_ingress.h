@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The way of a packet into a pod, whichever way it came:
+ *
+ *	conntrack -> policy -> deliver
+ *
+ * Each stage ends by jumping to the hook point before the next one. Once for each family (family_v4.h), after
+ * lb.h and lxc_policy.h.
+ */
+#include "mark.h"
+#include "tailcall.h"
+
+#define DROP_FILE FILE_LXC_INGRESS
+
+/* A packet that the stack sends to the pod's device. Called by cil_to_container. */
+static __always_inline int F(lxc_to_container)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	struct F(addresses) ip;
+
+	st->src_identity = mark_take_identity(ctx);
+	if (!st->src_identity) {
+		if (F(addresses_load)(ctx, &ip))
+			return DROP(st, DROP_INVALID);
+		st->src_identity = F(identity_of)(ip.saddr);
+	}
+	st->dst_identity = cfg_identity;
+	st->delivery = DELIVER_STACK;
+	trace(ctx, st, TRACE_FROM_STACK, cfg_endpoint_id);
+	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
+}
+
+static __always_inline int F(lxc_ct_ingress)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	int ret = F(lxc_ct)(ctx, st, DIR_INGRESS);
+
+	return ret < 0 ? ret : JUMP(ctx, st, HOOK_SLOT(to_container_pre_policy));
+}
+
+/* Slot 4: what connection does the packet belong to, and was it to a service? */
+SEC("tc")
+int F(tail_ct_ingress)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(lxc_ct_ingress)(ctx, st)) : TC_ACT_SHOT;
+}
+
+static __always_inline int F(lxc_policy_ingress)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	int ret = F(lxc_policy)(ctx, st, DIR_INGRESS);
+
+	return ret < 0 ? ret : JUMP(ctx, st, HOOK_SLOT(to_container_pre_deliver));
+}
+
+/* Slot 5: may the pod receive it? New connections are remembered here, once they are allowed. */
+SEC("tc")
+int F(tail_policy_ingress)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(lxc_policy_ingress)(ctx, st)) : TC_ACT_SHOT;
+}
+
+static __always_inline int F(lxc_deliver)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	int ret;
+
+	if (st->rev_nat_index || st->nat_port) {
+		ret = F(lb_reverse)(ctx, st);
+		if (ret < 0)
+			return DROP(st, ret);
+	}
+	count_forwarded(ctx, DIR_INGRESS);
+	trace(ctx, st, TRACE_TO_LXC, cfg_endpoint_id);
+	if (st->delivery == DELIVER_PEER)
+		return bpf_redirect_peer(cfg_ifindex, 0);
+	return TC_ACT_OK; /* we are on the egress of the pod's device */
+}
+
+/* Slot 6: undo service translation and hand the packet to the pod. */
+SEC("tc")
+int F(tail_deliver)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(lxc_deliver)(ctx, st)) : TC_ACT_SHOT;
+}
+
+#undef DROP_FILE

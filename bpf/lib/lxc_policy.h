@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The conntrack and policy stages of a pod, whose logic is the same both ways: `dir` says which way the packet goes.
+ * Once for each family (family_v4.h), after conntrack_tuples.h.
+ */
+#include <waggle/internal/ipcache.h>
+#include "policy.h"
+#include "tailcall.h"
+
+#define DROP_FILE FILE_LXC_POLICY
+
+/* Are the pod's rules for packets (or replies to packets) of this direction in force? */
+static __always_inline _Bool F(lxc_enforces)(int dir)
+{
+	return dir == DIR_EGRESS ? cfg_enforce_egress : cfg_enforce_ingress;
+}
+
+/* Finds out, once a journey, who has the destination's address and behind which node it is. */
+static __always_inline void F(resolve_destination)(struct pkt_state *st, F(addr) daddr)
+{
+	const struct remote_endpoint_info *info;
+
+	if (st->dst_identity)
+		return;
+	info = F(ipcache_lookup)(daddr);
+	st->dst_identity = ipcache_identity(info);
+	st->tunnel_ipv4 = info ? info->tunnel_ipv4 : 0;
+}
+
+/* Who is at the other end. */
+static __always_inline __u32 F(lxc_peer)(struct pkt_state *st, const struct F(pkt) *pkt, int dir)
+{
+	if (dir == DIR_INGRESS) /* known from the entry program on */
+		return st->src_identity;
+	F(resolve_destination)(st, pkt->daddr);
+	return st->dst_identity;
+}
+
+/* What connection does the packet belong to? 0 or DROP_*. */
+static __always_inline int F(lxc_ct)(struct __sk_buff *ctx, struct pkt_state *st, int dir)
+{
+	struct ct_entry *entry = (void *)0;
+	struct F(pkt) pkt;
+	int ret = F(parse)(ctx, &pkt);
+
+	if (ret < 0)
+		return DROP(st, ret);
+	if (!l4_need(pkt.l4.protocol))
+		return DROP(st, DROP_CT_UNKNOWN_PROTO);
+	st->ct_state = F(ct_lookup)(ctx, &pkt, dir, &entry);
+	st->ct_denied = entry && entry->flags & CT_F_DENIED;
+	if (dir == DIR_EGRESS && entry && st->ct_state == CT_STATE_ESTABLISHED)
+		ct_update_nat(entry, st);
+	if (dir == DIR_INGRESS)
+		ct_recall_nat(entry, st);
+	return 0;
+}
+
+/* May this pod and the other end talk? 0 or DROP_*. */
+static __always_inline int F(lxc_verdict)(struct __sk_buff *ctx, struct pkt_state *st,
+					  const struct F(pkt) *pkt, int dir)
+{
+	__u8 match_type = POLICY_MATCH_ALL;
+	int verdict = 0;
+	__u32 peer = 0;
+
+	if (F(lxc_enforces)(dir) || st->observe)
+		peer = F(lxc_peer)(st, pkt, dir);
+	if (F(lxc_enforces)(dir))
+		verdict = policy_check(peer, dir, pkt->l4.protocol, pkt->l4.dport, &match_type);
+	if (verdict < 0 || st->ct_state == CT_STATE_NEW)
+		policy_notify(ctx, st, peer, verdict, pkt->l4.protocol, pkt->l4.dport, match_type);
+	return verdict;
+}
+
+/* Asks the rules about a packet of the opening side, and remembers a new connection. 0 or DROP_*. */
+static __always_inline int F(lxc_policy_opening)(struct __sk_buff *ctx, struct pkt_state *st, int dir)
+{
+	struct F(pkt) pkt;
+	int ret = F(parse)(ctx, &pkt);
+
+	if (ret < 0)
+		return DROP(st, ret);
+	ret = F(lxc_verdict)(ctx, st, &pkt, dir);
+	if (st->ct_state == CT_STATE_ESTABLISHED && st->ct_denied != (ret < 0))
+		F(ct_set_denied)(&pkt, dir, ret < 0);
+	if (ret < 0)
+		return DROP(st, ret);
+	if (st->ct_state != CT_STATE_NEW)
+		return 0;
+	ret = F(ct_create)(ctx, &pkt, st);
+	return ret < 0 ? DROP(st, ret) : 0;
+}
+
+/* 0 or DROP_*. */
+static __always_inline int F(lxc_policy)(struct __sk_buff *ctx, struct pkt_state *st, int dir)
+{
+	int other = dir == DIR_EGRESS ? DIR_INGRESS : DIR_EGRESS;
+	struct F(pkt) pkt;
+	int ret;
+
+	/* Replies were allowed with the connection; without enforcement only new ones leave a trace. */
+	if (st->ct_state == CT_STATE_NEW || (F(lxc_enforces)(dir) && st->ct_state == CT_STATE_ESTABLISHED)) {
+		ret = F(lxc_policy_opening)(ctx, st, dir);
+		if (ret < 0)
+			return ret;
+	}
+	/* The pod's rules have turned the connection down that this answers: do they still? */
+	if (F(lxc_enforces)(other) && st->ct_denied && st->ct_state != CT_STATE_ESTABLISHED) {
+		ret = F(parse)(ctx, &pkt);
+		if (!ret)
+			ret = policy_check_reply(F(lxc_peer)(st, &pkt, dir), other, st, &pkt.l4);
+		if (ret < 0)
+			return DROP(st, ret);
+	}
+	return 0;
+}
+
+#undef DROP_FILE
