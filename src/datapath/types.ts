@@ -2,6 +2,9 @@
  * The datapath's interfaces: everything the agent asks of the kernel, behind types that the kernel
  * implementation (libbpf and rtnetlink) and the in-memory fake both satisfy. Cells import only these.
  */
+import type { NetNamespace, NetOps } from "./net-types.ts";
+
+export type * from "./net-types.ts";
 
 /** An object that holds a kernel resource; closing twice is harmless. */
 export interface Closeable {
@@ -152,6 +155,8 @@ export interface CollectionSpec {
   readonly object: string;
   /** Programs to load, by C function name; all others are left out. Undefined: all. */
   readonly programs?: readonly string[];
+  /** Programs not to load, whether `programs` names them or not: those of an address family that is off. Unknown names are ignored. */
+  readonly skipPrograms?: readonly string[];
   /** Values of `const volatile` variables in `.rodata*`, by C name. Unknown names are an error. */
   readonly constants?: Readonly<Record<string, number | bigint | Buffer>>;
   /** Open maps to use for maps of the object, by C name. Unknown names are ignored; another `maxEntries` is no mismatch. */
@@ -268,94 +273,6 @@ export interface BpfOps {
   makePinDirectory(path: string): void;
   /** Switches the kernel's BPF run-time statistics on until closed. */
   enableStats(): Closeable;
-}
-
-/** A MAC address as six bytes in text: "0a:00:27:00:00:01". */
-export type Mac = string;
-
-export interface LinkInfo {
-  readonly ifindex: number;
-  readonly name: string;
-  readonly mac: Mac;
-  readonly mtu: number;
-  readonly up: boolean;
-  readonly kind: string | undefined;
-  /** Index of the veth peer or lower device; in another namespace when `peerNetnsId` is set. */
-  readonly peerIfindex: number | undefined;
-  readonly peerNetnsId: number | undefined;
-}
-
-export interface Route {
-  /** CIDR, "0.0.0.0/0" for the default route. */
-  readonly destination: string;
-  readonly gateway?: string;
-  readonly ifindex: number;
-  readonly source?: string;
-  readonly mtu?: number;
-  readonly scope?: "global" | "link" | "host";
-  readonly protocol?: number;
-  readonly table?: number;
-}
-
-export interface Neighbour {
-  readonly ifindex: number;
-  readonly address: string;
-  readonly mac: Mac;
-  readonly permanent?: boolean;
-}
-
-export interface VethSpec {
-  readonly name: string;
-  readonly peerName: string;
-  /** Namespace for the peer: an open one from `openNamespace`; undefined keeps it here. */
-  readonly peerNamespace?: NetNamespace;
-  readonly mtu: number;
-  readonly mac?: Mac;
-  readonly peerMac?: Mac;
-}
-
-/** rtnetlink in one network namespace. Every method throws a DatapathError on failure. */
-export interface NetOps {
-  links(): Promise<readonly LinkInfo[]>;
-  linkByName(name: string): Promise<LinkInfo | undefined>;
-  linkByIndex(ifindex: number): Promise<LinkInfo | undefined>;
-  /** Creates a veth pair; both ends down. */
-  createVeth(spec: VethSpec): Promise<{ readonly host: LinkInfo; readonly peer: LinkInfo }>;
-  /** False when there was no such link. */
-  deleteLink(ifindex: number): Promise<boolean>;
-  setLink(
-    ifindex: number,
-    change: {
-      readonly up?: boolean;
-      readonly mtu?: number;
-      readonly mac?: Mac;
-      readonly name?: string;
-      /** False sets IFF_NOARP: the device resolves no neighbours. */
-      readonly arp?: boolean;
-    },
-  ): Promise<void>;
-  addresses(ifindex?: number): Promise<readonly { readonly ifindex: number; readonly cidr: string }[]>;
-  /** Adds; an address that is there already is no error. */
-  addAddress(ifindex: number, cidr: string): Promise<void>;
-  deleteAddress(ifindex: number, cidr: string): Promise<boolean>;
-  routes(): Promise<readonly Route[]>;
-  replaceRoute(route: Route): Promise<void>;
-  deleteRoute(route: Route): Promise<boolean>;
-  neighbours(ifindex?: number): Promise<readonly Neighbour[]>;
-  replaceNeighbour(neighbour: Neighbour): Promise<void>;
-  deleteNeighbour(neighbour: Neighbour): Promise<boolean>;
-  /** Writes /proc/sys/net/… of this namespace; `key` as in "ipv4.ip_forward" or "ipv4/conf/lxc1/rp_filter". */
-  setSysctl(key: string, value: string): Promise<void>;
-  getSysctl(key: string): Promise<string>;
-}
-
-/** An open network namespace. */
-export interface NetNamespace extends Closeable {
-  /** Path it was opened from. */
-  readonly path: string;
-  /** Device and inode of the namespace: equal for equal namespaces. */
-  readonly identity: string;
-  readonly net: NetOps;
 }
 
 export interface CompileInput {

@@ -136,7 +136,7 @@ function attemptWithLogs(
 }
 
 function prepare(object: ObjectPointer, file: ObjectFile, spec: CollectionSpec): Prepared {
-  const programs = selectPrograms(object, file, spec.programs);
+  const programs = selectPrograms(object, file, spec);
   const maps = objectMaps(object);
   if (spec.constants !== undefined) setConstants(maps, file.contents.constants, spec.constants, file.path);
   const created: Prepared["created"][number][] = [];
@@ -154,11 +154,11 @@ function prepare(object: ObjectPointer, file: ObjectFile, spec: CollectionSpec):
 function selectPrograms(
   object: ObjectPointer,
   file: ObjectFile,
-  wanted: readonly string[] | undefined,
+  { programs: wanted, skipPrograms: skipped = [] }: CollectionSpec,
 ): Prepared["programs"] {
   const all = objectPrograms(object).map((pointer) => ({ name: bpf_program__name(pointer), pointer }));
   const known = new Set(all.map(({ name }) => name));
-  const chosen = wanted === undefined ? known : new Set(wanted);
+  const chosen = new Set(wanted ?? known);
   const unknown = [...chosen].filter((name) => !known.has(name));
   if (unknown.length > 0) {
     throw new DatapathError({
@@ -168,6 +168,7 @@ function selectPrograms(
       status: "NOT_FOUND",
     });
   }
+  for (const name of skipped) chosen.delete(name);
   for (const { name, pointer } of all) {
     checked(
       bpf_program__set_autoload(pointer, chosen.has(name)),

@@ -135,6 +135,9 @@ test("loading checks programs, constants and maps", async (t) => {
   const { bpf, compiler } = datapath;
   const { object } = await compiler.compile({ source: "/src/a.c", includes: [], defines: {} });
   t.throws(() => bpf.load({ object, programs: ["third"] }), { message: /no program third.*first, second/ });
+  const without = bpf.load({ object, programs: ["first", "second"], skipPrograms: ["second", "third"] });
+  t.deepEqual([...without.programs.keys()], ["first"]);
+  without.close();
   t.throws(() => bpf.load({ object, constants: { cfg_none: 1 } }), { message: /cfg_none.*no such/ });
   t.throws(() => bpf.load({ object, constants: { cfg_answer: 2 ** 32 } }), {
     message: /does not fit 4 bytes/,

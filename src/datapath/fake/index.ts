@@ -40,13 +40,17 @@ export interface FakeDatapath extends Datapath {
 export function createFakeDatapath(options: FakeDatapathOptions = {}): FakeDatapath {
   const kernel = options.kernel ?? new FakeKernel(options);
   const handles = new Handles();
+  const net = kernel.network.rootOps();
   return {
     kind: "fake",
     kernel,
     bpf: createFakeBpfOps(kernel, handles, options.attachModes ?? ["tcx", "clsact"]),
-    net: kernel.network.rootOps(),
+    net,
     compiler: createFakeCompiler(kernel, options.sources ?? {}),
     openNamespace: (path) => kernel.network.open(path),
-    close: () => handles.close(),
+    close() {
+      net.close();
+      handles.close();
+    },
   };
 }

@@ -46,9 +46,8 @@ export function loadCollection(kernel: FakeKernel, handles: Handles, spec: Colle
 }
 
 function choosePrograms(object: Declarations, spec: CollectionSpec): Declarations["programs"] {
-  const wanted = spec.programs;
-  if (wanted === undefined) return object.programs;
   const known = object.programs.map((program) => program.name);
+  const wanted = spec.programs ?? known;
   const unknown = wanted.filter((name) => !known.includes(name));
   if (unknown.length > 0) {
     throw new DatapathError({
@@ -58,7 +57,8 @@ function choosePrograms(object: Declarations, spec: CollectionSpec): Declaration
       status: "NOT_FOUND",
     });
   }
-  return object.programs.filter((program) => wanted.includes(program.name));
+  const skipped = spec.skipPrograms ?? [];
+  return object.programs.filter(({ name }) => wanted.includes(name) && !skipped.includes(name));
 }
 
 function encodeConstants(object: Declarations, spec: CollectionSpec): ReadonlyMap<string, Buffer> {

@@ -15,6 +15,15 @@ export const setsockopt: (
   length: number,
 ) => number = libc.func("setsockopt", "int", ["int", "int", "int", "void *", "uint32"]);
 
+/** getsockopt(2). `length` is a `socklen_t`: room given, then bytes written. */
+export const getsockopt: (
+  fd: number,
+  level: number,
+  option: number,
+  value: Buffer,
+  length: Buffer,
+) => number = libc.func("getsockopt", "int", ["int", "int", "int", "void *", "void *"]);
+
 /** errno of this thread's last call. Read it before any other call. */
 export function errno(): number {
   return koffi.errno();

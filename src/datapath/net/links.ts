@@ -1,78 +1,32 @@
 import { constants } from "node:os";
-import { macBytes, macFromBytes } from "../address.ts";
+import { macBytes } from "../address.ts";
 import { DatapathError } from "../errors.ts";
-import type { LinkInfo, VethSpec } from "../types.ts";
-import { checkLinkName, isLinkName } from "./link-name.ts";
+import type { LinkChange, LinkInfo, VethSpec, VxlanSpec } from "../types.ts";
 import {
-  attribute,
-  Flag,
-  nested,
-  parseAttributes,
-  readString,
-  readU32,
-  stringAttribute,
-  u32Attribute,
-} from "./message.ts";
+  IFF_NOARP,
+  IFF_UP,
+  Ifla,
+  IflaInfo,
+  IflaVxlan,
+  LinkMessage,
+  linkHeader,
+  parseLink,
+} from "./link-message.ts";
+import { checkLinkName, isLinkName } from "./link-name.ts";
+import { attribute, Flag, nested, stringAttribute, u32Attribute } from "./message.ts";
 import type { RtnlSocket } from "./socket.ts";
+import { checkVxlanSpec } from "./vxlan-spec.ts";
 
-const RTM = { newLink: 16, deleteLink: 17, getLink: 18, setLink: 19 } as const;
-
-/** IFLA_* of include/uapi/linux/if_link.h. */
-const Ifla = {
-  address: 1,
-  name: 3,
-  mtu: 4,
-  link: 5,
-  linkInfo: 18,
-  netNsFd: 28,
-  extMask: 29,
-  linkNetnsId: 37,
-} as const;
-const InfoKind = 1;
-const InfoData = 2;
 const VethPeer = 1;
 
-const IFF_UP = 0x1;
-const IFF_NOARP = 0x80;
 /** RTEXT_FILTER_SKIP_STATS: counters are half of a link's message. */
 const SKIP_STATS = 8;
 
-const IFINFOMSG = 16;
-
-/** struct ifinfomsg */
-function header(ifindex: number, flags = 0, change = 0): Buffer {
-  const bytes = Buffer.alloc(IFINFOMSG);
-  bytes.writeInt32LE(ifindex, 4);
-  bytes.writeUInt32LE(flags, 8);
-  bytes.writeUInt32LE(change, 12);
-  return bytes;
-}
-
-function parseLink(payload: Buffer): LinkInfo {
-  const ifindex = payload.readInt32LE(4);
-  const attributes = parseAttributes(payload, IFINFOMSG);
-  const info = attributes.get(Ifla.linkInfo);
-  const address = attributes.get(Ifla.address);
-  const link = readU32(attributes.get(Ifla.link));
-  const netnsId = attributes.get(Ifla.linkNetnsId)?.readInt32LE(0);
-  return {
-    ifindex,
-    name: readString(attributes.get(Ifla.name)) ?? "",
-    mac: address?.length === 6 ? macFromBytes(address) : "00:00:00:00:00:00",
-    mtu: readU32(attributes.get(Ifla.mtu)) ?? 0,
-    up: (payload.readUInt32LE(8) & IFF_UP) !== 0,
-    kind: info === undefined ? undefined : readString(parseAttributes(info).get(InfoKind)),
-    // A device without a lower one names itself, or 0; the same number in another namespace is a peer.
-    peerIfindex: link === 0 || (link === ifindex && netnsId === undefined) ? undefined : link,
-    peerNetnsId: netnsId,
-  };
-}
-
 /** All links of the namespace. */
 export async function listLinks(socket: RtnlSocket): Promise<readonly LinkInfo[]> {
-  const payload = Buffer.concat([header(0), u32Attribute(Ifla.extMask, SKIP_STATS)]);
+  const payload = Buffer.concat([linkHeader(0), u32Attribute(Ifla.extMask, SKIP_STATS)]);
   const parts = await socket.dump({
-    type: RTM.getLink,
+    type: LinkMessage.getLink,
     payload,
     operation: "list",
     object: "links",
@@ -85,13 +39,13 @@ export async function findLink(socket: RtnlSocket, wanted: string | number): Pro
   const byName = typeof wanted === "string";
   if (byName && !isLinkName(wanted)) return undefined;
   const payload = Buffer.concat([
-    header(byName ? 0 : wanted),
+    linkHeader(byName ? 0 : wanted),
     u32Attribute(Ifla.extMask, SKIP_STATS),
     ...(byName ? [stringAttribute(Ifla.name, wanted)] : []),
   ]);
   try {
     const [part] = await socket.request({
-      type: RTM.getLink,
+      type: LinkMessage.getLink,
       payload,
       operation: "look up link",
       object: String(wanted),
@@ -116,20 +70,54 @@ export async function createVeth(
     ...(mac === undefined ? [] : [attribute(Ifla.address, macBytes(mac))]),
   ];
   const peer = Buffer.concat([
-    header(0),
+    linkHeader(0),
     ...end(spec.peerName, spec.peerMac),
     ...(peerNamespaceFd === undefined ? [] : [u32Attribute(Ifla.netNsFd, peerNamespaceFd)]),
   ]);
   await socket.request({
-    type: RTM.newLink,
+    type: LinkMessage.newLink,
     flags: Flag.create | Flag.exclusive,
     payload: Buffer.concat([
-      header(0),
+      linkHeader(0),
       ...end(spec.name, spec.mac),
-      nested(Ifla.linkInfo, stringAttribute(InfoKind, "veth"), nested(InfoData, attribute(VethPeer, peer))),
+      nested(
+        Ifla.linkInfo,
+        stringAttribute(IflaInfo.kind, "veth"),
+        nested(IflaInfo.data, attribute(VethPeer, peer)),
+      ),
     ]),
     operation: "create veth pair",
     object: `${spec.name}/${spec.peerName}`,
+  });
+}
+
+/**
+ * Creates a VXLAN device in metadata mode. Checksums are the kernel's defaults: over IPv4 each packet's metadata says
+ * whether it gets one, and those without are accepted.
+ */
+export async function createVxlan(socket: RtnlSocket, spec: VxlanSpec): Promise<void> {
+  checkVxlanSpec(spec);
+  await socket.request({
+    type: LinkMessage.newLink,
+    flags: Flag.create | Flag.exclusive,
+    payload: Buffer.concat([
+      linkHeader(0),
+      stringAttribute(Ifla.name, spec.name),
+      u32Attribute(Ifla.mtu, spec.mtu),
+      ...(spec.mac === undefined ? [] : [attribute(Ifla.address, macBytes(spec.mac))]),
+      nested(
+        Ifla.linkInfo,
+        stringAttribute(IflaInfo.kind, "vxlan"),
+        nested(
+          IflaInfo.data,
+          attribute(IflaVxlan.collectMetadata, Buffer.from([1])),
+          attribute(IflaVxlan.learning, Buffer.from([0])),
+          attribute(IflaVxlan.port, portBytes(spec.port)),
+        ),
+      ),
+    ]),
+    operation: "create VXLAN device",
+    object: `${spec.name} on port ${spec.port}`,
   });
 }
 
@@ -137,8 +125,8 @@ export async function createVeth(
 export async function deleteLink(socket: RtnlSocket, ifindex: number): Promise<boolean> {
   try {
     await socket.request({
-      type: RTM.deleteLink,
-      payload: header(ifindex),
+      type: LinkMessage.deleteLink,
+      payload: linkHeader(ifindex),
       operation: "delete link",
       object: `ifindex ${ifindex}`,
     });
@@ -149,23 +137,15 @@ export async function deleteLink(socket: RtnlSocket, ifindex: number): Promise<b
   }
 }
 
-export interface LinkChange {
-  readonly up?: boolean;
-  readonly mtu?: number;
-  readonly mac?: string;
-  readonly name?: string;
-  readonly arp?: boolean;
-}
-
 /** Changes a link in one request. */
 export async function changeLink(socket: RtnlSocket, ifindex: number, change: LinkChange): Promise<void> {
   if (change.name !== undefined) checkLinkName("rename link", change.name);
   const flags = (change.up === true ? IFF_UP : 0) | (change.arp === false ? IFF_NOARP : 0);
   const mask = (change.up === undefined ? 0 : IFF_UP) | (change.arp === undefined ? 0 : IFF_NOARP);
   await socket.request({
-    type: RTM.setLink,
+    type: LinkMessage.setLink,
     payload: Buffer.concat([
-      header(ifindex, flags, mask),
+      linkHeader(ifindex, flags, mask),
       ...(change.mtu === undefined ? [] : [u32Attribute(Ifla.mtu, change.mtu)]),
       ...(change.mac === undefined ? [] : [attribute(Ifla.address, macBytes(change.mac))]),
       ...(change.name === undefined ? [] : [stringAttribute(Ifla.name, change.name)]),
@@ -173,6 +153,12 @@ export async function changeLink(socket: RtnlSocket, ifindex: number, change: Li
     operation: "change link",
     object: `ifindex ${ifindex}`,
   });
+}
+
+function portBytes(port: number): Buffer {
+  const bytes = Buffer.alloc(2);
+  bytes.writeUInt16BE(port);
+  return bytes;
 }
 
 /** True for an error whose errno is this one. */

@@ -2,7 +2,8 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { DatapathError } from "../errors.ts";
 import type { Closeable, NetNamespace, NetOps } from "../types.ts";
 import { insideNamespace } from "./inside.ts";
-import { KernelNetOps, type Place } from "./net-ops.ts";
+import { KernelNetOps } from "./net-ops.ts";
+import type { Place } from "./place.ts";
 
 /** A network namespace held open by a descriptor: it lives on while this is open, even when its file is gone. */
 class KernelNamespace implements NetNamespace {

@@ -1,28 +1,37 @@
+import type { Observable } from "rxjs";
 import { DatapathError } from "../errors.ts";
-import type { Closeable, LinkInfo, Neighbour, NetNamespace, NetOps, Route, VethSpec } from "../types.ts";
-import { addAddress, deleteAddress, type InterfaceAddress, listAddresses } from "./addresses.ts";
-import { changeLink, createVeth, deleteLink, findLink, type LinkChange, listLinks } from "./links.ts";
+import type {
+  AddressOptions,
+  Closeable,
+  InterfaceAddress,
+  LinkChange,
+  LinkInfo,
+  Neighbour,
+  NetChange,
+  NetOps,
+  Route,
+  VethSpec,
+  VxlanSpec,
+} from "../types.ts";
+import { addAddress, deleteAddress, listAddresses } from "./addresses.ts";
+import { changeLink, createVeth, createVxlan, deleteLink, findLink, listLinks } from "./links.ts";
 import { deleteNeighbour, listNeighbours, replaceNeighbour } from "./neighbours.ts";
+import type { Place } from "./place.ts";
 import { deleteRoute, listRoutes, replaceRoute } from "./routes.ts";
 import { RtnlSocket } from "./socket.ts";
 import { readSysctl, writeSysctl } from "./sysctl.ts";
-
-/** How operations reach a namespace other than the thread's own. */
-export interface Place {
-  /** Runs synchronous work with the thread in the namespace. */
-  enter<T>(work: () => T extends PromiseLike<unknown> ? never : T): T;
-  /** Descriptor of another open namespace. @throws DatapathError when it is not of this implementation */
-  descriptorOf(namespace: NetNamespace): number;
-}
+import { Watchers } from "./watch.ts";
 
 /** rtnetlink and sysctls of one namespace. */
 export class KernelNetOps implements NetOps, Closeable {
   readonly #place: Place;
   readonly #socket: RtnlSocket;
+  readonly #watchers: Watchers;
 
   constructor(place: Place) {
     this.#place = place;
     this.#socket = place.enter<RtnlSocket>(() => new RtnlSocket());
+    this.#watchers = new Watchers(place);
   }
 
   links(): Promise<readonly LinkInfo[]> {
@@ -46,12 +55,14 @@ export class KernelNetOps implements NetOps, Closeable {
       (namespace?.net ?? this).linkByName(spec.peerName),
     ]);
     if (host !== undefined && peer !== undefined) return { host, peer };
-    throw new DatapathError({
-      operation: "create veth pair",
-      object: `${spec.name}/${spec.peerName}`,
-      detail: `${host === undefined ? spec.name : spec.peerName} vanished right after`,
-      status: "UNAVAILABLE",
-    });
+    throw vanished("create veth pair", host === undefined ? spec.name : spec.peerName);
+  }
+
+  async createVxlan(spec: VxlanSpec): Promise<LinkInfo> {
+    await createVxlan(this.#socket, spec);
+    const link = await this.linkByName(spec.name);
+    if (link !== undefined) return link;
+    throw vanished("create VXLAN device", spec.name);
   }
 
   deleteLink(ifindex: number): Promise<boolean> {
@@ -66,8 +77,8 @@ export class KernelNetOps implements NetOps, Closeable {
     return listAddresses(this.#socket, ifindex);
   }
 
-  addAddress(ifindex: number, cidr: string): Promise<void> {
-    return addAddress(this.#socket, ifindex, cidr);
+  addAddress(ifindex: number, cidr: string, options?: AddressOptions): Promise<void> {
+    return addAddress(this.#socket, ifindex, cidr, options);
   }
 
   deleteAddress(ifindex: number, cidr: string): Promise<boolean> {
@@ -98,6 +109,10 @@ export class KernelNetOps implements NetOps, Closeable {
     return deleteNeighbour(this.#socket, neighbour);
   }
 
+  watch(): Observable<NetChange> {
+    return this.#watchers.watch();
+  }
+
   async setSysctl(key: string, value: string): Promise<void> {
     this.#place.enter<void>(() => writeSysctl(key, value));
   }
@@ -107,6 +122,16 @@ export class KernelNetOps implements NetOps, Closeable {
   }
 
   close(): void {
+    this.#watchers.close();
     this.#socket.close();
   }
+}
+
+function vanished(operation: string, name: string): DatapathError {
+  return new DatapathError({
+    operation,
+    object: name,
+    detail: "it vanished right after",
+    status: "UNAVAILABLE",
+  });
 }

@@ -4,17 +4,22 @@ import type { Route } from "../types.ts";
 import { addressFamily } from "./addresses.ts";
 import { isErrno } from "./links.ts";
 import { attribute, Flag, nested, parseAttributes, readU32, u32Attribute } from "./message.ts";
+import { routeDefaults } from "./route-defaults.ts";
 import type { RtnlSocket } from "./socket.ts";
 
-const RTM = { newRoute: 24, deleteRoute: 25, getRoute: 26 } as const;
+/** Request types and those of notifications. */
+export const RouteMessage = { newRoute: 24, deleteRoute: 25, getRoute: 26 } as const;
 /** RTA_* and the rest of include/uapi/linux/rtnetlink.h. */
-const Rta = { destination: 1, oif: 4, gateway: 5, prefSource: 7, metrics: 8, table: 15 } as const;
+const Rta = { destination: 1, oif: 4, gateway: 5, metric: 6, prefSource: 7, metrics: 8, table: 15 } as const;
 const RTAX_MTU = 2;
 const RTN_UNICAST = 1;
+const TYPES: ReadonlyMap<number, Route["type"]> = new Map([
+  [RTN_UNICAST, undefined],
+  [6, "blackhole"],
+  [7, "unreachable"],
+] as const);
 const RTM_F_CLONED = 0x200;
 const RTNH_F_ONLINK = 4;
-const TABLE_MAIN = 254;
-const RTPROT_STATIC = 4;
 const Scope = { global: 0, link: 253, host: 254 } as const;
 /** In a deletion: any scope. */
 const SCOPE_NOWHERE = 255;
@@ -35,7 +40,7 @@ interface Header {
 
 function message(route: Route, header: Header): Buffer {
   const { address, prefixLength } = parseCidr(route.destination);
-  const table = route.table ?? TABLE_MAIN;
+  const { table } = routeDefaults(route);
   const bytes = Buffer.alloc(RTMSG);
   bytes.writeUInt8(addressFamily(address), 0);
   bytes.writeUInt8(prefixLength, 1);
@@ -50,31 +55,38 @@ function message(route: Route, header: Header): Buffer {
   return Buffer.concat([
     bytes,
     ...(prefixLength === 0 ? [] : [attribute(Rta.destination, ipBytes(address))]),
-    u32Attribute(Rta.oif, route.ifindex),
+    // A route that refuses has no device; that of IPv6 gets the loopback device from the kernel.
+    ...(route.type === undefined ? [u32Attribute(Rta.oif, route.ifindex)] : []),
     u32Attribute(Rta.table, table),
     ...optional(route.gateway, (gateway) => attribute(Rta.gateway, ipBytes(gateway))),
     ...optional(route.source, (source) => attribute(Rta.prefSource, ipBytes(source))),
+    ...optional(route.metric, (metric) => u32Attribute(Rta.metric, metric)),
     ...optional(route.mtu, (mtu) => nested(Rta.metrics, u32Attribute(RTAX_MTU, mtu))),
   ]);
 }
 
 /**
- * Unicast routes of all tables and both families, cached ones left out. Routes with several next hops are
- * reported with none of them, as ifindex 0.
+ * Routes of all tables and both families that lead somewhere else or refuse; cached ones are left out. Routes with
+ * several next hops are reported with none of them, as ifindex 0.
  */
 export async function listRoutes(socket: RtnlSocket): Promise<readonly Route[]> {
   const parts = await socket.dump({
-    type: RTM.getRoute,
+    type: RouteMessage.getRoute,
     payload: Buffer.alloc(RTMSG),
     operation: "list",
     object: "routes",
   });
-  return parts
-    .filter((part) => part.readUInt8(7) === RTN_UNICAST && (part.readUInt32LE(8) & RTM_F_CLONED) === 0)
-    .map(parseRoute);
+  return parts.map(parseRoute).filter((route) => route !== undefined);
 }
 
-function parseRoute(payload: Buffer): Route {
+/**
+ * The route that a message describes; undefined for cached ones and for types that are not ours to set: of the
+ * node's own and of multicast addresses. @throws DatapathError for a malformed one
+ */
+export function parseRoute(payload: Buffer): Route | undefined {
+  const typeNumber = payload.readUInt8(7);
+  if (!TYPES.has(typeNumber) || (payload.readUInt32LE(8) & RTM_F_CLONED) !== 0) return undefined;
+  const type = TYPES.get(typeNumber);
   const attributes = parseAttributes(payload, RTMSG);
   const any = payload.readUInt8(0) === 2 ? "0.0.0.0" : "::";
   const text = (bytes: Buffer | undefined): string | undefined =>
@@ -83,35 +95,38 @@ function parseRoute(payload: Buffer): Route {
   const source = text(attributes.get(Rta.prefSource));
   const metrics = attributes.get(Rta.metrics);
   const mtu = metrics === undefined ? undefined : readU32(parseAttributes(metrics).get(RTAX_MTU));
+  const metric = readU32(attributes.get(Rta.metric));
   const scope = SCOPE_NAMES.get(payload.readUInt8(6));
   return {
     destination: formatCidr({
       address: text(attributes.get(Rta.destination)) ?? any,
       prefixLength: payload.readUInt8(1),
     }),
-    ifindex: readU32(attributes.get(Rta.oif)) ?? 0,
+    ifindex: type === undefined ? (readU32(attributes.get(Rta.oif)) ?? 0) : 0,
     ...(gateway === undefined ? {} : { gateway }),
     ...(source === undefined ? {} : { source }),
     ...(mtu === undefined ? {} : { mtu }),
     ...(scope === undefined ? {} : { scope }),
+    ...(metric === undefined ? {} : { metric }),
+    ...(type === undefined ? {} : { type }),
     protocol: payload.readUInt8(5),
     table: readU32(attributes.get(Rta.table)) ?? payload.readUInt8(4),
   };
 }
 
 /**
- * Creates a route or replaces the one to the same destination in the same table. The gateway need not be in
- * a known network ("onlink"): a pod's gateway is outside of its /32.
+ * Creates a route or replaces the one to the same destination with the same metric in the same table. The gateway
+ * need not be in a known network ("onlink"): a pod's gateway is outside of its /32.
  */
 export async function replaceRoute(socket: RtnlSocket, route: Route): Promise<void> {
-  const scope = route.scope ?? (route.gateway === undefined ? "link" : "global");
+  const { scope, protocol } = routeDefaults(route);
   await socket.request({
-    type: RTM.newRoute,
+    type: RouteMessage.newRoute,
     flags: Flag.create | Flag.replace,
     payload: message(route, {
-      protocol: route.protocol ?? RTPROT_STATIC,
+      protocol,
       scope: Scope[scope],
-      type: RTN_UNICAST,
+      type: typeOf(route),
       flags: route.gateway === undefined ? 0 : RTNH_F_ONLINK,
     }),
     operation: "replace route",
@@ -119,19 +134,24 @@ export async function replaceRoute(socket: RtnlSocket, route: Route): Promise<vo
   });
 }
 
+function typeOf(route: Route): number {
+  for (const [number, type] of TYPES) if (type === route.type) return number;
+  return RTN_UNICAST;
+}
+
 /**
- * Deletes the route to this destination in this table by this device, and by this gateway, scope and protocol
- * where given. Source and MTU, which the kernel would compare too, do not matter. False when there is none.
+ * Deletes the route to this destination in this table by this device, and by this gateway, scope, protocol and
+ * metric where given. Source and MTU, which the kernel would compare too, do not matter. False when there is none.
  */
 export async function deleteRoute(socket: RtnlSocket, route: Route): Promise<boolean> {
   const { source: _source, mtu: _mtu, ...place } = route;
   try {
     await socket.request({
-      type: RTM.deleteRoute,
+      type: RouteMessage.deleteRoute,
       payload: message(place, {
         protocol: route.protocol ?? 0,
         scope: route.scope === undefined ? SCOPE_NOWHERE : Scope[route.scope],
-        type: 0,
+        type: route.type === undefined ? 0 : typeOf(route),
         flags: 0,
       }),
       operation: "delete route",
@@ -146,5 +166,6 @@ export async function deleteRoute(socket: RtnlSocket, route: Route): Promise<boo
 
 function describe(route: Route): string {
   const via = route.gateway === undefined ? "" : ` via ${route.gateway}`;
+  if (route.type !== undefined) return `${route.type} ${route.destination}`;
   return `${route.destination}${via} dev ifindex ${route.ifindex}`;
 }

@@ -2,7 +2,6 @@ import { Protocol, RawNetlinkSocket } from "netlink";
 import { DatapathError } from "../errors.ts";
 import { Semaphore } from "../semaphore.ts";
 import type { Closeable } from "../types.ts";
-import { requestExtendedAcks } from "./extended-acks.ts";
 import {
   ControlType,
   Flag,
@@ -11,12 +10,14 @@ import {
   parseMessages,
   parseVerdict,
 } from "./message.ts";
+import { descriptorOf, prepareForOverruns, requestExtendedAcks } from "./socket-options.ts";
 
 /** The kernel answers at once; only the network lock (RTNL) held by a slow neighbour makes it wait. */
 const TIMEOUT_MS = 30_000;
 
-/** Acknowledgements of this many requests fit the socket's buffer with room to spare. */
+/** Answers to this many requests fit the socket's buffer with room to spare: a link takes 4 KiB of it. */
 const MAX_IN_FLIGHT = 64;
+const RECEIVE_BUFFER_BYTES = 1 << 20;
 
 /** A dump that saw a change half way is asked again at most this often. */
 const MAX_DUMP_ATTEMPTS = 10;
@@ -72,16 +73,26 @@ export class RtnlSocket implements Closeable {
       throw new DatapathError({ operation: "open", object: "rtnetlink socket", cause });
     }
     this.#port = this.#raw.address().port;
-    requestExtendedAcks(this.#port);
+    this.#setOptions();
     this.#raw.unref();
     this.#raw.on("message", (datagram, from) => {
       // Other processes may send to this port; the kernel's own port is 0.
       if (from.port === 0) this.#receive(datagram);
     });
     this.#raw.on("error", (cause) => {
-      // Most likely ENOBUFS: some answers are lost, and nobody knows whose.
       this.#rejectAll("read rtnetlink answers for", cause);
     });
+  }
+
+  #setOptions(): void {
+    try {
+      const fd = descriptorOf(this.#port);
+      requestExtendedAcks(fd);
+      prepareForOverruns(fd, RECEIVE_BUFFER_BYTES);
+    } catch (error) {
+      this.#raw.close();
+      throw error;
+    }
   }
 
   /** Sends a request and resolves to the payloads that came back, if any. @throws DatapathError */

@@ -57,6 +57,15 @@ SEC("tc") int broken(struct __sk_buff *ctx)
 
 const packet = Buffer.alloc(64);
 
+test("programs that are skipped are not loaded, whether they were asked for or not", (t) => {
+  const everythingElse = bpf.load({ object, skipPrograms: ["broken", "caller", "no_such_program"] });
+  t.deepEqual([...everythingElse.programs.keys()], ["callee_one", "callee_two", "config", "store"]);
+  everythingElse.close();
+  const chosen = bpf.load({ object, programs: ["config", "broken"], skipPrograms: ["broken"] });
+  t.deepEqual([...chosen.programs.keys()], ["config"]);
+  chosen.close();
+});
+
 test("an object is described without loading it", (t) => {
   const description = bpf.describeObject(object);
   t.deepEqual(

@@ -1,4 +1,6 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync, readlinkSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import test from "ava";
 import { DatapathError } from "../../../src/datapath/errors.ts";
 import { openNamespace } from "../../../src/datapath/net/index.ts";
@@ -184,6 +186,65 @@ test("neighbours are permanent unless said otherwise", async (t) => {
   t.true(await ns.net.deleteNeighbour(neighbour));
   t.deepEqual(await ns.net.neighbours(host.ifindex), []);
   t.false(await ns.net.deleteNeighbour({ ...neighbour, address: "10.0.1.2" }));
+});
+
+test("a VXLAN device carries its tunnel keys as metadata and learns nothing", async (t) => {
+  const ns = makeNamespace(t);
+  const link = await ns.net.createVxlan({ name: "cilium_vxlan", port: 8472, mtu: 1450 });
+  t.like(link, { kind: "vxlan", up: false, vxlan: { port: 8472, metadata: true, learning: false } });
+  const details = ip(ns, "-details", "link", "show", "cilium_vxlan");
+  t.regex(details, /vxlan external .*dstport 8472 .*nolearning/);
+  t.notRegex(details, /noudpcsum/);
+  // Both families' sockets can be bound.
+  await ns.net.setLink(link.ifindex, { up: true });
+  t.true((await ns.net.linkByName("cilium_vxlan"))?.up);
+});
+
+test("an IPv6 address is usable at once when nobody is to be asked", async (t) => {
+  const ns = makeNamespace(t);
+  const { host, peer } = await ns.net.createVeth({ name: "a0", peerName: "a1", mtu: 1500 });
+  for (const { ifindex } of [host, peer]) await ns.net.setLink(ifindex, { up: true });
+  await ns.net.addAddress(host.ifindex, "fd00::1/128", { nodad: true });
+  await ns.net.addAddress(host.ifindex, "fd00::2/128");
+  const addresses = await ns.net.addresses(host.ifindex);
+  t.is(addresses.find(({ cidr }) => cidr === "fd00::1/128")?.tentative, undefined);
+  t.true(addresses.find(({ cidr }) => cidr === "fd00::2/128")?.tentative);
+  t.is(addresses.find(({ cidr }) => cidr.startsWith("fe80:"))?.scope, "link");
+});
+
+test("a watcher hears what others change, and that it missed something when they were too fast", async (t) => {
+  const ns = makeNamespace(t);
+  const lo = (await ns.net.linkByName("lo"))!;
+  await ns.net.setLink(lo.ifindex, { up: true });
+  let resyncs = 0;
+  const heard = new Set<string>();
+  const subscription = ns.net.watch().subscribe((change) => {
+    if (change.kind === "resync") resyncs++;
+    if (change.kind === "route") heard.add(`${change.gone ? "-" : "+"}${change.route.destination}`);
+  });
+  t.teardown(() => subscription.unsubscribe());
+  t.is(resyncs, 1);
+  ip(ns, "route", "add", "10.9.0.0/16", "dev", "lo");
+  while (!heard.has("+10.9.0.0/16")) await setTimeout(5);
+
+  // More than a socket's buffer holds, while nobody reads.
+  const routes = Array.from({ length: 20_000 }, (_, i) => `route add 10.8.${i >> 8}.${i & 255}/32 dev lo\n`);
+  execFileSync("ip", ["-n", ns.name, "-batch", "-"], { input: routes.join("") });
+  while (resyncs < 2) await setTimeout(5);
+  ip(ns, "route", "delete", "10.9.0.0/16", "dev", "lo");
+  while (!heard.has("-10.9.0.0/16")) await setTimeout(5);
+  t.pass();
+});
+
+test("a watch ends with an error when its namespace is closed", async (t) => {
+  const ns = makeNamespace(t);
+  const errors: unknown[] = [];
+  const error = (cause: unknown): unknown => errors.push(cause);
+  ns.net.watch().subscribe({ error });
+  ns.close();
+  ns.net.watch().subscribe({ error });
+  t.is(errors.length, 2);
+  t.true(errors.every((cause) => cause instanceof DatapathError && /closed/.test(cause.message)));
 });
 
 test("sysctls are those of the namespace, not of the agent", async (t) => {

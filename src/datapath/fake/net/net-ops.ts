@@ -1,11 +1,33 @@
-import { familyOf, macBytes, macFromBytes, splitCidr } from "../../address.ts";
+import { merge, type Observable, of, Subject } from "rxjs";
+import {
+  familyOf,
+  formatCidr,
+  ipBytes,
+  ipFromBytes,
+  macBytes,
+  macFromBytes,
+  splitCidr,
+} from "../../address.ts";
 import { DatapathError } from "../../errors.ts";
 import { checkLinkName } from "../../net/link-name.ts";
 import { sysctlPath } from "../../net/sysctl.ts";
-import type { LinkInfo, Neighbour, NetNamespace, NetOps, Route, VethSpec } from "../../types.ts";
+import { checkVxlanSpec } from "../../net/vxlan-spec.ts";
+import type {
+  Closeable,
+  InterfaceAddress,
+  LinkChange,
+  LinkInfo,
+  Neighbour,
+  NetChange,
+  NetNamespace,
+  NetOps,
+  Route,
+  VethSpec,
+  VxlanSpec,
+} from "../../types.ts";
 import { failure } from "../errno.ts";
 import type { Faults } from "../faults.ts";
-import type { LinkState, NamespaceState } from "./namespace-state.ts";
+import { describeAddress, type LinkState, type NamespaceState } from "./namespace-state.ts";
 
 /** What a namespace's operations need of the network around it. */
 export interface Surroundings {
@@ -18,9 +40,11 @@ export interface Surroundings {
 }
 
 /** `NetOps` on a fake namespace, with the kernel's answers. */
-export class FakeNetOps implements NetOps {
+export class FakeNetOps implements NetOps, Closeable {
   readonly #state: NamespaceState;
   readonly #around: Surroundings;
+  /** Ends watches. */
+  readonly #closed = new Subject<never>();
 
   constructor(state: NamespaceState, around: Surroundings) {
     this.#state = state;
@@ -29,19 +53,19 @@ export class FakeNetOps implements NetOps {
 
   async links(): Promise<readonly LinkInfo[]> {
     this.#around.faults.check("links", "links");
-    return [...this.#state.links.values()].map((link) => describe(this.#state, link));
+    return [...this.#state.links.values()].map((link) => this.#state.describe(link));
   }
 
   async linkByName(name: string): Promise<LinkInfo | undefined> {
     this.#around.faults.check("linkByName", name);
     const link = this.#state.linkNamed(name);
-    return link === undefined ? undefined : describe(this.#state, link);
+    return link === undefined ? undefined : this.#state.describe(link);
   }
 
   async linkByIndex(ifindex: number): Promise<LinkInfo | undefined> {
     this.#around.faults.check("linkByIndex", `ifindex ${ifindex}`);
     const link = this.#state.links.get(ifindex);
-    return link === undefined ? undefined : describe(this.#state, link);
+    return link === undefined ? undefined : this.#state.describe(link);
   }
 
   async createVeth(spec: VethSpec): Promise<{ readonly host: LinkInfo; readonly peer: LinkInfo }> {
@@ -62,7 +86,24 @@ export class FakeNetOps implements NetOps {
     const peer = end(there, spec.peerName, spec.peerMac);
     host.peer = { namespace: there, ifindex: peer.ifindex };
     peer.peer = { namespace: this.#state, ifindex: host.ifindex };
-    return { host: describe(this.#state, host), peer: describe(there, peer) };
+    return { host: this.#state.describe(host), peer: there.describe(peer) };
+  }
+
+  async createVxlan(spec: VxlanSpec): Promise<LinkInfo> {
+    this.#around.faults.check("createVxlan", spec.name);
+    checkVxlanSpec(spec);
+    const { name, port, mtu, mac } = spec;
+    checkMtu("create VXLAN device", name, mtu);
+    const taken = [...this.#state.links.values()].some((link) => link.vxlan?.port === port);
+    if (taken || this.#state.linkNamed(name)) throw failure("create VXLAN device", name, "EEXIST");
+    const link = this.#state.addLink({
+      name,
+      mtu,
+      mac: mac === undefined ? this.#around.freshMac() : macFromBytes(macBytes(mac)),
+      kind: "vxlan",
+      vxlan: { port, metadata: true, learning: false },
+    });
+    return this.#state.describe(link);
   }
 
   async deleteLink(ifindex: number): Promise<boolean> {
@@ -75,7 +116,7 @@ export class FakeNetOps implements NetOps {
     return true;
   }
 
-  async setLink(ifindex: number, change: Parameters<NetOps["setLink"]>[1]): Promise<void> {
+  async setLink(ifindex: number, change: LinkChange): Promise<void> {
     const object = `ifindex ${ifindex}`;
     this.#around.faults.check("setLink", object);
     const link = this.#link("change link", ifindex);
@@ -88,35 +129,29 @@ export class FakeNetOps implements NetOps {
     link.mtu = change.mtu ?? link.mtu;
     link.name = change.name ?? link.name;
     link.arp = change.arp ?? link.arp;
-    link.up = change.up ?? link.up;
-    if (!link.up) this.#state.flushRoutes(ifindex);
+    if (change.up === false) this.#state.linkDown(link);
+    else link.up = change.up ?? link.up;
+    this.#state.linkChanged(link);
   }
 
-  async addresses(ifindex?: number): Promise<readonly { readonly ifindex: number; readonly cidr: string }[]> {
+  async addresses(ifindex?: number): Promise<readonly InterfaceAddress[]> {
     this.#around.faults.check("addresses", "addresses");
-    return [...this.#state.addresses]
-      .filter(([index]) => ifindex === undefined || index === ifindex)
-      .flatMap(([index, cidrs]) => cidrs.map((cidr) => ({ ifindex: index, cidr })));
+    return [...this.#state.links.keys()]
+      .filter((index) => ifindex === undefined || index === ifindex)
+      .flatMap((index) => this.#state.addressesOf(index).map((cidr) => describeAddress(index, cidr)));
   }
 
+  /** Duplicate addresses are not looked for: every address is usable at once. */
   async addAddress(ifindex: number, cidr: string): Promise<void> {
     this.#around.faults.check("addAddress", `${cidr} to ifindex ${ifindex}`);
     const text = canonical(cidr);
     this.#link("add address", ifindex);
-    const cidrs = this.#state.addresses.get(ifindex) ?? [];
-    if (!cidrs.includes(text)) this.#state.addresses.set(ifindex, [...cidrs, text]);
+    this.#state.addAddress(ifindex, text);
   }
 
   async deleteAddress(ifindex: number, cidr: string): Promise<boolean> {
     this.#around.faults.check("deleteAddress", `${cidr} from ifindex ${ifindex}`);
-    const text = canonical(cidr);
-    const cidrs = this.#state.addresses.get(ifindex) ?? [];
-    if (!cidrs.includes(text)) return false;
-    this.#state.addresses.set(
-      ifindex,
-      cidrs.filter((other) => other !== text),
-    );
-    return true;
+    return this.#state.removeAddress(ifindex, canonical(cidr));
   }
 
   async routes(): Promise<readonly Route[]> {
@@ -127,7 +162,9 @@ export class FakeNetOps implements NetOps {
   async replaceRoute(route: Route): Promise<void> {
     const object = `${route.destination} dev ifindex ${route.ifindex}`;
     this.#around.faults.check("replaceRoute", object);
-    if (!this.#link("replace route", route.ifindex).up) throw failure("replace route", object, "ENETDOWN");
+    if (route.type === undefined && !this.#link("replace route", route.ifindex).up) {
+      throw failure("replace route", object, "ENETDOWN");
+    }
     if (route.source !== undefined && !this.#state.hasAddress(route.source)) {
       throw failure("replace route", object, "EINVAL", "Invalid prefsrc address");
     }
@@ -159,6 +196,11 @@ export class FakeNetOps implements NetOps {
     return this.#state.neighbours.delete(object);
   }
 
+  watch(): Observable<NetChange> {
+    // The changes first: one that a subscriber makes on hearing "resync" is told, too.
+    return merge(this.#state.changes, of({ kind: "resync" } as const), this.#closed);
+  }
+
   async setSysctl(key: string, value: string): Promise<void> {
     this.#around.faults.check("setSysctl", key);
     this.#state.sysctls.set(this.#sysctl("write sysctl", key), value.trim());
@@ -168,6 +210,18 @@ export class FakeNetOps implements NetOps {
     this.#around.faults.check("getSysctl", key);
     const name = this.#sysctl("read sysctl", key);
     return this.#state.sysctls.get(name) ?? "0";
+  }
+
+  /** Ends watches with an error, as the end of the agent or of its hold on the namespace does. */
+  close(): void {
+    this.#closed.error(
+      new DatapathError({
+        operation: "watch",
+        object: "network changes",
+        detail: "the namespace is closed",
+        status: "FAILED_PRECONDITION",
+      }),
+    );
   }
 
   /** Settings of interfaces exist while the interface does; others once somebody has set them. */
@@ -189,24 +243,9 @@ export class FakeNetOps implements NetOps {
   }
 }
 
-function describe(state: NamespaceState, link: LinkState): LinkInfo {
-  const { ifindex, name, mac, mtu, up, kind, peer } = link;
-  const elsewhere = peer !== undefined && peer.namespace !== state;
-  return {
-    ifindex,
-    name,
-    mac,
-    mtu,
-    up,
-    kind,
-    peerIfindex: peer?.ifindex,
-    peerNetnsId: elsewhere ? state.netnsId(peer.namespace) : undefined,
-  };
-}
-
 function canonical(cidr: string): string {
   const { address, prefixLength } = splitCidr(cidr);
-  return `${address}/${prefixLength}`;
+  return formatCidr({ address: ipFromBytes(ipBytes(address)), prefixLength });
 }
 
 /** ETH_MIN_MTU and ETH_MAX_MTU. */

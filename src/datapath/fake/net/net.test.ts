@@ -49,7 +49,9 @@ test("the node's device has an address, its network and a default route", async 
   const { net } = createFakeDatapath();
   const eth0 = (await net.linkByName("eth0"))!;
   t.true(eth0.up);
-  t.deepEqual(await net.addresses(eth0.ifindex), [{ ifindex: eth0.ifindex, cidr: "192.0.2.10/24" }]);
+  t.deepEqual(await net.addresses(eth0.ifindex), [
+    { ifindex: eth0.ifindex, cidr: "192.0.2.10/24", scope: "global" },
+  ]);
   t.deepEqual(
     (await net.routes()).map((route) => route.destination),
     ["192.0.2.0/24", "0.0.0.0/0"],

@@ -12,6 +12,9 @@ export interface FakeDevice {
   readonly cidr?: string;
   /** Default route. */
   readonly gateway?: string;
+  /** The same for IPv6. */
+  readonly cidrV6?: string;
+  readonly gatewayV6?: string;
 }
 
 interface NetworkOptions {
@@ -47,7 +50,7 @@ export class FakeNetwork {
   }
 
   /** Operations on the agent's own namespace. */
-  rootOps(): NetOps {
+  rootOps(): FakeNetOps {
     return new FakeNetOps(this.root, this.#around);
   }
 
@@ -77,13 +80,16 @@ export class FakeNetwork {
     return new FakeNamespace(state, new FakeNetOps(state, this.#around));
   }
 
-  #addDevice({ name, cidr, gateway }: FakeDevice): void {
-    const link = this.root.addLink({ name, mac: this.#freshMac(), mtu: 1500, kind: undefined });
+  #addDevice({ name, cidr, gateway, cidrV6, gatewayV6 }: FakeDevice): void {
+    const { root } = this;
+    const link = root.addLink({ name, mac: this.#freshMac(), mtu: 1500, kind: undefined });
     link.up = true;
-    if (cidr !== undefined) this.root.addresses.set(link.ifindex, [cidr]);
-    if (gateway !== undefined) {
-      this.root.setRoute({ destination: "0.0.0.0/0", gateway, ifindex: link.ifindex, scope: "global" });
-    }
+    for (const address of [cidr, cidrV6]) if (address !== undefined) root.addAddress(link.ifindex, address);
+    const defaultRoute = (destination: string, via: string | undefined): void => {
+      if (via !== undefined) root.setRoute({ destination, gateway: via, ifindex: link.ifindex });
+    };
+    defaultRoute("0.0.0.0/0", gateway);
+    defaultRoute("::/0", gatewayV6);
   }
 
   /** Locally administered, counted up. */
@@ -98,10 +104,10 @@ class FakeNamespace implements NetNamespace {
   readonly path: string;
   readonly identity: string;
   readonly state: NamespaceState;
-  readonly #net: NetOps;
+  readonly #net: FakeNetOps;
   #open = true;
 
-  constructor(state: NamespaceState, net: NetOps) {
+  constructor(state: NamespaceState, net: FakeNetOps) {
     this.path = state.path;
     this.identity = state.identity;
     this.state = state;
@@ -120,7 +126,9 @@ class FakeNamespace implements NetNamespace {
   }
 
   close(): void {
+    if (!this.#open) return;
     this.#open = false;
+    this.#net.close();
   }
 }
 

@@ -1,0 +1,163 @@
+/** Interfaces of the network side of the datapath: links, addresses, routes and neighbours over rtnetlink. */
+import type { Observable } from "rxjs";
+import type { Closeable } from "./types.ts";
+
+/** A MAC address as six bytes in text: "0a:00:27:00:00:01". */
+export type Mac = string;
+
+export interface LinkInfo {
+  readonly ifindex: number;
+  readonly name: string;
+  readonly mac: Mac;
+  readonly mtu: number;
+  readonly up: boolean;
+  /** False with IFF_NOARP: the device resolves no neighbours. */
+  readonly arp: boolean;
+  readonly kind: string | undefined;
+  /** Index of the veth peer or lower device; in another namespace when `peerNetnsId` is set. */
+  readonly peerIfindex: number | undefined;
+  readonly peerNetnsId: number | undefined;
+  /** Of links whose kind is "vxlan". */
+  readonly vxlan?: VxlanInfo;
+}
+
+/** What distinguishes one VXLAN device from another (include/uapi/linux/if_link.h IFLA_VXLAN_*). */
+export interface VxlanInfo {
+  /** UDP port it sends to and listens on. */
+  readonly port: number;
+  /** True when packets carry their tunnel key as metadata ("external"): one device for every peer and network. */
+  readonly metadata: boolean;
+  /** True when it learns MAC addresses from the packets it receives. */
+  readonly learning: boolean;
+}
+
+export interface VxlanSpec {
+  readonly name: string;
+  /** UDP destination port; 8472 is Linux's own, 4789 IANA's. */
+  readonly port: number;
+  readonly mtu: number;
+  readonly mac?: Mac;
+}
+
+/** Where an address or a route's destination is. */
+export type NetScope = "global" | "site" | "link" | "host";
+
+/** An address on an interface. */
+export interface InterfaceAddress {
+  readonly ifindex: number;
+  /** Address and prefix length as assigned: "10.0.1.5/24". */
+  readonly cidr: string;
+  /** Undefined for scopes that have no name. IPv6 addresses get theirs from the address: fe80::/10 is "link". */
+  readonly scope?: NetScope;
+  /** True while the kernel still looks for another owner (IPv6 duplicate address detection), or has found one. */
+  readonly tentative?: true;
+}
+
+/** A route with one next hop, or one that refuses. */
+export interface Route {
+  /** CIDR, "0.0.0.0/0" or "::/0" for the default route. */
+  readonly destination: string;
+  readonly gateway?: string;
+  /** Device; 0 for routes that refuse. */
+  readonly ifindex: number;
+  readonly source?: string;
+  readonly mtu?: number;
+  /** Scope of an IPv4 route; those of IPv6 have none in the kernel and read as "global". */
+  readonly scope?: "global" | "link" | "host";
+  readonly protocol?: number;
+  readonly table?: number;
+  /** Lower is better. Undefined: 0 for IPv4, where it reads as undefined; 1024 for IPv6. */
+  readonly metric?: number;
+  /** Packets are dropped in silence, or refused with an ICMP error. Undefined: an ordinary (unicast) route. */
+  readonly type?: "blackhole" | "unreachable";
+}
+
+export interface Neighbour {
+  readonly ifindex: number;
+  readonly address: string;
+  readonly mac: Mac;
+  readonly permanent?: boolean;
+}
+
+export interface VethSpec {
+  readonly name: string;
+  readonly peerName: string;
+  /** Namespace for the peer: an open one from `openNamespace`; undefined keeps it here. */
+  readonly peerNamespace?: NetNamespace;
+  readonly mtu: number;
+  readonly mac?: Mac;
+  readonly peerMac?: Mac;
+}
+
+export interface LinkChange {
+  readonly up?: boolean;
+  readonly mtu?: number;
+  readonly mac?: Mac;
+  readonly name?: string;
+  /** False sets IFF_NOARP: the device resolves no neighbours. */
+  readonly arp?: boolean;
+}
+
+export interface AddressOptions {
+  /** IPv6: usable at once, without duplicate address detection (IFA_F_NODAD). */
+  readonly nodad?: boolean;
+}
+
+/** A change that the kernel reported. `gone`: deleted; otherwise new or changed, as it is now. */
+export type NetChange =
+  | { readonly kind: "link"; readonly gone: boolean; readonly link: LinkInfo }
+  | { readonly kind: "address"; readonly gone: boolean; readonly address: InterfaceAddress }
+  | { readonly kind: "route"; readonly gone: boolean; readonly route: Route }
+  /** From here on nothing is missed; whatever was before may have been: read everything (again). */
+  | { readonly kind: "resync" };
+
+/** rtnetlink in one network namespace. Every method throws a DatapathError on failure. */
+export interface NetOps {
+  links(): Promise<readonly LinkInfo[]>;
+  linkByName(name: string): Promise<LinkInfo | undefined>;
+  linkByIndex(ifindex: number): Promise<LinkInfo | undefined>;
+  /** Creates a veth pair; both ends down. */
+  createVeth(spec: VethSpec): Promise<{ readonly host: LinkInfo; readonly peer: LinkInfo }>;
+  /**
+   * Creates a VXLAN device in metadata mode, down: BPF programs say where each packet goes and read where it came
+   * from. It learns nothing. @throws DatapathError EEXIST for a name that is taken, or a port of another VXLAN device
+   */
+  createVxlan(spec: VxlanSpec): Promise<LinkInfo>;
+  /** False when there was no such link. */
+  deleteLink(ifindex: number): Promise<boolean>;
+  setLink(ifindex: number, change: LinkChange): Promise<void>;
+  /** Of both families. */
+  addresses(ifindex?: number): Promise<readonly InterfaceAddress[]>;
+  /** Adds; an address that is there already is no error. */
+  addAddress(ifindex: number, cidr: string, options?: AddressOptions): Promise<void>;
+  deleteAddress(ifindex: number, cidr: string): Promise<boolean>;
+  /** Of both families and all tables; those for the node's own and for multicast addresses are left out. */
+  routes(): Promise<readonly Route[]>;
+  /** Creates, or replaces the route to the same destination with the same metric in the same table. */
+  replaceRoute(route: Route): Promise<void>;
+  /** Any metric, gateway, scope and protocol that are not given fit. False when there was no such route. */
+  deleteRoute(route: Route): Promise<boolean>;
+  neighbours(ifindex?: number): Promise<readonly Neighbour[]>;
+  replaceNeighbour(neighbour: Neighbour): Promise<void>;
+  deleteNeighbour(neighbour: Neighbour): Promise<boolean>;
+  /**
+   * Changes of links, addresses and routes as the kernel reports them, of whoever made them. Each subscription has
+   * a socket of its own and begins with `resync`, sent once that socket hears: what a subscriber reads after a
+   * `resync` is complete together with the changes that follow. Another `resync` comes when the kernel had to drop
+   * changes. Routes that go because their link went down are not told. Ends with an error when the namespace is
+   * closed.
+   */
+  watch(): Observable<NetChange>;
+  /** Writes /proc/sys/net/… of this namespace; `key` as in "ipv4.ip_forward" or "ipv4/conf/lxc1/rp_filter". */
+  setSysctl(key: string, value: string): Promise<void>;
+  getSysctl(key: string): Promise<string>;
+}
+
+/** An open network namespace. */
+export interface NetNamespace extends Closeable {
+  /** Path it was opened from. */
+  readonly path: string;
+  /** Device and inode of the namespace: equal for equal namespaces. */
+  readonly identity: string;
+  readonly net: NetOps;
+}
