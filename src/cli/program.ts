@@ -8,6 +8,7 @@ import { addEndpointCommands } from "./commands/endpoint.ts";
 import { addIpcacheCommands } from "./commands/ipcache.ts";
 import { addMapCommands } from "./commands/map.ts";
 import { addMonitorCommand } from "./commands/monitor.ts";
+import { addNodeCommands } from "./commands/node.ts";
 import { addPlaygroundCommands } from "./commands/playground.ts";
 import { addPluginCommands } from "./commands/plugin.ts";
 import { addServiceCommands } from "./commands/service.ts";
@@ -75,6 +76,7 @@ export function buildProgram(act: Act): Command {
   program.commandsGroup("The agent:");
   addAgentCommands(program, act);
   addStatusCommands(program, act);
+  addNodeCommands(program, act);
   program.commandsGroup("What it should do:");
   addEndpointCommands(program, act);
   addServiceCommands(program, act);

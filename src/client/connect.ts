@@ -7,6 +7,7 @@ import { EndpointServiceService } from "../gen/waggle/v1/endpoint.ts";
 import { IdentityServiceService } from "../gen/waggle/v1/identity.ts";
 import { IPCacheServiceService } from "../gen/waggle/v1/ipcache.ts";
 import { LoadBalancerServiceService } from "../gen/waggle/v1/load_balancer.ts";
+import { NodeServiceService } from "../gen/waggle/v1/node.ts";
 import { PluginServiceService } from "../gen/waggle/v1/plugin.ts";
 import { type Api, api } from "./api.ts";
 
@@ -28,6 +29,7 @@ export interface TlsFiles {
 export interface AgentClient {
   readonly target: Target;
   readonly agent: Api<typeof AgentServiceService>;
+  readonly nodes: Api<typeof NodeServiceService>;
   readonly endpoints: Api<typeof EndpointServiceService>;
   readonly identities: Api<typeof IdentityServiceService>;
   readonly ipcache: Api<typeof IPCacheServiceService>;
@@ -77,6 +79,7 @@ export function connect(target: Target, timeoutMs = defaultTimeoutMs): AgentClie
   return {
     target,
     agent: api(client, AgentServiceService, timeoutMs),
+    nodes: api(client, NodeServiceService, timeoutMs),
     endpoints: api(client, EndpointServiceService, timeoutMs),
     identities: api(client, IdentityServiceService, timeoutMs),
     ipcache: api(client, IPCacheServiceService, timeoutMs),

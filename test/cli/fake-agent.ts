@@ -25,6 +25,7 @@ import { EndpointServiceService } from "../../src/gen/waggle/v1/endpoint.ts";
 import { IdentityServiceService } from "../../src/gen/waggle/v1/identity.ts";
 import { IPCacheServiceService } from "../../src/gen/waggle/v1/ipcache.ts";
 import { LoadBalancerServiceService } from "../../src/gen/waggle/v1/load_balancer.ts";
+import { NodeServiceService } from "../../src/gen/waggle/v1/node.ts";
 import { PluginServiceService } from "../../src/gen/waggle/v1/plugin.ts";
 
 const definitions: readonly ServiceDefinition[] = [
@@ -35,6 +36,7 @@ const definitions: readonly ServiceDefinition[] = [
   IdentityServiceService,
   IPCacheServiceService,
   LoadBalancerServiceService,
+  NodeServiceService,
   PluginServiceService,
 ];
 
