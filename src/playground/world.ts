@@ -129,6 +129,12 @@ export class World {
     return { nodeIpv4: ipv4, nodeIpv6: ipv6, podCidr, podCidrV6, outsideIpv4, outsideIpv6 };
   }
 
+  /** Directory of everything that the world keeps in files. @throws Error before the world is built */
+  get directory(): string {
+    if (this.#directory === undefined) throw new Error("the world is not built");
+    return this.#directory;
+  }
+
   /** Files of the first node. */
   get scratch(): Scratch {
     return this.#first.scratch;

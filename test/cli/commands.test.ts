@@ -16,6 +16,7 @@ import {
 } from "../../src/gen/waggle/v1/endpoint.ts";
 import type { ListIPCacheEntriesRequest } from "../../src/gen/waggle/v1/ipcache.ts";
 import { ServiceProtocol, type UpsertServiceRequest } from "../../src/gen/waggle/v1/load_balancer.ts";
+import { Node } from "../../src/gen/waggle/v1/node.ts";
 import {
   type DeletePluginMapEntriesRequest,
   Plugin,
@@ -387,4 +388,22 @@ test("a call that takes longer than --timeout ends with 6", async (t) => {
   const { code, err } = await run({ getPlugin: () => silence }, "plugin", "get", "x", "--timeout", "100ms");
   t.is(code, 6);
   t.regex(err, /deadline/i);
+});
+
+test("nodes are listed with the one that answers marked", async (t) => {
+  const here = Node.fromPartial({
+    ...{ name: "node1", ipv4: "172.18.0.11", ipv6: "fd00:18::11", podCidr: "10.0.1.0/24" },
+    ...{ podCidrV6: "fd00:10:0:1::/64", routerIpv4: "10.0.1.1", local: true, version: "0.1.0" },
+  });
+  const there = Node.fromPartial({ ...here, name: "node2", ipv4: "172.18.0.12", ipv6: "", local: false });
+  const handlers = { listNodes: () => ({ nodes: [here, there], nextPageToken: "" }) };
+  const { code, out } = await run(handlers, "node", "list");
+  t.is(code, 0);
+  const [, first, second] = out.split("\n");
+  t.regex(first!, /^node1 +172\.18\.0\.11 fd00:18::11 +10\.0\.1\.0\/24 .* this one$/);
+  t.regex(second!, /^node2 +172\.18\.0\.12 +.* 0\.1\.0$/);
+  const asked: unknown[] = [];
+  const getNode = (request: unknown) => asked.push(request) && { node: here };
+  t.regex((await run({ getNode }, "node", "get")).out, /^Node +node1 {2}\(this one\)\n/);
+  t.deepEqual(asked, [{ name: "" }]);
 });

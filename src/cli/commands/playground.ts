@@ -3,7 +3,7 @@ import { ExitError, UsageError } from "../exit.ts";
 import { examples } from "../help.ts";
 import { fold } from "../output/fold.ts";
 import type { Act } from "../session.ts";
-import { each, integer } from "../values.ts";
+import { each, integer, oneOf } from "../values.ts";
 
 /**
  * Splits a command line of `playground` at somebody else's command in it: all that follows `--run`, `--run=WORD`
@@ -59,7 +59,10 @@ export function addPlaygroundCommands(program: Command, act: Act): void {
   );
 
   interface PlaygroundOptions {
+    readonly nodes: number;
     readonly pods: number;
+    readonly routingMode: "tunnel" | "native";
+    readonly ipv6: boolean;
     readonly plugin: readonly string[];
     readonly fake?: boolean;
     readonly run?: readonly string[];
@@ -67,19 +70,32 @@ export function addPlaygroundCommands(program: Command, act: Act): void {
   examples(
     program
       .command("playground")
-      .description("Keep a node, an outside host and pods up for exploring, until ^C")
-      .option("--pods <n>", "how many pods", integer("--pods", 0, 200), 2)
+      .description("Keep nodes, an outside host and pods up for exploring, until ^C")
+      .option(
+        "--nodes <n>",
+        "how many nodes; several share their state through etcd",
+        integer("--nodes", 1, 50),
+        1,
+      )
+      .option("--pods <n>", "how many pods on all nodes together", integer("--pods", 0, 200), 2)
+      .option(
+        "--routing-mode <mode>",
+        "how packets get to pods of other nodes: in VXLAN (tunnel), or as they are (native)",
+        oneOf("--routing-mode", ["tunnel", "native"]),
+        "tunnel",
+      )
+      .option("--no-ipv6", "IPv4 alone")
       .option("--plugin <directory>", "register and enable a plugin; several by repeating it", each, [])
       .option("--fake", "without BPF: the API works, packets do not")
       .addOption(
         new Option(
           "--run <command...>",
-          "run this in the node's namespace, take everything down, end with its exit code; all that follows is the command, and a single quoted word is a line for sh",
+          "run this in the (first) node's namespace, take everything down, end with its exit code; all that follows is the command, and a single quoted word is a line for sh",
         ).argParser((words): readonly string[] => JSON.parse(words) as string[]),
       )
       .addHelpText(
         "after",
-        "\nA command run with --run finds waggle on its PATH, WAGGLE_SOCKET set, and the namespaces in WAGGLE_NODE_NETNS,\nWAGGLE_OUTSIDE_NETNS, WAGGLE_POD1_NETNS, … (for ip netns exec), the pods' addresses in WAGGLE_POD1_IPV4, ….\nNeeds root.",
+        "\nA command run with --run finds waggle on its PATH, WAGGLE_SOCKET set, and the namespaces in WAGGLE_NODE_NETNS,\nWAGGLE_OUTSIDE_NETNS, WAGGLE_POD1_NETNS, … (for nsenter --net=/run/netns/NAME), addresses in WAGGLE_POD1_IPV4,\nWAGGLE_POD1_IPV6, …; with several nodes WAGGLE_NODE1_NETNS, WAGGLE_NODE1_SOCKET, …. WAGGLE_CLUSTER names a file that\ndescribes it all, which waggle connectivity test reads. Needs root, and with several nodes Debian's etcd-server.",
       )
       .action(
         act(async (session, options: PlaygroundOptions) => {
@@ -87,7 +103,10 @@ export function addPlaygroundCommands(program: Command, act: Act): void {
             throw new UsageError("--run needs a command");
           const { runPlayground } = await import("../../playground/explore.ts");
           const code = await runPlayground({
+            nodes: options.nodes,
             pods: options.pods,
+            routingMode: options.routingMode,
+            ipv6: options.ipv6,
             plugins: options.plugin,
             fake: options.fake === true,
             command: options.run === undefined ? undefined : toRun(options.run),
@@ -101,6 +120,7 @@ export function addPlaygroundCommands(program: Command, act: Act): void {
         }),
       ),
     ["Look around in another terminal", "waggle playground --pods 3"],
+    ["Three nodes, tested", "waggle playground --nodes 3 --pods 4 --run waggle connectivity test"],
     ["Try a plugin", "waggle playground --plugin ./my-plugin"],
     ["A test of your own", "waggle playground --run 'ping -c 3 $WAGGLE_POD1_IPV4 && waggle metrics'"],
   );
