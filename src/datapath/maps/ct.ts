@@ -1,12 +1,13 @@
 import { MapType } from "../types.ts";
-import { defineMap } from "./definition.ts";
-import { ipv4, named, port, struct, u8, u16, u32, u64, u64InUnion } from "./layout.ts";
-import { hex, protocolName } from "./names.ts";
+import { defineMap, type MapDefinition } from "./definition.ts";
+import { addressOf, FAMILY_IPV4, FAMILY_IPV6, unionAddress, unionBytes } from "./family.ts";
+import { bytes, named, port, type StructCodec, struct, transform, u8, u16, u32, u64 } from "./layout.ts";
+import { hex, hostPort, protocolName } from "./names.ts";
 
 /** Bits of `CtTuple.flags`. Without TUPLE_F_IN a tuple is of a connection that the pod opened. */
 export const TupleFlag = { in: 1, related: 2, service: 4 } as const;
 
-/** Key of `cilium_ct4_global`: a connection as one endpoint sees it. */
+/** Key of `cilium_ct4_global` and `cilium_ct6_global`: a connection as one endpoint sees it. */
 export interface CtTuple {
   readonly destination: string;
   readonly source: string;
@@ -17,9 +18,11 @@ export interface CtTuple {
   readonly flags: number;
 }
 
-/** Value of `cilium_ct4_global`. Times are seconds of the monotonic clock. */
+/** Value of `cilium_ct4_global` and `cilium_ct6_global`. Times are seconds of the monotonic clock. */
 export interface CtEntry {
-  /** Of a TUPLE_F_SERVICE entry: the backend that serves this client. */
+  /** What the opener asked for, when it was led elsewhere: replies come from there. */
+  readonly nat: { readonly address: string; readonly port: number } | undefined;
+  /** Of a TUPLE_F_SERVICE entry: the backend that serves this client. 0 where there is none. */
   readonly backendId: bigint;
   readonly packets: bigint;
   readonly bytes: bigint;
@@ -28,59 +31,90 @@ export interface CtEntry {
   /** CT_F_* bits. */
   readonly flags: number;
   readonly revNatIndex: number;
-  readonly natPort: number;
   /** TCP flags seen from the opener and towards it. */
   readonly txFlagsSeen: number;
   readonly rxFlagsSeen: number;
   readonly sourceIdentity: number;
-  /** When a trace was last sent for each direction. */
+  /** When a packet last went each way. */
   readonly lastTxReport: number;
   readonly lastRxReport: number;
 }
 
-const ctTuple = struct("ipv4_ct_tuple", {
-  destination: named("daddr", ipv4),
-  source: named("saddr", ipv4),
-  destinationPort: named("dport", port),
-  sourcePort: named("sport", port),
-  protocol: named("nexthdr", u8),
-  flags: u8,
-});
+/** Codec of `struct ipv4_ct_tuple` or `struct ipv6_ct_tuple`. */
+export function ctTuple(family: 4 | 6): StructCodec<CtTuple> {
+  const address = addressOf(family);
+  return struct(`ipv${family}_ct_tuple`, {
+    destination: named("daddr", address),
+    source: named("saddr", address),
+    destinationPort: named("dport", port),
+    sourcePort: named("sport", port),
+    protocol: named("nexthdr", u8),
+    flags: u8,
+  });
+}
 
-const ctEntry = struct("ct_entry", {
-  backendId: u64InUnion,
-  packets: u64,
-  bytes: u64,
-  lifetime: u32,
-  flags: u16,
-  revNatIndex: u16,
-  natPort: port,
-  txFlagsSeen: u8,
-  rxFlagsSeen: u8,
-  sourceIdentity: named("src_sec_id", u32),
-  lastTxReport: u32,
-  lastRxReport: u32,
-});
+/** The union's sixteen bytes are an address when there is a port to go with it, and a backend's id otherwise. */
+function ctEntry(family: 4 | 6): StructCodec<CtEntry> {
+  const members = struct("ct_entry", {
+    union: named("nat_addr", bytes(16)),
+    packets: u64,
+    bytes: u64,
+    lifetime: u32,
+    flags: u16,
+    revNatIndex: u16,
+    natPort: port,
+    txFlagsSeen: u8,
+    rxFlagsSeen: u8,
+    sourceIdentity: named("src_sec_id", u32),
+    lastTxReport: u32,
+    lastRxReport: u32,
+  });
+  const unionFamily = family === 4 ? FAMILY_IPV4 : FAMILY_IPV6;
+  return transform(
+    members,
+    ({ nat, backendId, ...rest }: CtEntry) => {
+      if (nat !== undefined) return { ...rest, union: unionBytes(nat.address), natPort: nat.port };
+      const union = Buffer.alloc(16);
+      union.writeBigUInt64LE(backendId);
+      return { ...rest, union, natPort: 0 };
+    },
+    ({ union, natPort, ...rest }): CtEntry =>
+      natPort === 0
+        ? { ...rest, nat: undefined, backendId: union.readBigUInt64LE() }
+        : { ...rest, nat: { address: unionAddress(union, unionFamily), port: natPort }, backendId: 0n },
+  );
+}
 
 function direction(flags: number): string {
   if ((flags & TupleFlag.service) !== 0) return "SVC";
   return (flags & TupleFlag.in) !== 0 ? "IN" : "OUT";
 }
 
+/** "TCP OUT 10.0.1.5:41000 -> 10.0.1.9:80" */
+export function formatTuple(tuple: CtTuple): string {
+  const source = hostPort({ address: tuple.source, port: tuple.sourcePort });
+  const destination = hostPort({ address: tuple.destination, port: tuple.destinationPort });
+  const related = (tuple.flags & TupleFlag.related) !== 0 ? " related" : "";
+  return `${protocolName(tuple.protocol)} ${direction(tuple.flags)} ${source} -> ${destination}${related}`;
+}
+
+function ctMap(family: 4 | 6): MapDefinition<CtTuple, CtEntry> {
+  return defineMap<CtTuple, CtEntry>({
+    name: `cilium_ct${family}_global`,
+    type: MapType.lruHash,
+    maxEntries: 512000,
+    key: ctTuple(family),
+    value: ctEntry(family),
+    formatKey: formatTuple,
+    formatValue: (entry) =>
+      `expires=${entry.lifetime} packets=${entry.packets} bytes=${entry.bytes} ` +
+      `RxFlagsSeen=${hex(entry.rxFlagsSeen, 2)} LastRxReport=${entry.lastRxReport} ` +
+      `TxFlagsSeen=${hex(entry.txFlagsSeen, 2)} LastTxReport=${entry.lastTxReport} ` +
+      `Flags=${hex(entry.flags, 4)} RevNAT=${entry.revNatIndex} SourceSecurityID=${entry.sourceIdentity} ` +
+      (entry.nat === undefined ? `BackendID=${entry.backendId}` : `NatAddr=${hostPort(entry.nat)}`),
+  });
+}
+
 /** Connections of all endpoints of this node. Written by bpf_lxc; the kernel evicts the least used. */
-export const ct4Map = defineMap<CtTuple, CtEntry>({
-  name: "cilium_ct4_global",
-  type: MapType.lruHash,
-  maxEntries: 512000,
-  key: ctTuple,
-  value: ctEntry,
-  formatKey: (tuple) =>
-    `${protocolName(tuple.protocol)} ${direction(tuple.flags)} ` +
-    `${tuple.source}:${tuple.sourcePort} -> ${tuple.destination}:${tuple.destinationPort}` +
-    ((tuple.flags & TupleFlag.related) !== 0 ? " related" : ""),
-  formatValue: (entry) =>
-    `expires=${entry.lifetime} packets=${entry.packets} bytes=${entry.bytes} ` +
-    `RxFlagsSeen=${hex(entry.rxFlagsSeen, 2)} LastRxReport=${entry.lastRxReport} ` +
-    `TxFlagsSeen=${hex(entry.txFlagsSeen, 2)} LastTxReport=${entry.lastTxReport} ` +
-    `Flags=${hex(entry.flags, 4)} RevNAT=${entry.revNatIndex} SourceSecurityID=${entry.sourceIdentity} BackendID=${entry.backendId}`,
-});
+export const ct4Map = ctMap(4);
+export const ct6Map = ctMap(6);

@@ -1,8 +1,9 @@
 /** The datapath's maps: layouts, codecs, and the columns they are printed in. */
 export { checkLayouts, LayoutDriftError } from "./check.ts";
-export { type CtEntry, type CtTuple, ct4Map, TupleFlag } from "./ct.ts";
+export { type CtEntry, type CtTuple, ct4Map, ct6Map, TupleFlag } from "./ct.ts";
 export type { AnyMapDefinition, MapDefinition } from "./definition.ts";
-export { type FragmentId, type FragmentPorts, fragmentsMap } from "./frag.ts";
+export { FAMILY_IPV4, FAMILY_IPV6 } from "./family.ts";
+export { type FragmentId, type FragmentPorts, fragments6Map, fragmentsMap } from "./frag.ts";
 export { type IpCacheKey, ipcacheMap, type RemoteEndpointInfo } from "./ipcache.ts";
 export { encode, type LayoutField, type StructCodec, struct } from "./layout.ts";
 export {
@@ -38,7 +39,7 @@ export {
 } from "./lb-affinity.ts";
 export { lbMaglevMap, MAGLEV_TABLE_SIZE, type MaglevTable } from "./lb-maglev.ts";
 export { type LbReverseSk, type LbReverseSkKey, lb4ReverseSkMap, lb6ReverseSkMap } from "./lb-sock.ts";
-export { ENDPOINT_F_HOST, FAMILY_IPV4, type LxcEntry, type LxcKey, lxcMap } from "./lxc.ts";
+export { ENDPOINT_F_HOST, type LxcEntry, type LxcKey, lxcMap } from "./lxc.ts";
 export { MetricDirection, type MetricsKey, type MetricsValue, metricsMap } from "./metrics.ts";
 export { hex, Protocol, protocolName } from "./names.ts";
 export {
@@ -60,6 +61,7 @@ export {
   SCRATCH_MAP,
   scratchMapSpec,
 } from "./registry.ts";
+export { type SnatEntry, snat4Map, snat6Map } from "./snat.ts";
 export {
   type HookStats,
   hookStatsMap,

@@ -1,22 +1,22 @@
 import { formatCidr, splitCidr } from "../address.ts";
 import { MapType } from "../types.ts";
 import { defineMap } from "./definition.ts";
-import { ipv4InUnion, named, padding, struct, transform, u8, u16, u32 } from "./layout.ts";
-import { FAMILY_IPV4 } from "./lxc.ts";
+import { familyMember, unionAddress, unionBytes } from "./family.ts";
+import { bytes, ipv4InUnion, named, padding, struct, transform, u8, u16, u32 } from "./layout.ts";
 
 /** Bits of the key before the address that always take part in the match: cluster, padding, family. */
 const STATIC_PREFIX_BITS = 32;
 
 /** Key of `cilium_ipcache`: a prefix. */
 export interface IpCacheKey {
-  /** "10.0.1.5/32". */
+  /** "10.0.1.5/32", "fd00:10:0:1::/64". */
   readonly prefix: string;
 }
 
 /** Value of `cilium_ipcache`: who is behind a prefix, and how to reach it. */
 export interface RemoteEndpointInfo {
   readonly identity: number;
-  /** Node to encapsulate towards; "0.0.0.0" for none. */
+  /** IPv4 address of the node to encapsulate towards, whichever family the prefix has; "0.0.0.0" for none. */
   readonly tunnelEndpoint: string;
   /** Index of the key to encrypt with; 0 for none. */
   readonly encryptKey: number;
@@ -29,21 +29,29 @@ const ipcacheKey = transform(
     clusterId: u16,
     pad1: padding(1),
     family: u8,
-    address: named("ip", ipv4InUnion),
+    address: named("addr", bytes(16)),
   }),
   ({ prefix }: IpCacheKey) => {
     const { address, prefixLength } = splitCidr(prefix);
-    return { prefixlen: STATIC_PREFIX_BITS + prefixLength, clusterId: 0, family: FAMILY_IPV4, address };
+    return {
+      prefixlen: STATIC_PREFIX_BITS + prefixLength,
+      clusterId: 0,
+      family: familyMember(address),
+      address: unionBytes(address),
+    };
   },
-  ({ prefixlen, address }) => ({
-    prefix: formatCidr({ address, prefixLength: prefixlen - STATIC_PREFIX_BITS }),
+  ({ prefixlen, family, address }) => ({
+    prefix: formatCidr({
+      address: unionAddress(address, family),
+      prefixLength: prefixlen - STATIC_PREFIX_BITS,
+    }),
   }),
 );
 
 const remoteEndpointInfo = transform(
   struct("remote_endpoint_info", {
     secId: u32,
-    tunnelEndpoint: ipv4InUnion,
+    tunnelEndpoint: named("tunnel_ipv4", ipv4InUnion),
     pad: padding(2),
     key: u8,
     flags: u8,

@@ -150,17 +150,6 @@ export const ipv4InUnion: FieldType<string> = {
   decode: (from, offset) => ipv4FromBytes(from, offset),
 };
 
-/** Eight bytes in host order, the first of sixteen; the others are zero (union with an address in C). */
-export const u64InUnion: FieldType<bigint> = {
-  describe: "u64 in 16 bytes",
-  size: 16,
-  encode: (value, into, offset) => {
-    into.writeBigUInt64LE(value, offset);
-    into.fill(0, offset + 8, offset + 16);
-  },
-  decode: (from, offset) => from.readBigUInt64LE(offset),
-};
-
 /** A MAC address in eight bytes, the last two zero: C keeps it in a `__u64` or a union with one. */
 export const mac: FieldType<string> = {
   describe: "mac in 8 bytes",

@@ -1,15 +1,13 @@
 import { MapType } from "../types.ts";
 import { defineMap } from "./definition.ts";
-import { ipv4InUnion, mac, named, padding, struct, transform, u8, u16, u32 } from "./layout.ts";
+import { familyMember, unionAddress, unionBytes } from "./family.ts";
+import { bytes, mac, named, padding, struct, transform, u8, u16, u32 } from "./layout.ts";
 import { hex } from "./names.ts";
-
-/** Address family in keys that can hold either kind of address. */
-export const FAMILY_IPV4 = 1;
 
 /** Flag of an address of the node itself rather than of a pod. */
 export const ENDPOINT_F_HOST = 1;
 
-/** Key of `cilium_lxc`: a local address. */
+/** Key of `cilium_lxc`: a local address of either family. */
 export interface LxcKey {
   readonly address: string;
 }
@@ -32,9 +30,14 @@ export interface LxcEntry {
 }
 
 const lxcKey = transform(
-  struct("endpoint_key", { address: named("ip", ipv4InUnion), family: u8, key: u8, clusterId: u16 }),
-  (key: LxcKey) => ({ address: key.address, family: FAMILY_IPV4, key: 0, clusterId: 0 }),
-  ({ address }) => ({ address }),
+  struct("endpoint_key", { address: named("addr", bytes(16)), family: u8, key: u8, clusterId: u16 }),
+  ({ address }: LxcKey) => ({
+    address: unionBytes(address),
+    family: familyMember(address),
+    key: 0,
+    clusterId: 0,
+  }),
+  ({ address, family }) => ({ address: unionAddress(address, family) }),
 );
 
 const lxcEntry = struct("endpoint_info", {

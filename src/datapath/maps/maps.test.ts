@@ -3,8 +3,10 @@ import type { ObjectDescription, StructLayout } from "../types.ts";
 import {
   checkLayouts,
   ct4Map,
+  ct6Map,
   encode,
   eventsMap,
+  fragments6Map,
   globalMapSpecs,
   hookStatsMap,
   ipcacheMap,
@@ -28,6 +30,8 @@ import {
   policyEntry,
   policyMap,
   policyMapOf,
+  snat4Map,
+  snat6Map,
   unpackFrontend,
 } from "./index.ts";
 
@@ -51,6 +55,10 @@ test("keys and values have the sizes of the field notes", (t) => {
   t.deepEqual(sizes("cilium_lb4_reverse_sk"), [16, 8, 65536]);
   t.deepEqual(sizes("cilium_lb6_reverse_sk"), [32, 20, 65536]);
   t.deepEqual(sizes("cilium_ct4_global"), [14, 56, 512000]);
+  t.deepEqual(sizes("cilium_ct6_global"), [38, 56, 512000]);
+  t.deepEqual(sizes("cilium_snat_v4_external"), [14, 24, 131072]);
+  t.deepEqual(sizes("cilium_snat_v6_external"), [38, 40, 131072]);
+  t.deepEqual(sizes("cilium_ipv6_frag_datagrams"), [40, 4, 8192]);
   t.deepEqual(sizes("cilium_policy"), [12, 12, 16384]);
   t.deepEqual(sizes("cilium_metrics"), [8, 16, 1024]);
   t.deepEqual(sizes("waggle_hook_stats"), [4, 64, 16384]);
@@ -95,6 +103,46 @@ test("an ipcache prefix counts its static bits and is printed as in the seed", (
   t.is(ipcacheMap.formatKey(key), "10.0.2.158/32");
   t.is(ipcacheMap.formatValue(value), "identity=13789 encryptkey=0 tunnelendpoint=172.18.0.5");
   t.deepEqual(ipcacheMap.value.decode(encode(ipcacheMap.value, value), 0), value);
+});
+
+test("local addresses and prefixes of IPv6 have the same keys, with another family", (t) => {
+  const address = { address: "f00d::1" };
+  const bytes = encode(lxcMap.key, address);
+  t.is(bytes.toString("hex"), `f00d${"00".repeat(13)}0102000000`);
+  t.deepEqual(lxcMap.key.decode(bytes, 0), address);
+  t.is(lxcMap.formatKey(address), "f00d::1:0");
+
+  const prefix = { prefix: "fd00:10:0:2::/64" };
+  const key = encode(ipcacheMap.key, prefix);
+  t.is(key.readUInt32LE(0), 96);
+  t.is(key.subarray(4).toString("hex"), `00000002fd00001000000002${"00".repeat(8)}`);
+  t.deepEqual(ipcacheMap.key.decode(key, 0), prefix);
+  t.is(ipcacheMap.formatKey(prefix), "fd00:10:0:2::/64");
+  t.is(encode(ipcacheMap.key, { prefix: "::/0" }).readUInt32LE(0), 32);
+});
+
+test("connections, translations and fragments of IPv6 print their addresses in brackets", (t) => {
+  const tuple = {
+    ...{ destination: "2001:db8::1", source: "fd00:10::5", destinationPort: 443, sourcePort: 41000 },
+    ...{ protocol: 6, flags: 0 },
+  };
+  const key = encode(ct6Map.key, tuple);
+  t.is(key.toString("hex"), `20010db8${"00".repeat(11)}01fd000010${"00".repeat(11)}0501bba0280600`);
+  t.deepEqual(ct6Map.key.decode(key, 0), tuple);
+  t.is(ct6Map.formatKey(tuple), "TCP OUT [fd00:10::5]:41000 -> [2001:db8::1]:443");
+  t.throws(() => encode(ct6Map.key, { ...tuple, source: "10.0.0.1" }), { message: /IPv6/ });
+
+  const entry = { created: 100n, lastUsed: 160, address: "fd00:18::11", port: 1024 };
+  t.deepEqual(snat6Map.value.decode(encode(snat6Map.value, entry), 0), entry);
+  t.is(snat6Map.formatValue(entry), "XLATE [fd00:18::11]:1024 Created=100 LastUsed=160");
+  t.is(
+    encode(snat4Map.value, { ...entry, address: "172.18.0.11" }).toString("hex"),
+    "6400000000000000a000000000000000ac12000b04000000",
+  );
+
+  const fragment = { destination: "fd00::2", source: "fd00::1", id: 7, protocol: 17 };
+  t.deepEqual(fragments6Map.key.decode(encode(fragments6Map.key, fragment), 0), fragment);
+  t.is(fragments6Map.formatKey(fragment), "fd00::1 -> fd00::2, 7, UDP");
 });
 
 test("services, backends and reverse NAT are printed as in the seed", (t) => {
@@ -166,11 +214,14 @@ test("a conntrack entry survives a round trip", (t) => {
   };
   t.is(ct4Map.formatKey(tuple), "TCP IN 10.0.1.5:41000 -> 10.0.1.9:80");
   t.is(encode(ct4Map.key, tuple).toString("hex"), "0a0001090a0001050050a0280601");
-  const size = ct4Map.value.size;
-  const bytes = Buffer.alloc(size, 1);
-  const entry = ct4Map.value.decode(bytes, 0);
+  const entry = ct4Map.value.decode(Buffer.alloc(ct4Map.value.size, 1), 0);
   t.is(entry.packets, 0x0101010101010101n);
-  t.is(entry.natPort, 0x0101);
+  t.deepEqual(entry.nat, { address: "1.1.1.1", port: 0x0101 });
+  t.deepEqual(ct4Map.value.decode(encode(ct4Map.value, entry), 0), entry);
+  t.regex(ct4Map.formatValue(entry), / NatAddr=1\.1\.1\.1:257$/);
+  const served = { ...entry, nat: undefined, backendId: 7n };
+  t.deepEqual(ct6Map.value.decode(encode(ct6Map.value, served), 0), served);
+  t.regex(ct6Map.formatValue(served), / BackendID=7$/);
 });
 
 test("a policy key's prefix ends where its wildcards begin", (t) => {

@@ -1,8 +1,8 @@
 import { DatapathError } from "../errors.ts";
 import { type MapSpec, MapType, type ObjectDescription } from "../types.ts";
-import { ct4Map } from "./ct.ts";
+import { ct4Map, ct6Map } from "./ct.ts";
 import type { AnyMapDefinition, MapDefinition } from "./definition.ts";
-import { fragmentsMap } from "./frag.ts";
+import { fragments6Map, fragmentsMap } from "./frag.ts";
 import { ipcacheMap } from "./ipcache.ts";
 import {
   lb4BackendsMap,
@@ -19,6 +19,7 @@ import { lxcMap } from "./lxc.ts";
 import { metricsMap } from "./metrics.ts";
 import { POLICY_MAP, policyMap } from "./policy.ts";
 import { callPolicyMap, eventsMap } from "./programs.ts";
+import { snat4Map, snat6Map } from "./snat.ts";
 import { hookStatsMap, rateLimitMap, runtimeMap } from "./waggle.ts";
 
 /** State of one packet between stages. Its layout is the C sources' own affair (bpf/lib). */
@@ -41,8 +42,12 @@ const GLOBAL = [
   lb4ReverseSkMap,
   lb6ReverseSkMap,
   ct4Map,
+  ct6Map,
+  snat4Map,
+  snat6Map,
   metricsMap,
   fragmentsMap,
+  fragments6Map,
   callPolicyMap,
   eventsMap,
   runtimeMap,
