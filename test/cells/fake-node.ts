@@ -53,7 +53,7 @@ export type Inventory = Readonly<
     "pins" | "programs" | "maps" | "attachments" | "devices" | "identities" | "endpoints" | "lxc" | "ipcache",
     readonly string[]
   >
-> & { readonly addresses: number; readonly callPolicy: readonly number[] };
+> & { readonly addresses: readonly number[]; readonly callPolicy: readonly number[] };
 
 /** One run of the agent, and what stays of it. */
 export class FakeNode {
@@ -160,7 +160,7 @@ export class FakeNode {
       attachments: kernel.links.map(({ ifindex, direction }) => `${ifindex} ${direction}`).sort(),
       devices: [...kernel.network.root.links.values()].map(({ name }) => name).sort(),
       identities: ids.map(({ id, references }) => `${id} ×${references}`),
-      addresses: this.hive.get(NodeIpam).used,
+      addresses: this.hive.get(NodeIpam).pools.map(({ used }) => used),
       endpoints: this.endpoints.table.list().map(({ id, spec, state }) => `${id} ${spec.name} ${state}`),
       lxc: entriesOf(kernel, "cilium_lxc"),
       ipcache: entriesOf(kernel, "cilium_ipcache"),

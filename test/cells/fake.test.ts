@@ -51,7 +51,7 @@ async function started(t: ExecutionContext): Promise<Hive> {
 
 test("an agent's worth of cells works on the fake datapath", async (t) => {
   const hive = await started(t);
-  const address = hive.get(NodeIpam).allocate("default/web");
+  const address = hive.get(NodeIpam).allocate("default/web").ipv4;
   const { id } = await hive.get(Identities).acquire({ app: "web" });
   await hive.get(IpCaches).apiUpsert({
     prefix: "10.9.0.0/16",

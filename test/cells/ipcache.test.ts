@@ -165,9 +165,30 @@ test("every wrong field of an entry is named", async (t) => {
     error.violations.map(({ field }) => field),
     ["prefix", "identity", "tunnel_endpoint", "encrypt_key"],
   );
-  for (const prefix of ["", "10.0.0", "fd00::/64", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/8/8"]) {
+  for (const prefix of [
+    "",
+    "10.0.0",
+    "fd00::/129",
+    "fe80::1%eth0",
+    "10.0.0.0/",
+    "10.0.0.0/-1",
+    "10.0.0.0/8/8",
+  ]) {
     t.is((await refusal(cache.apiUpsert(entry(prefix, 1000)))).violations[0]?.field, "prefix", prefix);
   }
+});
+
+test("prefixes of IPv6 are written as short as they can be, and found by their addresses", async (t) => {
+  const { cache, kernel } = await fresh(t);
+  const { prefix } = await cache.apiUpsert(entry("FD00:0:0:1::7/64", 1000));
+  t.is(prefix, "fd00:0:0:1::/64");
+  t.is(cache.lookup("fd00:0:0:1:ffff::9")?.identity, 1000);
+  t.is(cache.lookup("fd00::1"), undefined);
+  t.true(
+    (await kernel.print("cilium_ipcache")).some((line) =>
+      line.startsWith("fd00:0:0:1::/64 -> identity=1000"),
+    ),
+  );
 });
 
 test("a map without room refuses the API before anything is stored", async (t) => {

@@ -1,12 +1,13 @@
 import { concat, from, map, type Observable, of } from "rxjs";
 import type { EndpointManager } from "../../cells/endpoints/types.ts";
 import type { IdentityAllocator } from "../../cells/identity/types.ts";
-import type { Ipam } from "../../cells/ipam/types.ts";
+import type { Ipam, PoolUse } from "../../cells/ipam/types.ts";
 import type { IpCache } from "../../cells/ipcache/types.ts";
 import type { NodeNetwork } from "../../cells/node-config/types.ts";
 import type { PluginRegistry } from "../../cells/plugin-registry/types.ts";
 import type { ServiceManager } from "../../cells/services/types.ts";
 import {
+  type AddressUsage,
   AgentServiceService,
   type GetStatusResponse,
   type WatchHealthResponse,
@@ -109,7 +110,8 @@ function figures({
   const registered = plugins?.table.list() ?? [];
   return {
     node: node && nodeToMessage(node.config),
-    addresses: ipam && { used: ipam.used, capacity: ipam.capacity },
+    addresses: usage(ipam?.pools[0]),
+    addressesV6: usage(ipam?.pools[1]),
     endpoints: { total: states.length, ready, notReady, inTransition: states.length - ready - notReady },
     plugins: {
       registered: registered.length,
@@ -120,6 +122,10 @@ function figures({
     identities: identities?.table.size ?? 0,
   };
 }
+
+/** Capacities that do not fit into the message are cut off at its largest number. */
+const usage = (pool: PoolUse | undefined): AddressUsage | undefined =>
+  pool && { used: pool.used, capacity: Math.min(pool.capacity, 0xffff_ffff) };
 
 /** Snapshot and changes are taken in one synchronous step, so nothing falls between them. */
 function healthStream(health: HealthRegistry): Observable<WatchHealthResponse> {

@@ -110,9 +110,17 @@ export function nodeToMessage(config: NodeConfig): NodeInfo {
     mtu: config.mtu,
     devices: config.devices.map(deviceToMessage),
     host: deviceToMessage(config.host),
+    podCidrV6: config.podCidrV6 ?? "",
+    routerIpv6: config.routerIpv6 ?? "",
+    nodeIpv4: config.nodeIpv4 ?? "",
+    nodeIpv6: config.nodeIpv6 ?? "",
+    routingMode: config.routingMode,
+    routeMtu: config.routeMtu,
+    overlay: config.overlay && deviceToMessage(config.overlay),
+    clusterName: config.clusterName,
   };
 }
 
-function deviceToMessage({ name, ifindex, mac, mtu, ipv4 }: NodeDevice): NodeDeviceMessage {
-  return { name, ifindex, mac, mtu, ipv4: [...ipv4] };
+function deviceToMessage({ name, ifindex, mac, mtu, ipv4, ipv6 }: NodeDevice): NodeDeviceMessage {
+  return { name, ifindex, mac, mtu, ipv4: [...ipv4], ipv6: [...ipv6] };
 }

@@ -1,6 +1,7 @@
 import type { Reconciler, RWTable } from "../../table/index.ts";
 import type { IpCache } from "../ipcache/types.ts";
-import { endpointAddress, type LocalAddress } from "./lxc-map.ts";
+import { hostPrefix } from "../node-config/index.ts";
+import { addressesOf, endpointAddresses, type LocalAddress } from "./lxc-map.ts";
 import type { Endpoint } from "./types.ts";
 
 /** Where addresses of endpoints are made known. */
@@ -21,32 +22,36 @@ export class EndpointAddresses {
   /** Writes the address rows; the returned function waits until they are in the kernel. */
   announce(endpoint: Endpoint): (signal: AbortSignal | undefined) => Promise<void> {
     const { ipcache, addresses, addressReconciler } = this.#parts;
-    const prefix = `${endpoint.ipv4}/32`;
-    const cached = ipcache.upsert({
-      prefix,
-      identity: endpoint.identity,
-      tunnelEndpoint: "0.0.0.0",
-      encryptKey: 0,
-      source: "endpoint",
-    });
-    const revision = addresses.upsert(endpointAddress(endpoint));
+    const own = addressesOf(endpoint);
+    const prefixes = own.map(hostPrefix);
+    const cached = ipcache.upsertMany(
+      prefixes.map((prefix) => ({
+        prefix,
+        identity: endpoint.identity,
+        tunnelEndpoint: "0.0.0.0",
+        encryptKey: 0,
+        source: "endpoint",
+      })),
+    );
+    const revision = addresses.upsertMany(endpointAddresses(endpoint));
     return async (signal) => {
       await Promise.all([
-        ipcache.reconciler.waitReconciled(cached, signal, [prefix]),
-        addressReconciler.waitReconciled(revision, signal, [endpoint.ipv4]),
+        ipcache.reconciler.waitReconciled(cached, signal, prefixes),
+        addressReconciler.waitReconciled(revision, signal, own),
       ]);
     };
   }
 
   /** Takes the address rows away; resolves when they have left the kernel, also where an earlier try had not. */
-  async withdraw({ ipv4 }: Endpoint): Promise<void> {
+  async withdraw(endpoint: Endpoint): Promise<void> {
     const { ipcache, addresses, addressReconciler } = this.#parts;
-    const prefix = `${ipv4}/32`;
-    ipcache.remove(prefix, "endpoint");
-    addresses.delete(ipv4);
+    const own = addressesOf(endpoint);
+    const prefixes = own.map(hostPrefix);
+    for (const prefix of prefixes) ipcache.remove(prefix, "endpoint");
+    addresses.deleteMany(own);
     await Promise.all([
-      ipcache.reconciler.waitReconciled(ipcache.table.revision, undefined, [prefix]),
-      addressReconciler.waitReconciled(addresses.revision, undefined, [ipv4]),
+      ipcache.reconciler.waitReconciled(ipcache.table.revision, undefined, prefixes),
+      addressReconciler.waitReconciled(addresses.revision, undefined, own),
     ]);
   }
 }

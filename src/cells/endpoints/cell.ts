@@ -13,7 +13,7 @@ import {
 } from "../../hive/index.ts";
 import { Database, Reconciler, type RWTable, type Table } from "../../table/index.ts";
 import { DatapathToken, GlobalMapsToken, ReconciledMaps, rowPerEntry } from "../datapath/index.ts";
-import { Identities, ReservedIdentity } from "../identity/index.ts";
+import { Identities } from "../identity/index.ts";
 import { NodeIpam } from "../ipam/index.ts";
 import { IpCaches } from "../ipcache/index.ts";
 import { Loading } from "../loader/index.ts";
@@ -119,19 +119,8 @@ export const endpointsCell = module(
       lifecycle.append({
         name: "endpoints",
         start: async () => {
-          const { config } = rest.network;
           addressReconciler.start();
-          const host = hostAddresses(config);
-          addresses.upsertMany(host);
-          rest.ipcache.upsertMany(
-            host.map(({ address }) => ({
-              prefix: `${address}/32`,
-              identity: ReservedIdentity.host,
-              tunnelEndpoint: "0.0.0.0",
-              encryptKey: 0,
-              source: "node",
-            })),
-          );
+          addresses.upsertMany(hostAddresses(rest.network.config));
           await manager.restore();
           restored.table();
           restored.addresses();

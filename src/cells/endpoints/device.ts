@@ -1,12 +1,8 @@
-import {
-  type Datapath,
-  DatapathError,
-  type LinkInfo,
-  type NetNamespace,
-  type NetOps,
-} from "../../datapath/index.ts";
+import { type Datapath, DatapathError, type LinkInfo, type NetNamespace } from "../../datapath/index.ts";
 import { failedPrecondition, invalidArgument } from "../errors.ts";
+import type { PodAddresses } from "../ipam/index.ts";
 import type { NodeConfig } from "../node-config/index.ts";
+import { configurePod, quietenIpv6, unconfigurePod } from "./pod-network.ts";
 import type { EndpointSpec } from "./types.ts";
 
 /** A pod's pair of devices, as the datapath needs to know it. */
@@ -17,7 +13,7 @@ export interface PodDevices {
   readonly mac: string;
 }
 
-const loopbackIfindex = 1;
+const anywhere = new Set(["0.0.0.0/0", "::/0"]);
 /** RT_TABLE_MAIN of rtnetlink(7). */
 const mainTable = 254;
 
@@ -34,24 +30,24 @@ export class PodDeviceMaker {
 
   /**
    * Creates a veth pair into the pod's namespace, or takes the interfaces that the spec names, and gives the pod
-   * its address and a default route over the router.
+   * its addresses and routes over the routers.
    *
    * @throws RefusalError when the namespace or an interface does not fit; nothing is left behind then
    */
-  async make(id: number, spec: EndpointSpec, ipv4: string, node: NodeConfig): Promise<PodDevices> {
+  async make(id: number, spec: EndpointSpec, addresses: PodAddresses, node: NodeConfig): Promise<PodDevices> {
     const namespace = this.#open(spec);
     try {
       const pair =
         spec.hostInterface === undefined
-          ? await this.#create(id, spec, namespace, node.mtu)
+          ? await this.#create(id, spec, namespace, addresses, node)
           : await this.#adopt(spec.hostInterface, spec, namespace);
       try {
         await refuseForeignRoute(namespace, pair.peer);
         await this.#configureHost(pair.host);
-        await configurePod(namespace.net, pair.peer, ipv4, node.routerIpv4);
+        await configurePod(namespace.net, pair.peer, addresses, node);
       } catch (error) {
         if (spec.hostInterface === undefined) await this.#datapath.net.deleteLink(pair.host.ifindex);
-        else await unconfigurePod(namespace.net, pair.peer, ipv4, node.routerIpv4);
+        else await unconfigurePod(namespace.net, pair.peer, addresses, node);
         throw error;
       }
       const { host, peer } = pair;
@@ -61,8 +57,8 @@ export class PodDeviceMaker {
     }
   }
 
-  /** Removes what `make` made, as far as it is still there; adopted interfaces stay, without our address. */
-  async remove(id: number, spec: EndpointSpec, ipv4: string, node: NodeConfig): Promise<void> {
+  /** Removes what `make` made, as far as it is still there; adopted interfaces stay, without our addresses. */
+  async remove(id: number, spec: EndpointSpec, addresses: PodAddresses, node: NodeConfig): Promise<void> {
     if (spec.hostInterface === undefined) {
       const link = await this.#datapath.net.linkByName(endpointDevice(id));
       if (link !== undefined) await this.#datapath.net.deleteLink(link.ifindex);
@@ -78,7 +74,7 @@ export class PodDeviceMaker {
     }
     try {
       const peer = await namespace.net.linkByName(spec.podInterface);
-      if (peer !== undefined) await unconfigurePod(namespace.net, peer, ipv4, node.routerIpv4);
+      if (peer !== undefined) await unconfigurePod(namespace.net, peer, addresses, node);
     } finally {
       namespace.close();
     }
@@ -99,7 +95,8 @@ export class PodDeviceMaker {
     id: number,
     spec: EndpointSpec,
     namespace: NetNamespace,
-    mtu: number,
+    { ipv6 }: PodAddresses,
+    { mtu }: NodeConfig,
   ): Promise<{ host: LinkInfo; peer: LinkInfo }> {
     if ((await namespace.net.linkByName(spec.podInterface)) !== undefined) {
       throw failedPrecondition(
@@ -110,12 +107,17 @@ export class PodDeviceMaker {
     // Left by an agent that died between making it and writing it down.
     const stale = await this.#datapath.net.linkByName(name);
     if (stale !== undefined) await this.#datapath.net.deleteLink(stale.ifindex);
-    return this.#datapath.net.createVeth({
-      name,
-      peerName: spec.podInterface,
-      peerNamespace: namespace,
-      mtu,
-    });
+    const { net } = this.#datapath;
+    const pair = await net.createVeth({ name, peerName: spec.podInterface, peerNamespace: namespace, mtu });
+    if (ipv6 === "") return pair;
+    try {
+      await quietenIpv6(net, name);
+      await quietenIpv6(namespace.net, spec.podInterface);
+    } catch (error) {
+      await net.deleteLink(pair.host.ifindex);
+      throw error;
+    }
+    return pair;
   }
 
   async #adopt(
@@ -144,28 +146,14 @@ export class PodDeviceMaker {
 
 /**
  * A namespace that somebody else has connected, the machine's own above all, would lose that connection: there is
- * one default route, and it would become ours, and go with the endpoint.
+ * one default route a family, and it would become ours, and go with the endpoint.
  */
 async function refuseForeignRoute({ net, path }: NetNamespace, peer: LinkInfo): Promise<void> {
   const foreign = (await net.routes()).find(
     ({ destination, ifindex, table = mainTable }) =>
-      destination === "0.0.0.0/0" && table === mainTable && ifindex !== peer.ifindex,
+      anywhere.has(destination) && table === mainTable && ifindex !== peer.ifindex,
   );
   if (foreign === undefined) return;
   const over = (await net.linkByIndex(foreign.ifindex))?.name ?? `ifindex ${foreign.ifindex}`;
   throw failedPrecondition(`${path} has a default route over ${over}, which an endpoint would replace`);
-}
-
-async function configurePod(net: NetOps, peer: LinkInfo, ipv4: string, router: string): Promise<void> {
-  await net.setLink(loopbackIfindex, { up: true });
-  await net.setLink(peer.ifindex, { up: true });
-  await net.addAddress(peer.ifindex, `${ipv4}/32`);
-  await net.replaceRoute({ destination: `${router}/32`, ifindex: peer.ifindex, scope: "link" });
-  await net.replaceRoute({ destination: "0.0.0.0/0", gateway: router, ifindex: peer.ifindex, source: ipv4 });
-}
-
-async function unconfigurePod(net: NetOps, peer: LinkInfo, ipv4: string, router: string): Promise<void> {
-  await net.deleteRoute({ destination: "0.0.0.0/0", gateway: router, ifindex: peer.ifindex });
-  await net.deleteRoute({ destination: `${router}/32`, ifindex: peer.ifindex, scope: "link" });
-  await net.deleteAddress(peer.ifindex, `${ipv4}/32`);
 }

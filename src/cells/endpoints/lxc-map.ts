@@ -2,7 +2,7 @@ import type { BpfMap } from "../../datapath/index.ts";
 import { ENDPOINT_F_HOST, type LxcEntry, type LxcKey } from "../../datapath/maps/index.ts";
 import type { ReconcilerOps } from "../../table/index.ts";
 import { ReservedIdentity } from "../identity/types.ts";
-import type { NodeConfig } from "../node-config/index.ts";
+import { type NodeConfig, nodeAddresses } from "../node-config/index.ts";
 import type { Endpoint } from "./types.ts";
 
 /** A row of cilium_lxc: a local address and where its packets go. */
@@ -13,23 +13,20 @@ export interface LocalAddress {
 
 const noMac = "00:00:00:00:00:00";
 
-/** The row for a pod. */
-export function endpointAddress(endpoint: Endpoint): LocalAddress {
-  const { ipv4, ifindex, id, mac, nodeMac, identity } = endpoint;
-  return {
-    address: ipv4,
-    entry: { ifindex, lxcId: id, flags: 0, mac, nodeMac, secId: identity, parentIfindex: 0 },
-  };
+/** The addresses that a pod has. */
+export const addressesOf = ({ ipv4, ipv6 }: Endpoint): readonly string[] =>
+  ipv6 === "" ? [ipv4] : [ipv4, ipv6];
+
+/** The rows for a pod. */
+export function endpointAddresses(endpoint: Endpoint): readonly LocalAddress[] {
+  const { ifindex, id, mac, nodeMac, identity } = endpoint;
+  const entry = { ifindex, lxcId: id, flags: 0, mac, nodeMac, secId: identity, parentIfindex: 0 };
+  return addressesOf(endpoint).map((address) => ({ address, entry }));
 }
 
 /** Rows for the node's own addresses: packets for them go up the stack. */
 export function hostAddresses(node: NodeConfig): readonly LocalAddress[] {
-  const addresses = new Set([
-    node.routerIpv4,
-    ...node.host.ipv4,
-    ...node.devices.flatMap(({ ipv4 }) => ipv4),
-  ]);
-  return [...addresses].map((address) => ({
+  return nodeAddresses(node).map((address) => ({
     address,
     entry: {
       ifindex: 0,

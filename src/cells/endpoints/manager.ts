@@ -4,7 +4,7 @@ import type { RWTable } from "../../table/index.ts";
 import { alreadyExists, failedPrecondition, notFound, RefusalError } from "../errors.ts";
 import type { IdentityAllocator, Labels } from "../identity/index.ts";
 import { labelViolations } from "../identity/index.ts";
-import type { Ipam } from "../ipam/types.ts";
+import type { Ipam, PodAddresses } from "../ipam/types.ts";
 import type { Loader } from "../loader/index.ts";
 import type { NodeNetwork } from "../node-config/index.ts";
 import type { PolicyMaps } from "../policy-maps/types.ts";
@@ -70,9 +70,9 @@ export class StoredEndpointManager implements EndpointManager {
     undo.add("endpoint id", () => this.#ids.release(id));
     let endpoint: Endpoint;
     try {
-      const ipv4 = this.#parts.ipam.allocate(spec.name, spec.ipv4);
-      undo.add("address", () => this.#parts.ipam.release(ipv4));
-      endpoint = newEndpoint(id, spec, ipv4);
+      const addresses = this.#parts.ipam.allocate(spec.name, spec);
+      undo.add("addresses", () => this.#parts.ipam.release(addresses));
+      endpoint = newEndpoint(id, spec, addresses);
       this.table.upsert(endpoint);
       undo.add("row", () => void this.table.delete(id));
     } catch (error) {
@@ -159,7 +159,7 @@ export class StoredEndpointManager implements EndpointManager {
       this.table.upsert(
         finished ? { ...row, state: "restoring", stateReason: "the agent has restarted" } : row,
       );
-      this.#parts.ipam.allocate(row.spec.name, row.ipv4);
+      this.#parts.ipam.restore(row.spec.name, row);
     }
     for (const row of rows) {
       if (row.state === "creating" || row.state === "disconnecting") {
@@ -178,14 +178,16 @@ export class StoredEndpointManager implements EndpointManager {
 
   /** Holds the row's identity again. One that was being deleted will give it back, and may share it with others. */
   async #withIdentity(row: Endpoint): Promise<Endpoint> {
-    if (row.identity === 0) return row;
+    // Written by an agent that knew of no IPv6.
+    const { ipv6 = "" } = row as Partial<Endpoint>;
+    if (row.identity === 0) return { ...row, ipv6 };
     const identity = await this.#parts.identities.acquire(row.spec.labels);
-    return { ...row, identity: identity.id };
+    return { ...row, ipv6, identity: identity.id };
   }
 
   async #bringUp(created: Endpoint, undo: UndoStack, signal: AbortSignal | undefined): Promise<Endpoint> {
     const { stored, identities, loader, policies, network } = this.#parts;
-    const { id, spec, ipv4 } = created;
+    const { id, spec } = created;
     // On disk before anything is made: whatever happens, the next start knows what to take away.
     await stored.put(String(id), created);
     undo.add("stored row", () => stored.delete(String(id)));
@@ -193,8 +195,8 @@ export class StoredEndpointManager implements EndpointManager {
     undo.add("identity", () => identities.release(identity.id));
     signal?.throwIfAborted();
 
-    undo.add("devices", () => this.#devices.remove(id, spec, ipv4, network.config));
-    const devices = await this.#devices.make(id, spec, ipv4, network.config);
+    undo.add("devices", () => this.#devices.remove(id, spec, created, network.config));
+    const devices = await this.#devices.make(id, spec, created, network.config);
     const endpoint: Endpoint = { ...created, ...devices, identity: identity.id, generation: 1 };
     this.table.upsert(endpoint);
     signal?.throwIfAborted();
@@ -208,7 +210,8 @@ export class StoredEndpointManager implements EndpointManager {
     signal?.throwIfAborted();
 
     const ready = await this.#save({ ...endpoint, state: "ready", stateReason: "" });
-    this.#parts.log.info({ endpoint: spec.name, id, ipv4, identity: identity.id }, "endpoint is ready");
+    const { ipv4, ipv6 } = created;
+    this.#parts.log.info({ endpoint: spec.name, id, ipv4, ipv6, identity: identity.id }, "endpoint is ready");
     this.#report();
     return ready;
   }
@@ -258,14 +261,14 @@ export class StoredEndpointManager implements EndpointManager {
   /** May be repeated after a failure: numbers are given back only when nothing of the endpoint is left. */
   async #tearDown(endpoint: Endpoint): Promise<void> {
     const { loader, policies, ipam, stored, network } = this.#parts;
-    const { id, spec, ipv4, identity } = endpoint;
+    const { id, spec, identity } = endpoint;
     await this.#addresses.withdraw(endpoint);
     await loader.unload(id);
     policies.remove(id);
-    await this.#devices.remove(id, spec, ipv4, network.config);
+    await this.#devices.remove(id, spec, endpoint, network.config);
     await stored.delete(String(id));
     this.table.delete(id);
-    ipam.release(ipv4);
+    ipam.release(endpoint);
     this.#ids.release(id);
     this.#queues.forget(id);
     this.#report();
@@ -332,12 +335,12 @@ export class StoredEndpointManager implements EndpointManager {
   }
 }
 
-function newEndpoint(id: number, spec: EndpointSpec, ipv4: string): Endpoint {
+function newEndpoint(id: number, spec: EndpointSpec, { ipv4, ipv6 }: PodAddresses): Endpoint {
   return {
     id,
     spec,
     ipv4,
-    ipv6: "",
+    ipv6,
     state: "creating",
     stateReason: "",
     identity: 0,

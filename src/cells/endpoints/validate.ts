@@ -1,4 +1,4 @@
-import { isIPv4 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 import { isAbsolute, normalize } from "node:path";
 import { type FieldViolation, invalidArgument } from "../errors.ts";
 import { labelViolations, reservedNames } from "../identity/index.ts";
@@ -32,6 +32,9 @@ export function validateSpec(spec: EndpointSpec): void {
     refuse("host_interface", `${quote(spec.hostInterface)} is no interface name of 1 to 15 characters`);
   }
   if (spec.ipv4 !== undefined && !isIPv4(spec.ipv4)) refuse("ipv4", `${quote(spec.ipv4)} is no IPv4 address`);
+  if (spec.ipv6 !== undefined && (!isIPv6(spec.ipv6) || spec.ipv6.includes("%"))) {
+    refuse("ipv6", `${quote(spec.ipv6)} is no IPv6 address`);
+  }
   violations.push(
     ...labelViolations(spec.labels, "spec.labels"),
     ...policyViolations(spec.policy, "spec.policy"),

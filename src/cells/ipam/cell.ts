@@ -1,12 +1,13 @@
 import { Health, Lifecycle, module, provide, token } from "../../hive/index.ts";
 import { type NodeConfig, NodeNetworking } from "../node-config/index.ts";
 import { PodIpam } from "./ipam.ts";
+import type { ReservedAddress } from "./pool.ts";
 import type { Ipam } from "./types.ts";
 
 /** Pod addresses of this node. Usable once the ipam cell has started. */
 export const NodeIpam = token<Ipam>("NodeIpam");
 
-/** Pod addresses from the node's pod network, without the router's and the node's own. */
+/** Pod addresses from the node's pod networks, without the router's and the node's own. */
 export const ipamCell = module(
   "ipam",
   "Pod addresses",
@@ -18,8 +19,9 @@ export const ipamCell = module(
       lifecycle.append({
         name: "pod addresses",
         start: () => {
-          ipam.open({ podCidr: node.config.podCidr, reserved: ownAddresses(node.config) });
-          health.ok(`${ipam.capacity} addresses of ${node.config.podCidr}`);
+          const { podCidr, podCidrV6 } = node.config;
+          ipam.open({ podCidr, podCidrV6, reserved: ownAddresses(node.config) });
+          health.ok(ipam.pools.map(({ cidr, capacity }) => `${capacity} addresses of ${cidr}`).join(", "));
         },
       });
       return ipam;
@@ -27,10 +29,12 @@ export const ipamCell = module(
   ),
 );
 
-function ownAddresses(config: NodeConfig): { address: string; owner: string }[] {
-  const devices = [config.host, ...config.devices];
+function ownAddresses({ host, devices, routerIpv4, routerIpv6 }: NodeConfig): ReservedAddress[] {
+  const routers = [routerIpv4, routerIpv6].flatMap((address) => address ?? []);
   return [
-    { address: config.routerIpv4, owner: "the router" },
-    ...devices.flatMap(({ name, ipv4 }) => ipv4.map((address) => ({ address, owner: `the node (${name})` }))),
+    ...[host, ...devices].flatMap(({ name, ipv4, ipv6 }) =>
+      [...ipv4, ...ipv6].map((address) => ({ address, owner: `the node (${name})` })),
+    ),
+    ...routers.map((address) => ({ address, owner: "the router" })),
   ];
 }

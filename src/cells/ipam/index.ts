@@ -1,3 +1,3 @@
 export { ipamCell, NodeIpam } from "./cell.ts";
-export { PodIpam, type PodNetwork } from "./ipam.ts";
+export { PodIpam, type PodNetworks } from "./ipam.ts";
 export type * from "./types.ts";

@@ -1,81 +1,83 @@
-import { isIPv4 } from "node:net";
-import { formatIpv4, parseCidr, parseIpv4 } from "../../datapath/address.ts";
-import { invalidArgument, RefusalError, resourceExhausted } from "../errors.ts";
-import { AddressPool } from "./pool.ts";
-import type { Ipam } from "./types.ts";
+import { isIPv6 } from "node:net";
+import { invalidArgument } from "../errors.ts";
+import { AddressPool, type ReservedAddress } from "./pool.ts";
+import type { Ipam, PodAddresses, PoolUse, WantedAddresses } from "./types.ts";
 
-/** What the pool is made of. */
-export interface PodNetwork {
+/** What the pools are made of. */
+export interface PodNetworks {
   /** "10.0.1.0/24" */
   readonly podCidr: string;
-  /** Addresses that are nobody's to allocate, with who has them; those outside the network are ignored. */
-  readonly reserved: readonly { readonly address: string; readonly owner: string }[];
+  /** "fd00:10:0:1::/64", or undefined for pods without IPv6. */
+  readonly podCidrV6: string | undefined;
+  /** Addresses that are nobody's to allocate, with who has them; those outside the networks are ignored. */
+  readonly reserved: readonly ReservedAddress[];
 }
 
 /**
- * Pod addresses of one network. The network's own and its broadcast address are left out (RFC 1122, 3.2.1.3), except
- * in networks of one or two addresses, which have neither (RFC 3021). What is allocated is not stored: endpoints are,
- * and allocate their addresses again when the agent starts.
+ * Pod addresses of one network a family. What is allocated is not stored: endpoints are, and allocate their addresses
+ * again when the agent starts.
  */
 export class PodIpam implements Ipam {
-  #open: { readonly cidr: string; readonly pool: AddressPool; readonly reserved: number } | undefined;
+  #pools: { readonly ipv4: AddressPool; readonly ipv6: AddressPool | undefined } | undefined;
 
-  /** Makes the pool. @throws DatapathError INVALID_ARGUMENT when the network or an address is malformed */
-  open(network: PodNetwork): void {
-    const { address, prefixLength } = parseCidr(network.podCidr);
-    const size = 2 ** (32 - prefixLength);
-    const edge = prefixLength <= 30 ? 1 : 0;
-    const pool = new AddressPool(parseIpv4(address) + edge, size - 2 * edge);
-    let reserved = 0;
-    for (const { address: text, owner } of network.reserved) {
-      const number = parseIpv4(text);
-      if (pool.contains(number) && pool.take(number, owner)) reserved += 1;
-    }
-    this.#open = { cidr: `${address}/${prefixLength}`, pool, reserved };
+  /** Makes the pools. @throws DatapathError INVALID_ARGUMENT when a network is malformed */
+  open({ podCidr, podCidrV6, reserved }: PodNetworks): void {
+    this.#pools = {
+      ipv4: new AddressPool(podCidr, reserved),
+      ipv6: podCidrV6 === undefined ? undefined : new AddressPool(podCidrV6, reserved),
+    };
   }
 
-  get capacity(): number {
-    const { pool, reserved } = this.#opened();
-    return pool.size - reserved;
+  get pools(): readonly PoolUse[] {
+    return this.#all().map(({ use }) => use);
   }
 
-  get used(): number {
-    const { pool, reserved } = this.#opened();
-    return pool.used - reserved;
+  allocate(owner: string, wanted: WantedAddresses = {}): PodAddresses {
+    const ipv6 = this.#opened().ipv6 === undefined && wanted.ipv6 === undefined ? "" : wanted.ipv6;
+    return this.#take(owner, wanted.ipv4, ipv6);
   }
 
-  allocate(owner: string, wanted?: string): string {
-    const { cidr, pool } = this.#opened();
-    if (wanted === undefined) {
-      const next = pool.takeNext(owner);
-      if (next !== undefined) return formatIpv4(next);
-      throw resourceExhausted(`all ${this.capacity} pod addresses of ${cidr} are in use`);
-    }
-    const address = this.#wanted(wanted, cidr, pool);
-    if (pool.take(address, owner)) return formatIpv4(address);
-    throw new RefusalError("ALREADY_EXISTS", `address ${wanted} is taken by ${pool.owner(address)}`);
+  restore(owner: string, { ipv4, ipv6 }: PodAddresses): void {
+    this.#take(owner, ipv4, ipv6);
   }
 
-  release(address: string): void {
-    const { pool } = this.#opened();
-    if (isIPv4(address)) pool.release(parseIpv4(address));
+  release({ ipv4, ipv6 }: PodAddresses): void {
+    const pools = this.#opened();
+    pools.ipv4.release(ipv4);
+    pools.ipv6?.release(ipv6);
   }
 
   owner(address: string): string | undefined {
-    return isIPv4(address) ? this.#opened().pool.owner(parseIpv4(address)) : undefined;
+    const { ipv4, ipv6 } = this.#opened();
+    return isIPv6(address) ? ipv6?.owner(address) : ipv4.owner(address);
   }
 
-  #wanted(text: string, cidr: string, pool: AddressPool): number {
-    const refuse = (description: string): RefusalError =>
-      invalidArgument([{ field: "spec.ipv4", description }]);
-    if (!isIPv4(text)) throw refuse(`${JSON.stringify(text)} is no IPv4 address`);
-    const address = parseIpv4(text);
-    if (!pool.contains(address)) throw refuse(`${text} is no address for a pod in ${cidr}`);
-    return address;
+  /** @param wantedV6 undefined: the next free one; empty: none */
+  #take(owner: string, wantedV4: string | undefined, wantedV6: string | undefined): PodAddresses {
+    const pools = this.#opened();
+    const ipv4 = takeFrom(pools.ipv4, owner, wantedV4);
+    if (wantedV6 === "") return { ipv4, ipv6: "" };
+    try {
+      if (pools.ipv6 === undefined) {
+        throw invalidArgument([{ field: "spec.ipv6", description: "this node has no IPv6 pod CIDR" }]);
+      }
+      return { ipv4, ipv6: takeFrom(pools.ipv6, owner, wantedV6) };
+    } catch (error) {
+      pools.ipv4.release(ipv4);
+      throw error;
+    }
   }
 
-  #opened(): { readonly cidr: string; readonly pool: AddressPool; readonly reserved: number } {
-    if (this.#open === undefined) throw new Error("pod addresses: used before the ipam cell has started");
-    return this.#open;
+  #all(): readonly AddressPool[] {
+    const { ipv4, ipv6 } = this.#opened();
+    return ipv6 === undefined ? [ipv4] : [ipv4, ipv6];
+  }
+
+  #opened(): { readonly ipv4: AddressPool; readonly ipv6: AddressPool | undefined } {
+    if (this.#pools === undefined) throw new Error("pod addresses: used before the ipam cell has started");
+    return this.#pools;
   }
 }
+
+const takeFrom = (pool: AddressPool, owner: string, wanted: string | undefined): string =>
+  wanted === undefined ? pool.takeNext(owner) : pool.take(wanted, owner);

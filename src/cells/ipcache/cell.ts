@@ -1,9 +1,17 @@
+import type { Subscription } from "rxjs";
 import { type IpCacheKey, ipcacheMap, type RemoteEndpointInfo } from "../../datapath/maps/index.ts";
 import { contribute, Health, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
 import { Database, Reconciler } from "../../table/index.ts";
 import { GlobalMapsToken, ReconciledMaps, rowPerEntry } from "../datapath/index.ts";
 import { ReservedIdentity } from "../identity/index.ts";
-import { type NodeConfig, NodeNetworking } from "../node-config/index.ts";
+import {
+  familiesOf,
+  hostPrefix,
+  type NodeConfig,
+  type NodeNetwork,
+  NodeNetworking,
+  nodeAddresses,
+} from "../node-config/index.ts";
 import { State } from "../state/index.ts";
 import { ipcacheTable, LayeredIpCache, type StoredEntry } from "./ipcache.ts";
 import { infoOf, kernelIpCache } from "./kernel.ts";
@@ -45,6 +53,7 @@ export const ipcacheCell = module(
         storage: state.collection<StoredEntry>("ipcache"),
         capacity: () => map().info.maxEntries,
       });
+      let subscription: Subscription | undefined;
       const restored = cache.registerInitializer("ipcache");
       lifecycle.append({
         name: "ipcache",
@@ -53,8 +62,12 @@ export const ipcacheCell = module(
           cache.restore();
           restored();
           reconciler.start();
+          subscription = followNode(cache, node);
         },
-        stop: () => reconciler.stop(),
+        stop: () => {
+          subscription?.unsubscribe();
+          return reconciler.stop();
+        },
       });
       return cache;
     },
@@ -70,17 +83,35 @@ export const ipcacheCell = module(
   ),
 );
 
+const worlds = { 4: "0.0.0.0/0", 6: "::/0" } as const;
+
 /** The world is everything that nobody knows better; the node's addresses are the host. */
 function ownEntries(config: NodeConfig): IpCacheEntry[] {
-  const own = new Set([config.routerIpv4, ...[config.host, ...config.devices].flatMap(({ ipv4 }) => ipv4)]);
   const entry = { tunnelEndpoint: "0.0.0.0", encryptKey: 0 };
   return [
-    { ...entry, prefix: "0.0.0.0/0", identity: ReservedIdentity.world, source: "reserved" },
-    ...[...own].map((address) => ({
+    ...familiesOf(config).map((family) => ({
       ...entry,
-      prefix: `${address}/32`,
+      prefix: worlds[family],
+      identity: ReservedIdentity.world,
+      source: "reserved" as const,
+    })),
+    ...nodeAddresses(config).map((address) => ({
+      ...entry,
+      prefix: hostPrefix(address),
       identity: ReservedIdentity.host,
       source: "node" as const,
     })),
   ];
+}
+
+/** The node's addresses change when its devices do. */
+function followNode(cache: IpCache, node: NodeNetwork): Subscription {
+  let current = ownEntries(node.config);
+  return node.changes.subscribe((config) => {
+    const next = ownEntries(config);
+    const kept = new Set(next.map(({ prefix }) => prefix));
+    for (const { prefix, source } of current) if (!kept.has(prefix)) cache.remove(prefix, source);
+    cache.upsertMany(next);
+    current = next;
+  });
 }

@@ -1,4 +1,4 @@
-import { isIPv4 } from "node:net";
+import { isIP } from "node:net";
 import type { Reconciler, RWTable, TableDef } from "../../table/index.ts";
 import { failedPrecondition, invalidArgument, notFound, resourceExhausted } from "../errors.ts";
 import type { StateCollection } from "../state/index.ts";
@@ -100,9 +100,9 @@ export class LayeredIpCache implements IpCache {
   }
 
   lookup(address: string): IpCacheEntry | undefined {
-    if (!isIPv4(address)) {
+    if (isIP(address) === 0 || address.includes("%")) {
       throw invalidArgument([
-        { field: "address", description: `${JSON.stringify(address)} is no IPv4 address` },
+        { field: "address", description: `${JSON.stringify(address)} is no IP address` },
       ]);
     }
     return this.table.longestPrefix("cidr", address);

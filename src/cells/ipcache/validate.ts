@@ -1,4 +1,4 @@
-import { isIPv4 } from "node:net";
+import { isIP, isIPv4 } from "node:net";
 import { formatCidr, parseCidr } from "../../datapath/address.ts";
 import { type FieldViolation, invalidArgument } from "../errors.ts";
 import type { IpCacheEntry } from "./types.ts";
@@ -11,7 +11,7 @@ const largestKey = 255;
 /**
  * "10.0.1.0/24" for "10.0.1.7/24", "10.0.1.5/32" for "10.0.1.5".
  *
- * @throws RefusalError INVALID_ARGUMENT unless it is an IPv4 address or prefix
+ * @throws RefusalError INVALID_ARGUMENT unless it is an address or prefix
  */
 export function canonicalPrefix(text: string): string {
   const canonical = tryPrefix(text);
@@ -52,15 +52,17 @@ export function checkedEntry<E extends Omit<IpCacheEntry, "source">>(entry: E): 
 
 function tryPrefix(text: string): string | undefined {
   const slash = text.indexOf("/");
-  const length = slash < 0 ? "32" : text.slice(slash + 1);
-  if (!isIPv4(slash < 0 ? text : text.slice(0, slash))) return undefined;
-  if (!/^\d{1,2}$/.test(length) || Number(length) > 32) return undefined;
+  const family = isIP(slash < 0 ? text : text.slice(0, slash));
+  if (family === 0 || text.includes("%")) return undefined;
+  const bits = family === 4 ? 32 : 128;
+  const length = slash < 0 ? `${bits}` : text.slice(slash + 1);
+  if (!/^\d{1,3}$/.test(length) || Number(length) > bits) return undefined;
   return formatCidr(parseCidr(text));
 }
 
 const prefixViolation = (text: string): FieldViolation => ({
   field: "prefix",
-  description: `${JSON.stringify(text)} is no IPv4 prefix such as 10.0.1.0/24`,
+  description: `${JSON.stringify(text)} is no prefix such as 10.0.1.0/24 or fd00::/64`,
 });
 
 const within = (value: number, from: number, to: number): boolean =>

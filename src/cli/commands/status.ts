@@ -1,7 +1,14 @@
 import type { Command } from "commander";
 import { waitUntilServing } from "../../client/index.ts";
 import { HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/health/v1/health.ts";
-import { type GetStatusResponse, HealthLevel, type HealthNode } from "../../gen/waggle/v1/agent.ts";
+import {
+  type AddressUsage,
+  type GetStatusResponse,
+  HealthLevel,
+  type HealthNode,
+  type NodeDevice,
+  type NodeInfo,
+} from "../../gen/waggle/v1/agent.ts";
 import { Exit, ExitError, UsageError } from "../exit.ts";
 import { examples } from "../help.ts";
 import type { Style } from "../output/io.ts";
@@ -46,16 +53,35 @@ function healthRows(
 const plural = (count: number, one: string, many = `${one}s`): string =>
   `${count} ${count === 1 ? one : many}`;
 
+const nodeAddresses = ({ nodeIpv4, nodeIpv6 }: NodeInfo): string =>
+  [nodeIpv4, nodeIpv6]
+    .filter((address) => address !== "")
+    .map((address) => ` ${address}`)
+    .join("");
+
+const podNetworks = ({ podCidr, podCidrV6, routerIpv4, routerIpv6 }: NodeInfo): string =>
+  [`${podCidr}, router ${routerIpv4}`, podCidrV6 && `${podCidrV6}, router ${routerIpv6}`]
+    .filter((text) => text !== "")
+    .join("\n");
+
+const deviceText = ({ name, ipv4, ipv6 }: NodeDevice): string => [name, ...ipv4, ...ipv6].join(" ");
+
+/** A capacity that the message has no room for says nothing. */
+const usage = (of: AddressUsage | undefined): string | undefined =>
+  of && `${of.used}${of.capacity === 0xffff_ffff ? "" : ` of ${of.capacity}`} in use`;
+
 function statusFacts(status: GetStatusResponse, style: Style): string {
-  const { node, addresses, endpoints, plugins } = status;
+  const { node, addresses, addressesV6, endpoints, plugins } = status;
   const degraded = status.degraded.map((line) => `\n${style.bad(line)}`).join("");
   const up = status.startedAt === undefined ? "" : `, up ${span(Date.now() - status.startedAt.getTime())}`;
   return facts([
     ["Agent", `waggle ${status.version}, process ${status.pid}${up}`],
     ["Health", `${signs(style)[status.health] ?? word(HealthLevel, status.health)}${degraded}`],
-    ["Node", node && `${node.name}: pods ${node.podCidr}, router ${node.routerIpv4}, MTU ${node.mtu}`],
-    ["Devices", node?.devices.map((device) => `${device.name} ${device.ipv4.join(" ")}`).join(", ")],
-    ["Addresses", addresses && `${addresses.used} of ${addresses.capacity} in use`],
+    ["Node", node && `${node.name} of ${node.clusterName}${nodeAddresses(node)}, MTU ${node.mtu}`],
+    ["Pods", node && podNetworks(node)],
+    ["Routing", node && `${node.routingMode}, packets to other nodes up to ${node.routeMtu} bytes`],
+    ["Devices", node?.devices.map(deviceText).join(", ")],
+    ["Addresses", [usage(addresses), usage(addressesV6)].filter(Boolean).join(", ") || undefined],
     [
       "Endpoints",
       endpoints &&
