@@ -6,14 +6,15 @@
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { createKernelDatapath } from "../src/datapath/index.ts";
-import { PIPELINE } from "../src/datapath/pipeline.ts";
+import { OBJECT_KINDS, type ObjectKind, PIPELINE } from "../src/datapath/pipeline.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
 /** Constants that switch code on and off, with the values that matter, by object. */
-const features: Readonly<Record<"lxc" | "host", Readonly<Record<string, readonly number[]>>>> = {
+const features: Readonly<Record<ObjectKind, Readonly<Record<string, readonly number[]>>>> = {
   lxc: { cfg_enforce_ingress: [0, 1], cfg_enforce_egress: [0, 1] },
   host: { cfg_is_l3_device: [0, 1] },
+  overlay: { cfg_enable_ipv4: [0, 1], cfg_enable_ipv6: [0, 1] },
 };
 
 interface Row {
@@ -40,7 +41,7 @@ export async function measurePrograms(cacheDir: string): Promise<readonly Row[]>
   const bpf = join(root, "bpf");
   const rows = new Map<string, Row>();
   try {
-    for (const kind of ["lxc", "host"] as const) {
+    for (const kind of OBJECT_KINDS) {
       const { object } = await datapath.compiler.compile({
         source: join(bpf, PIPELINE[kind].source),
         includes: [join(bpf, "include"), join(bpf, "lib"), bpf],

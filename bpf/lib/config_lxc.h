@@ -4,6 +4,7 @@
 #define __LIB_CONFIG_LXC_H
 
 #include "config.h"
+#include "config_ct.h"
 
 CONFIG(__u16, cfg_endpoint_id, 0);
 CONFIG(__u32, cfg_endpoint_ipv4, 0);
@@ -25,14 +26,6 @@ CONFIG(__u8, cfg_enable_ipv6, 0);
 CONFIG(__u8, cfg_enforce_ingress, 0);
 CONFIG(__u8, cfg_enforce_egress, 0);
 CONFIG(__u32, cfg_mtu, 1500);
-CONFIG(__u32, cfg_created_s, 0); /* monotonic clock: when the pod got its address */
-
-/* Conntrack lifetimes without traffic, in seconds. */
-CONFIG(__u32, cfg_ct_tcp_established_s, 21600);
-CONFIG(__u32, cfg_ct_tcp_syn_s, 60);
-CONFIG(__u32, cfg_ct_tcp_close_s, 10);
-CONFIG(__u32, cfg_ct_udp_s, 60);
-CONFIG(__u32, cfg_ct_icmp_s, 60);
 
 static __always_inline addr_v4 endpoint_ip_v4(void)
 {

@@ -13,7 +13,7 @@
 #include <bpf/bpf_helpers.h>
 #include <waggle/internal/l4.h>
 #include <waggle/internal/state.h>
-#include "config_lxc.h"
+#include "config_ct.h"
 
 /* `flags` of a tuple: whose view. */
 #define TUPLE_F_OUT 0	  /* the endpoint opened the connection */

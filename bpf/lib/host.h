@@ -4,6 +4,7 @@
  * stage each way, and a hook point before each. Once for each family (family_v4.h).
  */
 #include "config_host.h"
+#include "encap.h"
 #include "endpoint.h"
 #include "icmp_error.h"
 #include "icmp_v4.h"
@@ -61,8 +62,10 @@ int F(tail_to_netdev)(struct __sk_buff *ctx)
 
 static __always_inline int F(host_from_host)(struct __sk_buff *ctx, struct pkt_state *st)
 {
+	const struct remote_endpoint_info *info;
 	const struct endpoint_info *ep;
 	struct F(addresses) ip;
+	int ret;
 
 	if (F(addresses_load)(ctx, &ip))
 		return DROP(st, DROP_INVALID);
@@ -71,7 +74,15 @@ static __always_inline int F(host_from_host)(struct __sk_buff *ctx, struct pkt_s
 	ep = F(endpoint_lookup)(ip.saddr);
 	st->src_identity = ep && endpoint_is_host(ep) ? IDENTITY_HOST : F(identity_of)(ip.saddr);
 	ep = F(endpoint_lookup)(ip.daddr);
-	/* The pods' prefix is routed here: letting strangers pass would route them here again. */
+	if (!ep && cfg_tunnel_ifindex) {
+		info = F(ipcache_lookup)(ip.daddr);
+		if (info && info->tunnel_ipv4) {
+			st->dst_identity = info->sec_id;
+			ret = encap_redirect(ctx, cfg_tunnel_ifindex, info->tunnel_ipv4, st->src_identity);
+			return ret < 0 ? DROP(st, ret) : ret;
+		}
+	}
+	/* The pods' prefixes are routed here: letting strangers pass would route them here again. */
 	if (!ep || endpoint_is_host(ep))
 		return DROP(st, DROP_UNKNOWN_TARGET);
 	st->dst_identity = ep->sec_id;
@@ -81,7 +92,7 @@ static __always_inline int F(host_from_host)(struct __sk_buff *ctx, struct pkt_s
 	return bpf_redirect(ep->ifindex, 0);
 }
 
-/* Slot 2: from the node to a pod. Its ingress stages run on the egress of its device. */
+/* Slot 2: from the node to a pod, or to another node's. A pod's ingress stages run on the egress of its device. */
 SEC("tc")
 int F(tail_from_host)(struct __sk_buff *ctx)
 {

@@ -13,6 +13,10 @@
 #define MARK_IDENTITY_MAGIC 0x0F00U
 #define MARK_MAGIC_MASK 0x0F00U
 
+/* Other marks that tell cil_to_netdev what it has to do. */
+#define MARK_OVERLAY 0x0400U  /* a packet of the tunnel: nothing */
+#define MARK_NODEPORT 0x0500U /* a NodePort's client on its way to a backend elsewhere: give it our address */
+
 static __always_inline void mark_set_identity(struct __sk_buff *ctx, __u32 identity)
 {
 	ctx->mark = ((identity & 0xffff) << 16) | MARK_IDENTITY_MAGIC | ((identity >> 16) & 0xff);

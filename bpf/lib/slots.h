@@ -49,6 +49,14 @@
 #define SLOT_HOST_TO_HOST_V6 35
 #define SLOT_HOST_ICMP_ERROR_V6 36
 
+/* bpf_overlay.c */
+#define SLOT_OVERLAY_FROM_V4 0
+#define SLOT_OVERLAY_TO_V4 1
+#define SLOT_OVERLAY_ICMP_ERROR_V4 2
+#define SLOT_OVERLAY_FROM_V6 32
+#define SLOT_OVERLAY_TO_V6 33
+#define SLOT_OVERLAY_ICMP_ERROR_V6 34
+
 /*
  * The stages and hook entries of this pod or device. The loader fills all slots before it attaches the
  * entry programs; the hook linker swings the hook slots afterwards.

@@ -12,14 +12,19 @@ export const DropReason = {
   invalidSourceIp: 132,
   policyDenied: 133,
   invalidPacket: 134,
+  fragmentationNeeded: 136,
   ctUnknownProtocol: 137,
   unknownL3: 139,
   missedTailCall: 140,
   writeError: 141,
+  noTunnelKey: 147,
   unknownTarget: 150,
   l4Checksum: 154,
   ctCreateFailed: 155,
   noService: 158,
+  noNatMapping: 167,
+  natUnsupportedProtocol: 168,
+  invalidIdentity: 171,
   fragmentNotFound: 175,
   policyDenyRule: 181,
   vlanFiltered: 182,
@@ -147,9 +152,12 @@ const FILES: ReadonlyMap<number, string> = new Map([
   [6, "arp.h"],
   [7, "lxc_policy.h"],
   [8, "plugin.h"],
+  [9, "bpf_overlay.c"],
+  [10, "overlay.h"],
+  [11, "nodeport.h"],
 ]);
 
-/** C source file of a drop, by its number in notifications and metrics; "file 9" for one not known. */
+/** C source file of a drop, by its number in notifications and metrics; "file 99" for one not known. */
 export function sourceFileName(file: number): string {
   return FILES.get(file) ?? `file ${file}`;
 }

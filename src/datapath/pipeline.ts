@@ -6,10 +6,10 @@
 import type { Direction } from "./types.ts";
 
 /** Core objects, each with a plugin counterpart: `bpf/bpf_lxc.c` and a plugin's `hooks/lxc.c`. */
-export type ObjectKind = "lxc" | "host";
+export type ObjectKind = "lxc" | "host" | "overlay";
 
-/** What an instance of an object is attached to: a pod's host-side veth, a node device, or cilium_host. */
-export type AttachmentKind = "lxc" | "netdev" | "host";
+/** What an instance of an object is attached to: a pod's host-side veth, a node device, cilium_host, or cilium_vxlan. */
+export type AttachmentKind = "lxc" | "netdev" | "host" | "overlay";
 
 /** Which way of a packet a hook point is on: from a pod, to a pod, or through the node's own devices. */
 export type HookPath = "egress" | "ingress" | "host";
@@ -47,7 +47,7 @@ export interface HookPoint {
   readonly description: string;
 }
 
-/** One of the two core objects. */
+/** One of the core objects. */
 export interface PipelineObject {
   readonly kind: ObjectKind;
   /** Core source, relative to the `bpf` directory. */
@@ -109,6 +109,10 @@ export const RESERVED_MAP_PREFIXES = ["wg_", "cilium_", "waggle_"] as const;
 
 function lxcHook(name: string, slot: number, target: string, path: HookPath, description: string): HookPoint {
   return { name, object: "lxc", attachment: "lxc", slot, target, path, description };
+}
+
+function overlayHook(name: string, slot: number, target: string, description: string): HookPoint {
+  return { name, object: "overlay", attachment: "overlay", slot, target, path: "host", description };
 }
 
 function hostHook(
@@ -242,11 +246,47 @@ const HOST: PipelineObject = {
   ],
 };
 
+const OVERLAY: PipelineObject = {
+  kind: "overlay",
+  source: "bpf_overlay.c",
+  pluginSource: "hooks/overlay.c",
+  entries: [
+    { program: "cil_from_overlay", attachment: "overlay", direction: "ingress" },
+    { program: "cil_to_overlay", attachment: "overlay", direction: "egress" },
+  ],
+  stages: [
+    { slot: 0, program: "tail_from_overlay_v4" },
+    { slot: 1, program: "tail_to_overlay_v4" },
+    { slot: 2, program: "tail_icmp_error_v4" },
+  ],
+  hooks: [
+    overlayHook(
+      "from_overlay_v4",
+      16,
+      "tail_from_overlay_v4",
+      "An IPv4 packet that another node sent through the tunnel; the sender's identity is known.",
+    ),
+    overlayHook(
+      "to_overlay_v4",
+      17,
+      "tail_to_overlay_v4",
+      "An IPv4 packet about to leave for another node through the tunnel; the sender's identity is known.",
+    ),
+  ],
+};
+
 /** The core objects by kind. */
-export const PIPELINE: Readonly<Record<ObjectKind, PipelineObject>> = { lxc: LXC, host: HOST };
+export const PIPELINE: Readonly<Record<ObjectKind, PipelineObject>> = {
+  lxc: LXC,
+  host: HOST,
+  overlay: OVERLAY,
+};
+
+/** The kinds of core objects, in the order of their hook points. */
+export const OBJECT_KINDS: readonly ObjectKind[] = ["lxc", "host", "overlay"];
 
 /** Every hook point, in the order of the objects and slots. */
-export const HOOK_POINTS: readonly HookPoint[] = [...LXC.hooks, ...HOST.hooks];
+export const HOOK_POINTS: readonly HookPoint[] = OBJECT_KINDS.flatMap((kind) => PIPELINE[kind].hooks);
 
 const HOOK_BY_NAME: ReadonlyMap<string, HookPoint> = new Map(HOOK_POINTS.map((hook) => [hook.name, hook]));
 
@@ -275,6 +315,12 @@ export const TAIL_CALL_PATHS: readonly TailCallPath[] = [
   // One more than the stage: it may tail-call the ICMP error.
   { name: "host to pod", coreCalls: 2, hooks: ["from_host_v4"] },
   { name: "pod to host", coreCalls: 1, hooks: ["to_host_v4"] },
+  {
+    name: "overlay to pod",
+    coreCalls: 1 + 1 + POD_INGRESS_HOOKS.length,
+    hooks: ["from_overlay_v4", ...POD_INGRESS_HOOKS],
+  },
+  { name: "to overlay", coreCalls: 1, hooks: ["to_overlay_v4"] },
 ];
 
 /** The path that costs the most tail calls without plugins. */
@@ -294,7 +340,7 @@ export function hooksOf(attachment: AttachmentKind): readonly HookPoint[] {
 
 /** The object whose programs run on this kind of attachment. */
 export function objectOf(attachment: AttachmentKind): PipelineObject {
-  return attachment === "lxc" ? LXC : HOST;
+  return PIPELINE[attachment === "netdev" ? "host" : attachment];
 }
 
 /** Entry programs of this kind of attachment. */

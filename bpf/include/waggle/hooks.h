@@ -35,6 +35,12 @@
 #define WAGGLE_SLOT_from_host_v6 50
 #define WAGGLE_SLOT_to_host_v6 51
 
+/* Hooks of the tunnel to other nodes: its own cilium_calls array, filled from bpf_overlay.c. */
+#define WAGGLE_SLOT_from_overlay_v4 16
+#define WAGGLE_SLOT_to_overlay_v4 17
+#define WAGGLE_SLOT_from_overlay_v6 48
+#define WAGGLE_SLOT_to_overlay_v6 49
+
 /*
  * One line a hook point: lets HOOK() recognise its name while compiling. `~, 1` is two arguments, so
  * that WAGGLE_IS_HOOK_POINT() picks the 1; any other word expands to one argument and picks the 0.
@@ -50,6 +56,8 @@
 #define WAGGLE_HOOK_POINT_to_netdev_v4 ~, 1
 #define WAGGLE_HOOK_POINT_from_host_v4 ~, 1
 #define WAGGLE_HOOK_POINT_to_host_v4 ~, 1
+#define WAGGLE_HOOK_POINT_from_overlay_v4 ~, 1
+#define WAGGLE_HOOK_POINT_to_overlay_v4 ~, 1
 
 #define WAGGLE_SECOND(a, b, ...) b
 #define WAGGLE_PROBE(...) WAGGLE_SECOND(__VA_ARGS__, 0, 0)

@@ -11,8 +11,9 @@
  *		return HOOK_NEXT;
  *	}
  *
- * The file is hooks/lxc.c for the hook points of pods (from_container_*, to_container_*) and hooks/host.c
- * for those of node devices and the host (from_netdev_v4, to_netdev_v4, from_host_v4, to_host_v4);
+ * The file is hooks/lxc.c for the hook points of pods (from_container_*, to_container_*), hooks/host.c for those
+ * of node devices and the host (from_netdev_v4, to_netdev_v4, from_host_v4, to_host_v4), and hooks/overlay.c for
+ * those of the tunnel to other nodes (from_overlay_v4, to_overlay_v4);
  * plugin.yaml lists the hook points that the plugin implements. The agent compiles it with
  *
  *	clang -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -I bpf/include

@@ -20,6 +20,7 @@ const kinds = {
   lxc: AttachmentKind.LXC,
   netdev: AttachmentKind.NETDEV,
   host: AttachmentKind.HOST,
+  overlay: AttachmentKind.OVERLAY,
 } as const;
 
 const paths = {

@@ -1,6 +1,6 @@
 import type { Datapath, RawMap } from "../../datapath/index.ts";
 import { chainMapSpec } from "../../datapath/maps/index.ts";
-import { hookPoint, type ObjectKind } from "../../datapath/pipeline.ts";
+import { hookPoint, OBJECT_KINDS, type ObjectKind } from "../../datapath/pipeline.ts";
 import { failedPrecondition } from "../errors.ts";
 import type { Plugin } from "../plugin-table/index.ts";
 import { describeLoadFailure } from "./failures.ts";
@@ -18,7 +18,7 @@ export class TrialLoader {
 
   /** @throws RefusalError FAILED_PRECONDITION with the verifier's words and the C line */
   async load(plugin: Plugin): Promise<void> {
-    for (const kind of ["lxc", "host"] as const) {
+    for (const kind of OBJECT_KINDS) {
       const hooks = hooksIn(plugin, kind);
       if (hooks.length > 0) await this.#loadKind(plugin, kind, hooks);
     }

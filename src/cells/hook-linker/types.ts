@@ -1,11 +1,12 @@
 import type { Program, RawMap } from "../../datapath/index.ts";
+import type { AttachmentKind } from "../../datapath/pipeline.ts";
 import type { Plugin } from "../plugin-table/types.ts";
 
-/** Something hooks are linked into: an endpoint's device, a node device, or cilium_host. */
+/** Something hooks are linked into: an endpoint's device, a node device, cilium_host, or cilium_vxlan. */
 export interface AttachmentRef {
-  /** "lxc-12", "netdev-eth0", "host-cilium_host": pin directory, counters' key, and API name. */
+  /** "lxc-12", "netdev-eth0", "host-cilium_host", "overlay-cilium_vxlan": pin directory, counters' key, and API name. */
   readonly name: string;
-  readonly kind: "lxc" | "netdev" | "host";
+  readonly kind: AttachmentKind;
   /** 0 unless kind is lxc. */
   readonly endpointId: number;
   /** Constants of the attachment that plugin programs may read (cfg_endpoint_id, cfg_identity, …). */

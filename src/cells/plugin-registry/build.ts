@@ -13,6 +13,7 @@ import {
 import {
   CHAIN_MAP_PREFIX,
   hookPoint,
+  OBJECT_KINDS,
   type ObjectKind,
   PIPELINE,
   PLUGIN_CONFIG_PREFIX,
@@ -53,9 +54,9 @@ export class PluginBuilder {
   /** @throws RefusalError INVALID_ARGUMENT or FAILED_PRECONDITION, with files and lines */
   async build(directory: string): Promise<BuiltPlugin> {
     const manifest = parseManifest(await readManifest(directory));
-    const templates: { lxc?: CompileResult; host?: CompileResult } = {};
+    const templates: Partial<Record<ObjectKind, CompileResult>> = {};
     const maps = new Map<string, MapSpec>();
-    for (const kind of ["lxc", "host"] as const) {
+    for (const kind of OBJECT_KINDS) {
       const hooks = manifest.hooks.filter(({ point }) => hookPoint(point)?.object === kind);
       const source = join(directory, PIPELINE[kind].pluginSource);
       const exists = await isReadable(source);

@@ -1,5 +1,6 @@
 import type { Observable } from "rxjs";
 import type { CompileResult, MapSpec } from "../../datapath/index.ts";
+import type { ObjectKind } from "../../datapath/pipeline.ts";
 
 export type AttachmentPolicy = "Always" | "BestEffort";
 
@@ -70,7 +71,7 @@ export interface Plugin {
   /** Configured values by field name; every declared field is present. */
   readonly config: Readonly<Record<string, bigint>>;
   /** Templates by object kind. */
-  readonly templates: { readonly lxc?: CompileResult; readonly host?: CompileResult };
+  readonly templates: Readonly<Partial<Record<ObjectKind, CompileResult>>>;
   /** Maps of the plugin's own, by C name. */
   readonly maps: readonly MapSpec[];
   /** Grows with every change that needs relinking. */

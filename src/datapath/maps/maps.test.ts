@@ -132,12 +132,12 @@ test("connections, translations and fragments of IPv6 print their addresses in b
   t.is(ct6Map.formatKey(tuple), "TCP OUT [fd00:10::5]:41000 -> [2001:db8::1]:443");
   t.throws(() => encode(ct6Map.key, { ...tuple, source: "10.0.0.1" }), { message: /IPv6/ });
 
-  const entry = { created: 100n, lastUsed: 160, address: "fd00:18::11", port: 1024 };
+  const entry = { created: 100n, lastUsed: 160, flags: 0x10010, address: "fd00:18::11", port: 1024 };
   t.deepEqual(snat6Map.value.decode(encode(snat6Map.value, entry), 0), entry);
   t.is(snat6Map.formatValue(entry), "XLATE [fd00:18::11]:1024 Created=100 LastUsed=160");
   t.is(
     encode(snat4Map.value, { ...entry, address: "172.18.0.11" }).toString("hex"),
-    "6400000000000000a000000000000000ac12000b04000000",
+    "6400000000000000a000000010000100ac12000b04000000",
   );
 
   const fragment = { destination: "fd00::2", source: "fd00::1", id: 7, protocol: 17 };

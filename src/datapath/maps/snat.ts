@@ -13,6 +13,8 @@ import { hostPort } from "./names.ts";
 export interface SnatEntry {
   readonly created: bigint;
   readonly lastUsed: number;
+  /** CT_F_* of TCP, and SNAT_F_ONE_WAY (bpf/lib/snat_maps.h). */
+  readonly flags: number;
   readonly address: string;
   readonly port: number;
 }
@@ -21,7 +23,7 @@ function snatEntry(family: 4 | 6): StructCodec<SnatEntry> {
   return struct(`ipv${family}_nat_entry`, {
     created: u64,
     lastUsed: u32,
-    pad1: padding(4),
+    flags: u32,
     address: named("to_addr", addressOf(family)),
     port: named("to_port", port),
     pad2: padding(family === 4 ? 2 : 6),

@@ -29,6 +29,9 @@
 #define FILE_ARP 6
 #define FILE_LXC_POLICY 7
 #define FILE_PLUGIN 8
+#define FILE_OVERLAY 9
+#define FILE_OVERLAY_STAGES 10
+#define FILE_NODEPORT 11
 
 struct metrics_key {
 	__u8 reason; /* 0 forwarded, else |DROP_*| */

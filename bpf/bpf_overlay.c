@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The programs of cilium_vxlan, the tunnel to the other nodes. The kernel encapsulates and decapsulates; the
+ * tunnel key says to or from which node, and carries the identity of the packet's sender.
+ *
+ *	tunnel -> cil_from_overlay -> a pod's cil_lxc_policy, or cilium_host
+ *	a pod or cilium_host -> cilium_vxlan: cil_to_overlay -> tunnel
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
+
+#include "config_overlay.h"
+
+#include "family_v4.h"
+#include "overlay.h"
+#include "family_end.h"
+
+#define DROP_FILE FILE_OVERLAY
+
+/*
+ * Reads the tunnel key of a packet from another node: who sends it, and which node that is on. A node calls itself
+ * "host"; to us it is a remote one. 0 or DROP_*.
+ */
+static __always_inline int overlay_identify(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	struct bpf_tunnel_key key = {};
+
+	if (bpf_skb_get_tunnel_key(ctx, &key, sizeof(key), 0))
+		return DROP_NO_TUNNEL_KEY;
+	if (!key.tunnel_id)
+		return DROP_INVALID_IDENTITY;
+	st->src_identity = key.tunnel_id == IDENTITY_HOST ? IDENTITY_REMOTE_NODE : key.tunnel_id;
+	st->tunnel_ipv4 = bpf_htonl(key.remote_ipv4); /* the helper gives host order */
+	return 0;
+}
+
+static __always_inline int from_overlay(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	int ret = overlay_identify(ctx, st);
+
+	if (ret < 0)
+		return DROP(st, ret);
+	trace(ctx, st, TRACE_FROM_OVERLAY, 0);
+	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP))
+		return JUMP(ctx, st, WAGGLE_SLOT_from_overlay_v4);
+	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
+		return JUMP(ctx, st, WAGGLE_SLOT_from_overlay_v6);
+	return DROP(st, DROP_UNKNOWN_L3);
+}
+
+/* Ingress of cilium_vxlan: what another node sends. */
+SEC("tc")
+int cil_from_overlay(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	if (!st)
+		return TC_ACT_SHOT;
+	state_reset(st, 0, DIR_INGRESS);
+	return finish(ctx, st, from_overlay(ctx, st));
+}
+
+static __always_inline int to_overlay(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	struct bpf_tunnel_key key = {};
+
+	/* What the stack itself sends on the device, to announce itself, has no key; the device discards it. */
+	if (bpf_skb_get_tunnel_key(ctx, &key, sizeof(key), 0))
+		return TC_ACT_OK;
+	st->src_identity = key.tunnel_id;
+	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP))
+		return JUMP(ctx, st, WAGGLE_SLOT_to_overlay_v4);
+	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
+		return JUMP(ctx, st, WAGGLE_SLOT_to_overlay_v6);
+	return DROP(st, DROP_UNKNOWN_L3);
+}
+
+/* Egress of cilium_vxlan: what this node's programs have redirected there. */
+SEC("tc")
+int cil_to_overlay(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	if (!st)
+		return TC_ACT_SHOT;
+	state_reset(st, 0, DIR_EGRESS);
+	return finish(ctx, st, to_overlay(ctx, st));
+}
+
+char bpf_license[] SEC("license") = "Dual BSD/GPL";
