@@ -7,6 +7,7 @@ import { hookLinkerCell } from "./cells/hook-linker/index.ts";
 import { identityCell } from "./cells/identity/index.ts";
 import { ipamCell } from "./cells/ipam/index.ts";
 import { ipcacheCell } from "./cells/ipcache/index.ts";
+import { kvstoreCell } from "./cells/kvstore/index.ts";
 import { loaderCell } from "./cells/loader/index.ts";
 import { monitorCell } from "./cells/monitor/index.ts";
 import { nodeConfigCell } from "./cells/node-config/index.ts";
@@ -50,8 +51,9 @@ export function agentCells(onLogLevel: (level: string) => void = () => {}): Cell
       invoke({ settings: logging }, ({ settings }) => onLogLevel(settings.logLevel)),
     ),
 
-    // Ground: disk, kernel, node.
+    // Ground: disk, what nodes share, kernel, node.
     stateCell,
+    kvstoreCell,
     datapathCell,
     nodeConfigCell,
 
