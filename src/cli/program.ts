@@ -3,6 +3,7 @@ import { defaultTimeoutMs } from "../client/index.ts";
 import { addAgentCommands } from "./commands/agent.ts";
 import { addCleanupCommand } from "./commands/cleanup.ts";
 import { addCompletionCommand } from "./commands/completion.ts";
+import { addConnectivityCommands } from "./commands/connectivity.ts";
 import { addDatapathCommands } from "./commands/datapath.ts";
 import { addEndpointCommands } from "./commands/endpoint.ts";
 import { addIpcacheCommands } from "./commands/ipcache.ts";
@@ -87,6 +88,7 @@ export function buildProgram(act: Act): Command {
   addDatapathCommands(program, act);
   addMonitorCommand(program, act);
   program.commandsGroup("Trying and tidying:");
+  addConnectivityCommands(program, act);
   addPlaygroundCommands(program, act);
   addCleanupCommand(program, act);
   addCompletionCommand(program, act);

@@ -10,8 +10,9 @@ import { type Act, defaultSocket, type GlobalOptions, Session } from "./session.
 type Work = (session: Session, ...args: readonly unknown[]) => Promise<void>;
 
 /** Global options wherever they stood. A socket on the command line beats an address in the environment. */
-function globalOptions(program: Command, command: Command): GlobalOptions {
-  const { address, ...others } = command.optsWithGlobals<GlobalOptions>();
+function globalOptions(program: Command, command: Command, sockets: readonly string[]): GlobalOptions {
+  const { address, ...rest } = command.optsWithGlobals<GlobalOptions>();
+  const others = { ...rest, sockets };
   const overruled =
     program.getOptionValueSource("address") === "env" && program.getOptionValueSource("socket") === "cli";
   return address === undefined || overruled ? others : { ...others, address };
@@ -68,7 +69,7 @@ export async function runCli(
     (work) =>
     async (...args) => {
       const command = args.at(-1) as typeof program;
-      const session = new Session(io, globalOptions(program, command), signal);
+      const session = new Session(io, globalOptions(program, command, sockets), signal);
       target = session.target;
       try {
         // Commander hands over operands, options and the command; which operands, the command has declared.
@@ -78,6 +79,8 @@ export async function runCli(
       }
     };
   const program = buildProgram(act);
+  const sockets: string[] = [];
+  program.on("option:socket", (path: string) => sockets.push(path));
   const configure = (command: typeof program): void => {
     command.exitOverride().configureOutput({
       writeOut: (text) => io.out.write(text),

@@ -9,6 +9,8 @@ export const defaultSocket = "/run/waggle/waggle.sock";
 /** Options that every command takes. */
 export interface GlobalOptions {
   readonly socket: string;
+  /** All that were given on the command line; most commands speak to the last one alone. */
+  readonly sockets: readonly string[];
   readonly address?: string;
   readonly plaintext?: boolean;
   readonly tlsCa?: string;

@@ -3,7 +3,7 @@
 import { writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Cluster } from "../connectivity/cluster-file.ts";
+import type { Cluster } from "./cluster-file.ts";
 import { namespacePath } from "./namespaces.ts";
 import type { World } from "./world.ts";
 
