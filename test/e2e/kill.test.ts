@@ -22,7 +22,7 @@ const killsDuringStart = 10;
 /** An operation takes some 100 ms: kills fall before, into and behind it. */
 const longestDelayMs = 100;
 const ingress = "to_container_pre_ct_v4";
-const seed = Number(process.env["WAGGLE_KILL_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env.WAGGLE_KILL_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 /** Uniform numbers in [0, 1) that a seed repeats: mulberry32. */
 function randomFrom(start: number): () => number {
@@ -95,7 +95,7 @@ function trackedPod(world: World, name: string): Tracked {
       }
       const { received } = await echo(world, "pod1", endpoint.ipv4, 1);
       if (received !== 1) throw new Error(`${name} is ready and does not answer`);
-      return endpoint.spec!.labels["turn"]!;
+      return endpoint.spec!.labels.turn!;
     },
   };
   return tracked;
