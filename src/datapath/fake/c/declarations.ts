@@ -1,7 +1,6 @@
 import { DatapathError } from "../../errors.ts";
 import { type MapSpec, MapType, type ObjectDescription, type StructLayout } from "../../types.ts";
 import { Layouts } from "./layout.ts";
-import { expandAt } from "./macros.ts";
 import type { TranslationUnit } from "./preprocess.ts";
 import { closing, split, type Token } from "./tokens.ts";
 
@@ -31,12 +30,9 @@ const MAP_FLAGS: Readonly<Record<string, number>> = { BPF_F_NO_PREALLOC: 1, BPF_
 
 const NOT_A_VARIABLE: ReadonlySet<string> = new Set(["_Static_assert", "extern", "struct", "union"]);
 
-/** Keeps a macro that names itself from going round for ever. */
-const MAX_EXPANSIONS = 20_000;
-
 /** Finds programs, maps, constants, globals and structs. @throws DatapathError for what it cannot make sense of */
 export function findDeclarations(unit: TranslationUnit): Declarations {
-  const finder = new Finder(unit);
+  const finder = new Finder();
   for (const item of topLevelItems(unit)) finder.take(item);
   return finder.result();
 }
@@ -46,19 +42,10 @@ interface Item {
   readonly isFunction: boolean;
 }
 
-/** Declarations and definitions, with macros outside of brackets expanded. */
-function* topLevelItems(unit: TranslationUnit): Generator<Item> {
-  let tokens = [...unit.tokens];
+/** Declarations and definitions. */
+function* topLevelItems({ tokens }: TranslationUnit): Generator<Item> {
   let item: Token[] = [];
-  let expansions = 0;
   for (let at = 0; at < tokens.length; ) {
-    const expansion = expansions < MAX_EXPANSIONS ? expandAt(tokens, at, unit.macros) : undefined;
-    if (expansion !== undefined) {
-      expansions++;
-      tokens = [...expansion.replacement, ...tokens.slice(at + expansion.length)];
-      at = 0;
-      continue;
-    }
     const token = tokens[at]!;
     if (token.kind === "punctuation" && "({[".includes(token.text)) {
       const end = closing(tokens, at);
@@ -81,16 +68,12 @@ function* topLevelItems(unit: TranslationUnit): Generator<Item> {
 }
 
 class Finder {
-  readonly #layouts: Layouts;
+  readonly #layouts = new Layouts();
   readonly #programs = new Map<string, Declarations["programs"][number]>();
   readonly #maps = new Map<string, MapSpec>();
   readonly #constants = new Map<string, Declarations["constants"][number]>();
   readonly #sections = new Set<string>();
   readonly #structNames = new Set<string>();
-
-  constructor(unit: TranslationUnit) {
-    this.#layouts = new Layouts(unit.macros);
-  }
 
   take({ tokens, isFunction }: Item): void {
     const section = sectionOf(tokens);

@@ -1,6 +1,5 @@
 import { DatapathError } from "../../errors.ts";
 import type { StructLayout } from "../../types.ts";
-import { expandAt, type Macros } from "./macros.ts";
 import { closing, split, type Token } from "./tokens.ts";
 
 interface Measure {
@@ -55,16 +54,11 @@ interface Definition {
 
 /** Sizes of C types of one source, as a 64-bit compiler for BPF would lay them out. */
 export class Layouts {
-  readonly #macros: Macros;
   readonly #definitions = new Map<string, Definition>();
   /** Measured on demand: most structs of a source are never stored in a map. */
   readonly #structs = new Map<string, Aggregate>();
   readonly #aliases = new Map<string, readonly Token[]>();
   readonly #enumerators = new Map<string, number>();
-
-  constructor(macros: Macros) {
-    this.#macros = macros;
-  }
 
   /** Layout of a struct that has been defined; undefined for others, and for those with unknown parts. */
   struct(name: string): StructLayout | undefined {
@@ -99,37 +93,25 @@ export class Layouts {
     return this.#measure(type).size;
   }
 
-  /** Value of a constant expression: numbers, macros, enumerators, sizeof, + - * / << >> | &. @throws DatapathError */
+  /** Value of a constant expression: numbers, enumerators, sizeof, + - * / << >> | &. @throws DatapathError */
   evaluate(tokens: readonly Token[]): number {
-    const expanded = this.#expand(tokens);
     for (const operators of [["|"], ["&"], ["<<", ">>"], ["+", "-"], ["*", "/"]]) {
-      const at = lastOperator(expanded, operators);
+      const at = lastOperator(tokens, operators);
       if (at <= 0) continue;
-      const left = this.evaluate(expanded.slice(0, at));
-      const right = this.evaluate(expanded.slice(at + 1));
-      return apply(expanded[at]!.text, left, right);
+      const left = this.evaluate(tokens.slice(0, at));
+      const right = this.evaluate(tokens.slice(at + 1));
+      return apply(tokens[at]!.text, left, right);
     }
-    const [first] = expanded;
-    if (first?.text === "(" && closing(expanded, 0) === expanded.length - 1) {
-      return this.evaluate(expanded.slice(1, -1));
+    const [first] = tokens;
+    if (first?.text === "(" && closing(tokens, 0) === tokens.length - 1) {
+      return this.evaluate(tokens.slice(1, -1));
     }
-    if (first?.text === "sizeof") return this.sizeOf(expanded.slice(2, -1));
-    if (first?.kind === "number" && expanded.length === 1) return Number(first.text.replace(/[uUlL]+$/, ""));
+    if (first?.text === "sizeof") return this.sizeOf(tokens.slice(2, -1));
+    if (first?.kind === "number" && tokens.length === 1) return Number(first.text.replace(/[uUlL]+$/, ""));
     const word = first?.text ?? "";
     const named = this.#enumerators.get(word) ?? KNOWN_CONSTANTS.get(word);
     if (named !== undefined) return named;
     throw unknown("expression", tokens);
-  }
-
-  #expand(tokens: readonly Token[]): readonly Token[] {
-    let result = [...tokens];
-    for (let steps = 0; steps < 100; steps++) {
-      const at = result.findIndex((_, i) => expandAt(result, i, this.#macros) !== undefined);
-      if (at < 0) return result;
-      const { replacement, length } = expandAt(result, at, this.#macros)!;
-      result = [...result.slice(0, at), ...replacement, ...result.slice(at + length)];
-    }
-    return result;
   }
 
   #measure(type: readonly Token[]): Measure {

@@ -1,4 +1,4 @@
-import { closing, split, type Token, tokenise } from "./tokens.ts";
+import { split, type Token, tokenise } from "./tokens.ts";
 
 /** A `#define`. */
 export interface Macro {
@@ -26,34 +26,66 @@ export function parseMacro(text: string): readonly [name: string, macro: Macro] 
   ];
 }
 
-/**
- * What the macro at `at` becomes, and how many tokens it took. Undefined when there is no macro, or one
- * with parameters is named without arguments.
- */
-export function expandAt(
-  tokens: readonly Token[],
-  at: number,
-  macros: Macros,
-): { readonly replacement: readonly Token[]; readonly length: number } | undefined {
-  const token = tokens[at];
-  const macro = token?.kind === "word" ? macros.get(token.text) : undefined;
-  if (macro === undefined) return undefined;
-  if (macro.parameters === undefined) return { replacement: macro.body, length: 1 };
-  if (tokens[at + 1]?.text !== "(") return undefined;
-  const end = closing(tokens, at + 1);
-  if (end < 0) return undefined;
-  const values = split(tokens.slice(at + 2, end), ",");
-  const named = new Map(macro.parameters.map((parameter, i) => [parameter, values[i] ?? []]));
-  return { replacement: paste(substitute(macro.body, named)), length: end - at + 1 };
+/** The tokens with all macros expanded; a macro is not expanded within itself (C17, 6.10.3.4). */
+export function expand(tokens: readonly Token[], macros: Macros): Token[] {
+  const done: Token[] = [];
+  // What is still to be looked at, the next token last: a replacement is put back and looked at again.
+  const rest = tokens.toReversed();
+  for (let token = rest.pop(); token !== undefined; token = rest.pop()) {
+    const replacement = replacementOf(token, rest, macros);
+    if (replacement === undefined) {
+      done.push(token);
+      continue;
+    }
+    const hidden = new Set([...(token.hidden ?? []), token.text]);
+    for (const one of replacement.toReversed()) {
+      rest.push({ ...one, hidden: one.hidden === undefined ? hidden : one.hidden.union(hidden) });
+    }
+  }
+  return done;
 }
 
-function substitute(body: readonly Token[], values: ReadonlyMap<string, readonly Token[]>): Token[] {
+/** What a token stands for, its arguments taken off `rest`; undefined when it stands for itself. */
+function replacementOf(token: Token, rest: Token[], macros: Macros): readonly Token[] | undefined {
+  const macro = token.kind === "word" ? macros.get(token.text) : undefined;
+  if (macro === undefined || token.hidden?.has(token.text) === true) return undefined;
+  if (macro.parameters === undefined) return paste(macro.body);
+  const given = takeArguments(rest);
+  if (given === undefined) return undefined;
+  const values = new Map(macro.parameters.map((parameter, i) => [parameter, given[i] ?? []]));
+  return paste(substitute(macro.body, values, macros));
+}
+
+/** Takes arguments in parentheses off the end of `rest`; undefined when the next token opens none. */
+function takeArguments(rest: Token[]): Token[][] | undefined {
+  if (rest.at(-1)?.text !== "(") return undefined;
+  const taken: Token[] = [];
+  let depth = 0;
+  for (let at = rest.length - 1; at >= 0; at--) {
+    const token = rest[at]!;
+    taken.push(token);
+    if (token.kind === "punctuation" && "([{".includes(token.text)) depth++;
+    if (token.kind === "punctuation" && ")]}".includes(token.text)) depth--;
+    if (depth > 0) continue;
+    rest.length = at;
+    return split(taken.slice(1, -1), ",");
+  }
+  return undefined;
+}
+
+/** Arguments in place of parameters: as they are beside # and ##, else expanded. */
+function substitute(
+  body: readonly Token[],
+  values: ReadonlyMap<string, readonly Token[]>,
+  macros: Macros,
+): Token[] {
   return body.flatMap((token, i): readonly Token[] => {
     if (token.text === "#" && values.has(body[i + 1]?.text ?? "")) return [];
     const value = token.kind === "word" ? values.get(token.text) : undefined;
     if (value === undefined) return [token];
-    if (body[i - 1]?.text !== "#") return value;
-    return [{ kind: "string", text: JSON.stringify(value.map(({ text }) => text).join(" ")) }];
+    if (body[i - 1]?.text === "#")
+      return [{ kind: "string", text: JSON.stringify(value.map(({ text }) => text).join(" ")) }];
+    return body[i - 1]?.text === "##" || body[i + 1]?.text === "##" ? value : expand(value, macros);
   });
 }
 

@@ -72,6 +72,54 @@ test("programs, maps, constants and structs are found through macros and include
   t.deepEqual(found.dataSections, [".rodata.config"]);
 });
 
+test("a header without a guard is read again, with the macros of that place and the branches they choose", (t) => {
+  const found = scan({
+    "/p/a.c": `
+      #include "four.h"
+      #include "logic.h"
+      #undef F
+      #undef IPV
+      #define F(name) name##_v6
+      #define IPV 6
+      #include "logic.h"
+      #ifdef NEVER
+      SEC("tc") int never(void) { return 0; }
+      #endif
+    `,
+    "/p/four.h": "#define F(name) name##_v4\n#define IPV 4\n",
+    "/p/logic.h": `
+      #ifndef ONCE
+      #define ONCE
+      #define map_v4 cilium_4
+      #define SELF(x) SELF(x) /* is not expanded for ever */
+      #endif
+      struct F(key) {
+      #if IPV == 4 && !defined(NEVER)
+        __be32 address;
+      #elif IPV >= 5
+        __u8 address[16];
+      #else
+        #include "nowhere.h"
+      #endif
+      };
+      struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1); __type(key, struct F(key));
+               __type(value, __u32); } F(map) SEC(".maps");
+      SEC("tc") int F(program)(struct __sk_buff *ctx) { return SELF(1); }
+    `,
+  });
+  t.deepEqual(
+    found.programs.map(({ name }) => name),
+    ["program_v4", "program_v6"],
+  );
+  t.deepEqual(
+    found.maps.map(({ name, keySize }) => [name, keySize]),
+    [
+      ["cilium_4", 4],
+      ["map_v6", 16],
+    ],
+  );
+});
+
 test("global variables show as data sections", (t) => {
   t.deepEqual(scan({ "/p/a.c": "static int counter;" }).dataSections, [".bss"]);
   t.deepEqual(scan({ "/p/a.c": "int counter = 5;" }).dataSections, [".data"]);
@@ -82,12 +130,14 @@ test("an include that is nowhere is a compile error at its line", (t) => {
   t.throws(() => scan({ "/p/a.c": '\n#include "nowhere.h"\n' }), {
     message: /a\.c:2:1: error: 'nowhere\.h'/,
   });
+  t.throws(() => scan({ "/p/a.c": '#include "a.c"' }), { message: /includes never end/ });
   t.throws(() => scan({ "/p/a.c": "int f(void) {" }), { message: /never closed/ });
 });
 
 for (const [file, programs, maps] of [
-  ["bpf_lxc.c", 12, 15],
+  ["bpf_lxc.c", 12, 18],
   ["bpf_host.c", 9, 10],
+  ["bpf_sock.c", 8, 13],
 ] as const) {
   test(`the datapath's own ${file} has the programs and maps that the compiler gives it`, (t) => {
     const source = `${BPF}/${file}`;
@@ -97,7 +147,7 @@ for (const [file, programs, maps] of [
     t.is(found.maps.length, maps);
     t.deepEqual(found.dataSections, [".rodata.config"]);
     t.truthy(
-      found.structs.find((struct) => struct.name === "endpoint_info" || struct.name === "metrics_key"),
+      found.structs.find((struct) => ["endpoint_info", "metrics_key", "lb6_key"].includes(struct.name)),
     );
   });
 }

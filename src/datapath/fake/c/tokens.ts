@@ -3,6 +3,8 @@
 export interface Token {
   readonly kind: "word" | "number" | "string" | "punctuation";
   readonly text: string;
+  /** Macros that this came out of, which are not expanded in it again. */
+  readonly hidden?: ReadonlySet<string>;
 }
 
 const PATTERN =
