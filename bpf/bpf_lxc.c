@@ -16,6 +16,7 @@
 #include "family_v4.h"
 #include "conntrack_tuples.h"
 #include "lb.h"
+#include "lb_pod.h"
 #include "lxc_policy.h"
 #include "lxc_egress.h"
 #include "lxc_ingress.h"

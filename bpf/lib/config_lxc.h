@@ -47,4 +47,14 @@ static __always_inline addr_v6 router_ip_v6(void)
 	return IPV6_OF(cfg_router_ipv6);
 }
 
+static __always_inline addr_v4 node_ip_v4(void)
+{
+	return cfg_node_ipv4;
+}
+
+static __always_inline addr_v6 node_ip_v6(void)
+{
+	return IPV6_OF(cfg_node_ipv6);
+}
+
 #endif

@@ -13,6 +13,7 @@
 #include <bpf/bpf_helpers.h>
 #include <waggle/internal/l4.h>
 #include <waggle/internal/state.h>
+#include "clock.h"
 #include "config_ct.h"
 
 /* `flags` of a tuple: whose view. */
@@ -34,7 +35,10 @@
 struct ct_entry {
 	union {
 		union ip_addr nat_addr; /* TUPLE_F_OUT: with nat_port, what the client asked for */
-		__u64 backend_id;	/* TUPLE_F_SERVICE */
+		struct {		/* TUPLE_F_SERVICE */
+			__u64 backend_id;
+			__u64 backend_slot; /* where the frontend named it last; 0: not known */
+		};
 	};
 	__u64 packets;
 	__u64 bytes;
@@ -53,8 +57,7 @@ _Static_assert(sizeof(struct ct_entry) == 56, "conntrack value is 56 bytes");
 
 static __always_inline __u32 ct_now(void)
 {
-	/* Coarse: it is a plain load, and a tick is far below the second we count in. */
-	return (__u32)(bpf_ktime_get_coarse_ns() / 1000000000ULL);
+	return clock_s();
 }
 
 static __always_inline _Bool tcp_is_syn(const struct pkt_l4 *l4)
@@ -147,7 +150,8 @@ static __always_inline void ct_update_nat(struct ct_entry *entry, const struct p
 {
 	if (entry->rev_nat_index != st->rev_nat_index)
 		entry->rev_nat_index = st->rev_nat_index;
-	if (entry->nat_port != st->nat_port) {
+	if (entry->nat_port != st->nat_port ||
+	    (st->nat_port && !addr_equal_v6(entry->nat_addr.ip_v6, st->nat_addr.ip_v6))) {
 		entry->nat_addr = st->nat_addr;
 		entry->nat_port = st->nat_port;
 	}

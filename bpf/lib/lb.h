@@ -1,41 +1,42 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Services: from a frontend to one of its backends, and back. TCP and UDP. Once for each family (family_v4.h),
- * after conntrack_tuples.h.
+ * Services for packets: which backend serves a connection. Once for each family (family_v4.h), after
+ * conntrack_tuples.h.
  */
-#include "lb_maps.h"
-#include "nat_v4.h"
+#include "hash.h"
+#include "lb_select.h"
+
+/* Protocols that services are made of. */
+static __always_inline _Bool F(lb_has_services)(const struct F(pkt) *pkt)
+{
+	switch (pkt->l4.protocol) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+		return !pkt->l4.icmp_error;
+	default:
+		return 0;
+	}
+}
 
 /* The service behind the packet's destination, or NULL. `key` is left at its slot 0. */
 static __always_inline const struct F(lb_service) *F(lb_lookup)(const struct F(pkt) *pkt, struct F(lb_key) *key)
 {
-	__builtin_memset(key, 0, sizeof(*key));
-	key->address = pkt->daddr;
-	key->dport = pkt->l4.dport;
-	key->proto = pkt->l4.protocol;
-	return bpf_map_lookup_elem(&F(lb_services_map), key);
+	return F(lb_find)(key, pkt->daddr, pkt->l4.dport, pkt->l4.protocol);
 }
 
-static __always_inline const struct F(lb_backend) *F(lb_backend_lookup)(__u32 id)
+/*
+ * What Maglev's table is asked with. The destination is left out, so that a client is served by one backend
+ * whichever node's NodePort it asks; the ports too where a client is to stay with one backend.
+ */
+static __always_inline __u32 F(lb_hash)(const struct F(pkt) *pkt, const struct F(lb_service) *svc)
 {
-	return bpf_map_lookup_elem(&F(lb_backends_map), &id);
-}
+	__u64 hash = F(hash_addr)(0, pkt->saddr);
 
-/* Any backend of the service, each as likely as the other; its id goes to `id`. NULL: none usable. */
-static __always_inline const struct F(lb_backend) *F(lb_pick)(const struct F(lb_service) *svc,
-							  struct F(lb_key) *key, __u32 *id)
-{
-	__u32 count = svc->count;
-	const struct F(lb_service) *slot;
-
-	if (!count)
-		return (void *)0;
-	key->backend_slot = (__u16)(bpf_get_prandom_u32() % count + 1);
-	slot = bpf_map_lookup_elem(&F(lb_services_map), key);
-	if (!slot)
-		return (void *)0;
-	*id = slot->backend_id;
-	return F(lb_backend_lookup)(*id);
+	if (!(svc->flags & LB_F_AFFINITY))
+		hash = hash_mix(hash, (__u64)pkt->l4.sport << 32 | (__u64)pkt->l4.dport << 8 |
+					      pkt->l4.protocol);
+	return (__u32)(hash >> 32);
 }
 
 /*
@@ -44,7 +45,7 @@ static __always_inline const struct F(lb_backend) *F(lb_pick)(const struct F(lb_
  * next SYN is free to choose anew.
  */
 static __always_inline void F(lb_touch)(struct ct_entry *entry, const struct __sk_buff *ctx,
-				      const struct F(pkt) *pkt, __u32 now)
+					const struct F(pkt) *pkt, __u32 now)
 {
 	ct_touch(entry, ctx, &pkt->l4, CT_TX, now);
 	if (pkt->l4.protocol == IPPROTO_TCP && entry->flags & CT_F_TX_CLOSING) {
@@ -54,34 +55,74 @@ static __always_inline void F(lb_touch)(struct ct_entry *entry, const struct __s
 }
 
 /*
- * The backend for a packet to `svc`: the one that served this client before, else any. NULL with `ret` set to
- * DROP_NO_SERVICE or DROP_CT_CREATE_FAILED.
+ * The backend that serves the packet's connection already, or NULL when a new one is to be chosen. TCP and SCTP keep
+ * theirs as long as it exists at all, but nothing begins with one that is ending. A flow of UDP has no end of its
+ * own: it moves when the frontend names its backend no more.
+ */
+static __always_inline const struct F(lb_backend) *F(lb_keep)(struct ct_entry *known, const struct F(pkt) *pkt,
+							      const struct F(lb_service) *svc,
+							      struct F(lb_key) *svc_key)
+{
+	struct lb_choice choice = {.id = (__u32)known->backend_id, .slot = (__u16)known->backend_slot};
+	const struct F(lb_backend) *backend = F(lb_backend_lookup)(choice.id);
+
+	if (!backend || backend->flags == LB_BACKEND_MAINTENANCE)
+		return (void *)0;
+	if (tcp_is_syn(&pkt->l4) && backend->flags != LB_BACKEND_ACTIVE)
+		return (void *)0;
+	if (pkt->l4.protocol == IPPROTO_UDP) {
+		if (!F(lb_serves)(svc, svc_key, &choice))
+			return (void *)0;
+		if (choice.slot != known->backend_slot)
+			known->backend_slot = choice.slot;
+	}
+	return backend;
+}
+
+/*
+ * Can the packet be sent on to this backend? Not when that takes another port in SCTP, whose checksum (CRC32c, RFC
+ * 9260) covers the whole packet and would have to be made anew.
+ */
+static __always_inline _Bool F(lb_reaches)(const struct F(pkt) *pkt, const struct F(lb_backend) *backend)
+{
+	return pkt->l4.protocol != IPPROTO_SCTP || backend->port == pkt->l4.dport;
+}
+
+/*
+ * The backend for a packet to `svc`: the one that serves its connection, else one that is chosen now and
+ * remembered. NULL with `ret` set to DROP_NO_SERVICE or DROP_CT_CREATE_FAILED.
  */
 static __always_inline const struct F(lb_backend) *F(lb_select)(struct __sk_buff *ctx, const struct F(pkt) *pkt,
-							    const struct F(lb_service) *svc,
-							    struct F(lb_key) *svc_key, int *ret)
+								const struct F(lb_service) *svc,
+								struct F(lb_key) *svc_key, int *ret)
 {
+	struct F(lb_affinity_key) client = {};
 	const struct F(lb_backend) *backend;
-	struct F(ct_tuple) key;
+	struct lb_choice choice = {};
 	struct ct_entry *known, entry;
-	__u32 now = ct_now(), id = 0;
+	struct F(ct_tuple) key;
+	__u32 now = ct_now();
 
+	client.client.address = pkt->saddr;
 	F(ct_key)(&key, pkt, TUPLE_F_SERVICE);
 	known = F(ct_find)(&key, pkt, now);
-	if (known) {
-		backend = F(lb_backend_lookup)((__u32)known->backend_id);
-		if (backend) {
-			F(lb_touch)(known, ctx, pkt, now);
-			return backend;
+	backend = known ? F(lb_keep)(known, pkt, svc, svc_key) : (void *)0;
+	if (backend && F(lb_reaches)(pkt, backend)) {
+		F(lb_touch)(known, ctx, pkt, now);
+		if (svc->flags & LB_F_AFFINITY) {
+			client.rev_nat_index = svc->rev_nat_index;
+			F(lb_affinity_renew)(&client, (__u32)known->backend_id, now);
 		}
-	}
-	backend = F(lb_pick)(svc, svc_key, &id);
-	if (!backend) {
-		*ret = DROP_NO_SERVICE;
 		return backend;
 	}
+	backend = F(lb_choose)(svc, svc_key, &client, bpf_get_prandom_u32(), F(lb_hash)(pkt, svc), now, &choice);
+	if (!backend || !F(lb_reaches)(pkt, backend)) {
+		*ret = DROP_NO_SERVICE;
+		return (void *)0;
+	}
 	ct_init(&entry, ctx, &pkt->l4, now);
-	entry.backend_id = id;
+	entry.backend_id = choice.id;
+	entry.backend_slot = choice.slot;
 	entry.rev_nat_index = svc->rev_nat_index;
 	if (bpf_map_update_elem(&F(ct_map), &key, &entry, BPF_ANY)) {
 		*ret = DROP_CT_CREATE_FAILED;
@@ -90,87 +131,13 @@ static __always_inline const struct F(lb_backend) *F(lb_select)(struct __sk_buff
 	return backend;
 }
 
-/*
- * A client complains about a packet of its service, which was its backend's: the complaint is sent on to the
- * backend, in the backend's terms. 0 or DROP_*.
- */
-static __always_inline int F(lb_translate_error)(struct __sk_buff *ctx, struct F(pkt) *pkt)
+/* The backend that serves the client of which `quoted` is a reply as it saw it, or NULL. */
+static __always_inline const struct F(lb_backend) *F(lb_backend_of_reply)(const struct F(quoted) *quoted)
 {
-	const struct F(lb_backend) *backend;
 	const struct ct_entry *known;
 	struct F(ct_tuple) key;
-	struct F(quoted) quoted;
 
-	if (F(quoted_parse)(ctx, pkt->l4.off + ICMP_HLEN, &quoted))
-		return 0; /* conntrack will not know it either */
-	F(ct_reply_key)(&key, &quoted.pkt, TUPLE_F_SERVICE);
-	known = F(ct_find)(&key, &quoted.pkt, ct_now());
-	backend = known ? F(lb_backend_lookup)((__u32)known->backend_id) : (void *)0;
-	return backend ? F(nat_related)(ctx, pkt, NAT_SOURCE, backend->address, backend->port) : 0;
-}
-
-/*
- * Sends a packet for a service on to a backend and remembers in `st` how to undo that. Packets for anything
- * else pass unchanged. 0 or DROP_*.
- */
-static __always_inline int F(lb_translate)(struct __sk_buff *ctx, struct F(pkt) *pkt, struct pkt_state *st)
-{
-	const struct F(lb_backend) *backend;
-	const struct F(lb_service) *svc;
-	struct F(lb_key) key;
-	int ret = 0;
-
-	if (pkt->l4.icmp_error)
-		return F(lb_translate_error)(ctx, pkt);
-	if (pkt->l4.protocol != IPPROTO_TCP && pkt->l4.protocol != IPPROTO_UDP)
-		return 0;
-	svc = F(lb_lookup)(pkt, &key);
-	if (!svc)
-		return 0;
-	backend = F(lb_select)(ctx, pkt, svc, &key, &ret);
-	if (!backend)
-		return ret;
-	st->orig_daddr.F(ip) = pkt->daddr;
-	st->orig_dport = pkt->l4.dport;
-	st->rev_nat_index = svc->rev_nat_index;
-	if (F(addr_equal)(backend->address, pkt->saddr)) {
-		ret = F(nat_rewrite)(ctx, pkt, NAT_SOURCE, F(lb_loopback)(), pkt->l4.sport);
-		if (ret)
-			return ret;
-	}
-	return F(nat_rewrite)(ctx, pkt, NAT_DESTINATION, backend->address, backend->port);
-}
-
-/*
- * Gives a reply, or an error about one, the source that the client knows. What that is comes from the client's own
- * connection entry: the address itself, or an index. A frontend that is gone leaves the packet as it is. 0 or
- * DROP_*.
- */
-static __always_inline int F(lb_reverse)(struct __sk_buff *ctx, const struct pkt_state *st)
-{
-	const struct F(lb_reverse_nat) *frontend;
-	__u16 index = st->rev_nat_index;
-	F(addr) addr = st->nat_addr.F(ip);
-	__be16 port = st->nat_port;
-	struct F(pkt) pkt;
-	int ret;
-
-	if (!port) {
-		frontend = bpf_map_lookup_elem(&F(lb_reverse_nat_map), &index);
-		if (!frontend)
-			return 0;
-		addr = frontend->address;
-		port = frontend->port;
-	}
-	ret = F(parse)(ctx, &pkt);
-	if (ret)
-		return ret;
-	if (st->ct_state == CT_STATE_RELATED)
-		return F(nat_related)(ctx, &pkt, NAT_DESTINATION, addr, port);
-	if (F(addr_equal)(pkt.daddr, F(lb_loopback)())) { /* the pod answered itself */
-		ret = F(nat_rewrite)(ctx, &pkt, NAT_DESTINATION, F(endpoint_ip)(), pkt.l4.dport);
-		if (ret)
-			return ret;
-	}
-	return F(nat_rewrite)(ctx, &pkt, NAT_SOURCE, addr, port);
+	F(ct_reply_key)(&key, &quoted->pkt, TUPLE_F_SERVICE);
+	known = F(ct_find)(&key, &quoted->pkt, ct_now());
+	return known ? F(lb_backend_lookup)((__u32)known->backend_id) : (void *)0;
 }

@@ -37,6 +37,8 @@ static __always_inline int F(lxc_service)(struct __sk_buff *ctx, struct pkt_stat
 	if (ret < 0)
 		return DROP(st, ret);
 	ret = F(lb_translate)(ctx, &pkt, st);
+	if (ret == DROP_NO_SERVICE)
+		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_PORT_UNREACHABLE, ret);
 	if (ret < 0)
 		return DROP(st, ret);
 	return JUMP(ctx, st, HOOK_SLOT(from_container_pre_ct));
@@ -150,6 +152,9 @@ int F(tail_icmp_error)(struct __sk_buff *ctx)
 	refuse_report(ctx, st);
 	if (F(icmp_error)(ctx, st, F(router_ip)()))
 		return TC_ACT_SHOT;
+	/* No connection exists that the rules could know this by; it is about the pod's own packet. */
+	if (st->icmp_error == ICMP_ERROR_PORT_UNREACHABLE)
+		return bpf_redirect_peer(cfg_ifindex, 0);
 	mark_set_identity(ctx, IDENTITY_HOST);
 	return bpf_redirect(cfg_ifindex, 0);
 }

@@ -46,18 +46,18 @@ function affinityKey(family: 4 | 6): StructCodec<LbAffinityKey> {
     struct(`lb${family}_affinity_key`, {
       client: bytes(length),
       revNatIndex: u16,
-      netnsCookie: u8,
+      byCookie: u8,
       pad: padding(5),
     }),
     ({ address, netnsCookie, revNatIndex }: LbAffinityKey) => {
       const client = Buffer.alloc(length);
       if (address === undefined) client.writeBigUInt64LE(netnsCookie);
       else ip.encode(address, client, 0);
-      return { client, revNatIndex, netnsCookie: address === undefined ? 1 : 0 };
+      return { client, revNatIndex, byCookie: address === undefined ? 1 : 0 };
     },
-    ({ client, revNatIndex, netnsCookie }) => ({
-      address: netnsCookie === 0 ? ip.decode(client, 0) : undefined,
-      netnsCookie: netnsCookie === 0 ? 0n : client.readBigUInt64LE(),
+    ({ client, revNatIndex, byCookie }) => ({
+      address: byCookie === 0 ? ip.decode(client, 0) : undefined,
+      netnsCookie: byCookie === 0 ? 0n : client.readBigUInt64LE(),
       revNatIndex,
     }),
   );

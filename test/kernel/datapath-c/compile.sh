@@ -5,7 +5,7 @@ bpf=$(cd "$(dirname "$0")/../../../bpf" && pwd)
 CLANG=${CLANG:-clang-19}
 flags="-O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -I $bpf/include"
 
-for name in bpf_lxc bpf_host bpf_overlay; do
+for name in bpf_lxc bpf_host bpf_overlay bpf_sock; do
 	# shellcheck disable=SC2086
 	$CLANG $flags -I "$bpf/lib" -I "$bpf" -c "$bpf/$name.c" -o "$1/$name.o"
 done
