@@ -7,6 +7,7 @@ import { inverse } from "./enums.ts";
 
 const sources = {
   api: IPCacheSource.API,
+  kvstore: IPCacheSource.KVSTORE,
   endpoint: IPCacheSource.ENDPOINT,
   node: IPCacheSource.NODE,
   reserved: IPCacheSource.RESERVED,

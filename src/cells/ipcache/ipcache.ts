@@ -75,6 +75,14 @@ export class LayeredIpCache implements IpCache {
     return removed;
   }
 
+  removeMany(prefixes: readonly string[], source: IpCacheSource): number {
+    if (prefixes.length === 0) return this.table.revision;
+    return this.table.transaction(({ revision }) => {
+      for (const prefix of prefixes) this.remove(prefix, source);
+      return revision;
+    });
+  }
+
   async apiUpsert(entry: Omit<IpCacheEntry, "source">, signal?: AbortSignal): Promise<IpCacheEntry> {
     const { prefix, ...rest } = checkedEntry(entry);
     this.#refuseHiding(prefix);
@@ -115,6 +123,7 @@ export class LayeredIpCache implements IpCache {
       reserved: "is reserved",
       node: "is the node's own",
       endpoint: "belongs to an endpoint",
+      kvstore: "belongs to another node or its pods",
       api: "is taken",
     }[holder.source];
     throw failedPrecondition(

@@ -1,7 +1,7 @@
 import type { Reconciler, Table } from "../../table/index.ts";
 
 /** Who said that a prefix has an identity. Higher sources win: see `sourcePriority`. */
-export type IpCacheSource = "api" | "endpoint" | "node" | "reserved";
+export type IpCacheSource = "api" | "kvstore" | "endpoint" | "node" | "reserved";
 
 /** A prefix and the identity behind it. */
 export interface IpCacheEntry {
@@ -22,6 +22,8 @@ export interface IpCache {
   upsertMany(entries: readonly IpCacheEntry[]): number;
   /** Removes what this source said; undefined when it said nothing. */
   remove(prefix: string, source: IpCacheSource): IpCacheEntry | undefined;
+  /** Removes what this source said of many prefixes, in one transaction; returns the table's revision after it. */
+  removeMany(prefixes: readonly string[], source: IpCacheSource): number;
   /**
    * The API's own entries survive restarts; resolves when stored and in the kernel.
    *

@@ -1,0 +1,2 @@
+export { Nodes } from "./tokens.ts";
+export type * from "./types.ts";
