@@ -151,6 +151,8 @@ export interface NetOps {
   /** Writes /proc/sys/net/… of this namespace; `key` as in "ipv4.ip_forward" or "ipv4/conf/lxc1/rp_filter". */
   setSysctl(key: string, value: string): Promise<void>;
   getSysctl(key: string): Promise<string>;
+  /** Number that programs know this namespace by (SO_NETNS_COOKIE, `bpf_get_netns_cookie`): never reused until a reboot. */
+  netnsCookie(): Promise<bigint>;
 }
 
 /** An open network namespace. */

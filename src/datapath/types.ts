@@ -2,8 +2,16 @@
  * The datapath's interfaces: everything the agent asks of the kernel, behind types that the kernel
  * implementation (libbpf and rtnetlink) and the in-memory fake both satisfy. Cells import only these.
  */
+import type {
+  AttachMode,
+  Attachment,
+  AttachSpec,
+  CgroupAttachment,
+  CgroupAttachSpec,
+} from "./attach-types.ts";
 import type { NetNamespace, NetOps } from "./net-types.ts";
 
+export * from "./attach-types.ts";
 export type * from "./net-types.ts";
 
 /** An object that holds a kernel resource; closing twice is harmless. */
@@ -82,6 +90,8 @@ export interface RawMap extends Closeable {
   updateBatch(keys: readonly Buffer[], values: readonly Buffer[]): Promise<void>;
   /** Deletes what is there; absent keys are no error. Resolves to the number deleted. */
   deleteBatch(keys: readonly Buffer[]): Promise<number>;
+  /** Keys as of a walk that may miss or repeat entries changed meanwhile: cheap where values are large. */
+  keys(): Promise<readonly Buffer[]>;
   /** All entries as of a walk that may miss or repeat entries changed meanwhile. */
   entries(): Promise<readonly { readonly key: Buffer; readonly value: Buffer }[]>;
   pin(path: string): void;
@@ -101,6 +111,7 @@ export interface BpfMap<K, V> extends Closeable {
   delete(key: K): boolean;
   updateBatch(entries: readonly (readonly [K, V])[]): Promise<void>;
   deleteBatch(keys: readonly K[]): Promise<number>;
+  keys(): Promise<readonly K[]>;
   entries(): Promise<readonly (readonly [K, V])[]>;
   entriesPerCpu(): Promise<readonly (readonly [K, readonly V[]])[]>;
 }
@@ -192,33 +203,6 @@ export interface Collection extends Closeable {
   readonly stats: ReadonlyMap<string, { readonly insnsProcessed: number; readonly stackDepth: number }>;
 }
 
-/** Where on an interface a program hangs, as seen by the interface. */
-export type Direction = "ingress" | "egress";
-
-/** How programs are attached: TCX links where the kernel has them, a clsact filter otherwise. */
-export type AttachMode = "tcx" | "clsact";
-
-/** A program attached to an interface. */
-export interface Attachment extends Closeable {
-  readonly mode: AttachMode;
-  readonly ifindex: number;
-  readonly direction: Direction;
-  /** Id of the program that runs there now. */
-  programId(): number;
-  /** Atomically replaces the program; no packet passes without one. */
-  update(program: Program): void;
-  /** Ends the attachment, pin included. */
-  detach(): void;
-}
-
-export interface AttachSpec {
-  readonly ifindex: number;
-  readonly direction: Direction;
-  readonly mode: AttachMode;
-  /** Where the TCX link is pinned so that it survives the agent. Unused by clsact. */
-  readonly pinPath: string;
-}
-
 /** Everything BPF. All paths of pins are absolute and on a mounted bpffs. */
 export interface BpfOps {
   readonly cpus: number;
@@ -254,6 +238,18 @@ export interface BpfOps {
    * which case the link's pin stays until `unpin` or the next `attach`.
    */
   openAttachment(spec: AttachSpec): Attachment | undefined;
+  /**
+   * Where this process sees the root of the cgroup2 hierarchy, also on machines that mount the controllers of the
+   * first version beside it; undefined when it is mounted nowhere, or in parts only.
+   */
+  findCgroup2(): string | undefined;
+  /** Mounts the cgroup2 hierarchy at `path` when none is there. True when this call mounted it. */
+  ensureCgroup2(path: string): boolean;
+  unmountCgroup2(path: string): void;
+  /** Attaches, replacing what this spec attached before. */
+  attachCgroup(spec: CgroupAttachSpec, program: Program): CgroupAttachment;
+  /** The attachment made earlier by `attachCgroup` with this spec, or undefined: also when its group is gone. */
+  openCgroupAttachment(spec: CgroupAttachSpec): CgroupAttachment | undefined;
   /** Resolves when every packet that was in a BPF program at the call has left it (an RCU grace period). */
   quiesce(): Promise<void>;
   /**

@@ -40,6 +40,10 @@ export class FakeMap implements RawMap {
     return keys.filter((key) => this.delete(key)).length;
   }
 
+  async keys() {
+    return [...this.#content.keys()].map((key) => Buffer.from(key, "hex"));
+  }
+
   async entries() {
     return [...this.#content].map(([key, value]) => ({ key: Buffer.from(key, "hex"), value }));
   }

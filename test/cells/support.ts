@@ -86,6 +86,10 @@ export class MemoryMap implements RawMap {
     return keys.filter((key) => this.delete(key)).length;
   }
 
+  async keys(): Promise<readonly Buffer[]> {
+    return [...this.content.keys()].map((key) => Buffer.from(key, "latin1"));
+  }
+
   async entries(): Promise<readonly { key: Buffer; value: Buffer }[]> {
     return [...this.content].map(([key, value]) => ({ key: Buffer.from(key, "latin1"), value }));
   }

@@ -1,6 +1,8 @@
 /** `BpfOps` on the kernel, through libbpf. */
 import type { AttachMode, AttachSpec, BpfOps, Closeable } from "../types.ts";
 import { ensureBpffs, listPins, makePinDirectory, unmountBpffs, unpin } from "./bpffs.ts";
+import { attachCgroup, openCgroupAttachment } from "./cgroup.ts";
+import { ensureCgroup2, findCgroup2, unmountCgroup2 } from "./cgroupfs.ts";
 import { checked } from "./check.ts";
 import { attachClsact, openClsact } from "./clsact.ts";
 import { possibleCpus } from "./cpus.ts";
@@ -60,6 +62,11 @@ export function createBpfOps(options: BpfOpsOptions = {}): BpfOps {
     attach: (spec: AttachSpec, program) =>
       spec.mode === "tcx" ? attachTcx(spec, program) : attachClsact(spec, program),
     openAttachment: (spec: AttachSpec) => (spec.mode === "tcx" ? openTcx(spec) : openClsact(spec)),
+    findCgroup2,
+    ensureCgroup2,
+    unmountCgroup2,
+    attachCgroup,
+    openCgroupAttachment,
     quiesce,
     readPerfEvents: (array, onEvent, onLost) => readPerfEvents(array, onEvent, onLost, onReaderError),
     readRingbuf: (ringbuf, onRecord) => readRingbuf(ringbuf, onRecord, onReaderError),

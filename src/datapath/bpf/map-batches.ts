@@ -132,21 +132,34 @@ export class MapBatches {
   }
 
   async #entriesByKey(): Promise<readonly Entry[]> {
-    const map = this.#map;
     const found: Entry[] = [];
+    await this.#walk((key) => {
+      const value = this.#map.lookup(key);
+      if (value !== undefined) found.push({ key, value });
+    });
+    return found;
+  }
+
+  /** Without their values, which may be large: a system call a key. */
+  async keys(): Promise<readonly Buffer[]> {
+    const found: Buffer[] = [];
+    await this.#walk((key) => found.push(key));
+    return found;
+  }
+
+  async #walk(visit: (key: Buffer) => void): Promise<void> {
+    const map = this.#map;
     let previous: Buffer | null = null;
     // When the previous key vanishes the kernel starts over; the bound keeps a busy map from doing so forever.
     for (let steps = 0; steps <= 2 * map.spec.maxEntries; steps++) {
       const key: Buffer = Buffer.alloc(map.spec.keySize);
       const result = bpf_map_get_next_key(map.fd, previous, key);
-      if (result === -ENOENT) break;
+      if (result === -ENOENT) return;
       if (result < 0) throw this.#failure("list", result);
-      const value = map.lookup(key);
-      if (value !== undefined) found.push({ key, value });
+      visit(key);
       previous = key;
       if (steps % CHUNK_ENTRIES === CHUNK_ENTRIES - 1) await nextTurn();
     }
-    return found;
   }
 
   get #chunk(): number {

@@ -83,6 +83,10 @@ export class KernelMap implements RawMap {
     return this.#batches.delete(keys);
   }
 
+  keys(): Promise<readonly Buffer[]> {
+    return this.#batches.keys();
+  }
+
   entries(): Promise<readonly { readonly key: Buffer; readonly value: Buffer }[]> {
     return this.#batches.entries();
   }

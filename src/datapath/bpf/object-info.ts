@@ -69,22 +69,21 @@ export function programId(fd: number, object: string): number {
 }
 
 export interface LinkInfo {
+  /** `BPF_LINK_TYPE_*`. */
   readonly type: number;
   readonly id: number;
   readonly programId: number;
-  /** For TCX links: the interface, 0 once it is gone (dead link), and the attach type. */
-  readonly ifindex: number;
-  readonly attachType: number;
+  /** What it is attached to, as each type of link has it. */
+  readonly target: Buffer;
 }
 
-/** `struct bpf_link_info`; the union starts at 16 and holds `ifindex, attach_type` for TCX (Linux 6.6). */
+/** `struct bpf_link_info`; the union for `target` starts at 16. @throws DatapathError */
 export function linkInfo(fd: number, object: string): LinkInfo {
   const info = queryInfo(fd, object);
   return {
     type: info.readUInt32LE(0),
     id: info.readUInt32LE(4),
     programId: info.readUInt32LE(8),
-    ifindex: info.readUInt32LE(16),
-    attachType: info.readUInt32LE(20),
+    target: info.subarray(16),
   };
 }

@@ -3,6 +3,9 @@ import { DatapathError, MapLayoutError } from "../errors.ts";
 import type { BpfMap, Codec, MapInfo, RawMap, TypedMapSpec, UpdateMode } from "../types.ts";
 import { isPerCpu, perCpuStride } from "./map-values.ts";
 
+/** Encoded at a time: a table of thousands of large values need not exist twice. */
+const CHUNK_BYTES = 16 << 20;
+
 /**
  * Puts codecs on a raw map. Closing it closes the raw map.
  * @param cpus number of possible CPUs, for per-CPU maps
@@ -54,19 +57,30 @@ class TypedMap<K, V> implements BpfMap<K, V> {
     return this.raw.delete(encode(this.spec.key, key));
   }
 
-  updateBatch(entries: readonly (readonly [K, V])[]): Promise<void> {
-    const keys = encodeAll(
-      this.spec.key,
-      entries.map(([key]) => key),
-    );
-    return this.raw.updateBatch(
-      keys,
-      entries.map(([, value]) => this.#encodeValue(value)),
-    );
+  async updateBatch(entries: readonly (readonly [K, V])[]): Promise<void> {
+    const valueSize = isPerCpu(this.spec.type)
+      ? this.#cpus * perCpuStride(this.spec.valueSize)
+      : this.spec.valueSize;
+    const chunk = Math.max(1, Math.floor(CHUNK_BYTES / (this.spec.keySize + valueSize)));
+    for (let start = 0; start < entries.length; start += chunk) {
+      const part = entries.slice(start, start + chunk);
+      const keys = encodeAll(
+        this.spec.key,
+        part.map(([key]) => key),
+      );
+      await this.raw.updateBatch(
+        keys,
+        part.map(([, value]) => this.#encodeValue(value)),
+      );
+    }
   }
 
   deleteBatch(keys: readonly K[]): Promise<number> {
     return this.raw.deleteBatch(encodeAll(this.spec.key, keys));
+  }
+
+  async keys(): Promise<readonly K[]> {
+    return (await this.raw.keys()).map((key) => this.spec.key.decode(key, 0));
   }
 
   async entries(): Promise<readonly (readonly [K, V])[]> {

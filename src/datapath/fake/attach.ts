@@ -1,7 +1,7 @@
 import type { AttachMode, Attachment, AttachSpec, Direction, Program } from "../types.ts";
 import { Handle, type Handles } from "./handles.ts";
 import type { FakeKernel } from "./kernel.ts";
-import type { LinkObject } from "./objects.ts";
+import { InterfaceLink } from "./objects.ts";
 import { asFakeProgram } from "./program.ts";
 
 class FakeAttachment implements Attachment {
@@ -10,9 +10,9 @@ class FakeAttachment implements Attachment {
   readonly direction: Direction;
   readonly #kernel: FakeKernel;
   readonly #pinPath: string;
-  readonly #handle: Handle<LinkObject>;
+  readonly #handle: Handle<InterfaceLink>;
 
-  constructor(kernel: FakeKernel, handles: Handles, link: LinkObject, spec: AttachSpec) {
+  constructor(kernel: FakeKernel, handles: Handles, link: InterfaceLink, spec: AttachSpec) {
     this.#kernel = kernel;
     this.mode = spec.mode;
     this.ifindex = spec.ifindex;
@@ -81,10 +81,11 @@ export function openAttachment(
   return link === undefined ? undefined : new FakeAttachment(kernel, handles, link, spec);
 }
 
-function find(kernel: FakeKernel, spec: AttachSpec): LinkObject | undefined {
+function find(kernel: FakeKernel, spec: AttachSpec): InterfaceLink | undefined {
   if (spec.mode === "clsact") return kernel.filterAt(spec.ifindex, spec.direction);
   const pinned = kernel.pins.get(spec.pinPath);
   if (pinned?.kind !== "link") return undefined;
   const { object } = pinned;
+  if (!(object instanceof InterfaceLink)) return undefined;
   return object.ifindex === spec.ifindex && object.direction === spec.direction ? object : undefined;
 }

@@ -10,6 +10,7 @@ import {
   type RawMap,
 } from "../types.ts";
 import { attach, openAttachment } from "./attach.ts";
+import { attachCgroup, openCgroupAttachment } from "./cgroup.ts";
 import { failure } from "./errno.ts";
 import type { Handles } from "./handles.ts";
 import type { FakeKernel } from "./kernel.ts";
@@ -97,6 +98,18 @@ export function createFakeBpfOps(
     },
     attach: (spec, program) => attach(kernel, handles, spec, program),
     openAttachment: (spec) => openAttachment(kernel, handles, spec),
+    findCgroup2: () => [...kernel.cgroupMounts][0],
+    ensureCgroup2(path) {
+      faults.check("ensureCgroup2", path);
+      if (kernel.cgroupMounts.has(path)) return false;
+      kernel.cgroupMounts.add(path);
+      return true;
+    },
+    unmountCgroup2(path) {
+      kernel.cgroupMounts.delete(path);
+    },
+    attachCgroup: (spec, program) => attachCgroup(kernel, handles, spec, program),
+    openCgroupAttachment: (spec) => openCgroupAttachment(kernel, handles, spec),
     async quiesce() {
       faults.check("quiesce", "programs");
     },

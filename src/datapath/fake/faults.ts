@@ -5,7 +5,10 @@ import { type ErrnoName, failure } from "./errno.ts";
 export type FaultOperation =
   | keyof BpfOps
   | keyof NetOps
-  | keyof Pick<RawMap, "update" | "lookup" | "delete" | "updateBatch" | "deleteBatch" | "entries" | "pin">
+  | keyof Pick<
+      RawMap,
+      "update" | "lookup" | "delete" | "updateBatch" | "deleteBatch" | "keys" | "entries" | "pin"
+    >
   | "compile"
   | "openNamespace";
 

@@ -1,9 +1,9 @@
-import type { Closeable, Direction, MapSpec } from "../types.ts";
+import type { CgroupAttachType, Closeable, Direction, MapSpec } from "../types.ts";
 import type { Declarations } from "./c/declarations.ts";
 import { failure } from "./errno.ts";
 import { Faults } from "./faults.ts";
 import { type FakeDevice, FakeNetwork } from "./net/network.ts";
-import { LinkObject, MapObject, ProgramObject, type ProgramSource } from "./objects.ts";
+import { CgroupLink, InterfaceLink, MapObject, ProgramObject, type ProgramSource } from "./objects.ts";
 import { PinTree } from "./pins.ts";
 
 export interface FakeKernelOptions {
@@ -13,6 +13,8 @@ export interface FakeKernelOptions {
   readonly devices?: readonly FakeDevice[];
   /** True: only namespaces made with `network.addNamespace` can be opened. False: opening makes them. */
   readonly strictNamespaces?: boolean;
+  /** Where the cgroup2 hierarchy is mounted from the beginning; /sys/fs/cgroup unless told, null for nowhere. */
+  readonly cgroup2?: string | null;
 }
 
 const DEFAULT_DEVICES: readonly FakeDevice[] = [
@@ -35,16 +37,21 @@ export class FakeKernel {
   readonly faults = new Faults();
   readonly pins = new PinTree();
   readonly network: FakeNetwork;
+  /** Mount points of the cgroup2 hierarchy. */
+  readonly cgroupMounts = new Set<string>();
   /** Compiled objects by path. */
   readonly objects = new Map<string, Declarations>();
   readonly #maps = new Map<number, MapObject>();
   readonly #programs = new Map<number, ProgramObject>();
-  readonly #links = new Set<LinkObject>();
+  readonly #links = new Set<InterfaceLink>();
+  readonly #cgroupLinks = new Set<CgroupLink>();
   readonly #readers = new Map<MapObject, Set<Reader>>();
   #lastId = 0;
 
   constructor(options: FakeKernelOptions = {}) {
     this.cpus = options.cpus ?? 4;
+    const cgroup2 = options.cgroup2 === undefined ? "/sys/fs/cgroup" : options.cgroup2;
+    if (cgroup2 !== null) this.cgroupMounts.add(cgroup2);
     this.network = new FakeNetwork({
       devices: options.devices ?? DEFAULT_DEVICES,
       strict: options.strictNamespaces ?? false,
@@ -69,8 +76,13 @@ export class FakeKernel {
   }
 
   /** Attachments that are alive, on interfaces that are there. */
-  get links(): readonly LinkObject[] {
+  get links(): readonly InterfaceLink[] {
     return [...this.#links].filter((link) => link.ifindex !== 0);
+  }
+
+  /** Attachments of control groups that are alive. */
+  get cgroupLinks(): readonly CgroupLink[] {
+    return [...this.#cgroupLinks];
   }
 
   program(id: number): ProgramObject | undefined {
@@ -97,18 +109,32 @@ export class FakeKernel {
   createLink(
     place: { readonly mode: "tcx" | "clsact"; readonly ifindex: number; readonly direction: Direction },
     program: ProgramObject,
-  ): LinkObject {
+  ): InterfaceLink {
     if (!this.network.root.hasLink(place.ifindex)) {
       const object = `${place.direction} of interface ${place.ifindex}`;
       throw failure(`attach program ${program.source.name} to`, object, "ENODEV");
     }
-    const link = new LinkObject(place, program, (freed) => this.#links.delete(freed));
+    const link = new InterfaceLink(place, program, (freed) => this.#links.delete(freed));
     this.#links.add(link);
     return link;
   }
 
+  /** @throws DatapathError EINVAL for a program of another type */
+  createCgroupLink(
+    place: { readonly cgroup: string; readonly type: CgroupAttachType },
+    program: ProgramObject,
+  ): CgroupLink {
+    if (program.source.section !== `cgroup/${place.type}`) {
+      const object = `${place.type} of control group ${place.cgroup}`;
+      throw failure(`attach program ${program.source.name} to`, object, "EINVAL");
+    }
+    const link = new CgroupLink(place, program, (freed) => this.#cgroupLinks.delete(freed));
+    this.#cgroupLinks.add(link);
+    return link;
+  }
+
   /** The clsact filter on one side of an interface. */
-  filterAt(ifindex: number, direction: Direction): LinkObject | undefined {
+  filterAt(ifindex: number, direction: Direction): InterfaceLink | undefined {
     return [...this.#links].find(
       (link) => link.mode === "clsact" && link.ifindex === ifindex && link.direction === direction,
     );

@@ -25,8 +25,8 @@ export function loadCollection(kernel: FakeKernel, handles: Handles, spec: Colle
   try {
     const maps = collectMaps(kernel, handles, object, spec, created);
     const programs = new Map(
-      chosen.map(({ name, insns }) => {
-        const record = kernel.createProgram({ name, insns, object: spec.object, constants, maps });
+      chosen.map(({ name, section, insns }) => {
+        const record = kernel.createProgram({ name, section, insns, object: spec.object, constants, maps });
         return [name, new FakeProgram(kernel, handles, record)] as const;
       }),
     );

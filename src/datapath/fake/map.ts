@@ -80,14 +80,14 @@ export class FakeMap implements RawMap {
     return keys.filter((key) => this.#remove(key)).length;
   }
 
+  async keys(): Promise<readonly Buffer[]> {
+    this.#kernel.faults.check("keys", this.#label);
+    return this.#list().map(({ key }) => key);
+  }
+
   async entries(): Promise<readonly Entry[]> {
     this.#kernel.faults.check("entries", this.#label);
-    const { store, slots } = this.object;
-    if (this.spec.type === MapType.progArray) {
-      return [...slots].map(([slot, program]) => ({ key: word(slot), value: word(program.id) }));
-    }
-    if (store === undefined) throw failure("list", this.#label, "ENOTSUPP");
-    return store.entries().map(({ key, value }) => ({ key: Buffer.from(key), value: Buffer.from(value) }));
+    return this.#list();
   }
 
   pin(path: string): void {
@@ -97,6 +97,15 @@ export class FakeMap implements RawMap {
 
   close(): void {
     this.#handle.close();
+  }
+
+  #list(): readonly Entry[] {
+    const { store, slots } = this.object;
+    if (this.spec.type === MapType.progArray) {
+      return [...slots].map(([slot, program]) => ({ key: word(slot), value: word(program.id) }));
+    }
+    if (store === undefined) throw failure("list", this.#label, "ENOTSUPP");
+    return store.entries().map(({ key, value }) => ({ key: Buffer.from(key), value: Buffer.from(value) }));
   }
 
   #put(key: Buffer, value: Buffer, mode: UpdateMode): void {

@@ -1,6 +1,13 @@
 /** Kernel objects: they live as long as somebody refers to them. Handles, pins and other objects do. */
 import { createHash } from "node:crypto";
-import { type Direction, type MapInfo, type MapSpec, MapType, type ProgramInfo } from "../types.ts";
+import {
+  type CgroupAttachType,
+  type Direction,
+  type MapInfo,
+  type MapSpec,
+  MapType,
+  type ProgramInfo,
+} from "../types.ts";
 import { createStore, type MapStore } from "./stores.ts";
 
 /** The kernel keeps 15 bytes of a name. */
@@ -85,6 +92,7 @@ export interface ProgramSource {
   readonly name: string;
   /** Path of the object. */
   readonly object: string;
+  readonly section: string;
   readonly insns: number;
   /** Values of the object's constants, by name; those not set are absent. */
   readonly constants: ReadonlyMap<string, Buffer>;
@@ -107,12 +115,11 @@ export class ProgramObject extends Counted {
   }
 
   info(): ProgramInfo {
-    const { name, insns, maps } = this.source;
+    const { name, section, insns, maps } = this.source;
     return {
       id: this.id,
       name: name.slice(0, KERNEL_NAME_BYTES),
-      // BPF_PROG_TYPE_SCHED_CLS
-      type: 3,
+      type: programType(section),
       tag: this.#tag(),
       xlatedBytes: insns * 8,
       jitedBytes: insns * 6,
@@ -136,26 +143,19 @@ export class ProgramObject extends Counted {
   }
 }
 
-/** A program on one side of an interface, as a TCX link or a clsact filter. */
-export class LinkObject extends Counted {
-  readonly mode: "tcx" | "clsact";
-  readonly direction: Direction;
-  /** 0 once the interface is gone. */
-  ifindex: number;
-  #program: ProgramObject;
-  readonly #freed: (link: LinkObject) => void;
+/** BPF_PROG_TYPE_SCHED_CLS, _CGROUP_SOCK and _CGROUP_SOCK_ADDR, as libbpf derives them from the section. */
+function programType(section: string): number {
+  if (!section.startsWith("cgroup/")) return 3;
+  return section === "cgroup/sock_release" || section.startsWith("cgroup/post_bind") ? 9 : 18;
+}
 
-  constructor(
-    place: { readonly mode: "tcx" | "clsact"; readonly ifindex: number; readonly direction: Direction },
-    program: ProgramObject,
-    freed: (link: LinkObject) => void,
-  ) {
+/** A program in its place, held by it. */
+export abstract class LinkObject extends Counted {
+  #program: ProgramObject;
+
+  constructor(program: ProgramObject) {
     super();
-    this.mode = place.mode;
-    this.direction = place.direction;
-    this.ifindex = place.ifindex;
     this.#program = program;
-    this.#freed = freed;
     program.hold();
   }
 
@@ -171,6 +171,54 @@ export class LinkObject extends Counted {
 
   protected override freed(): void {
     this.#program.release();
+  }
+}
+
+/** A program on one side of an interface, as a TCX link or a clsact filter. */
+export class InterfaceLink extends LinkObject {
+  readonly mode: "tcx" | "clsact";
+  readonly direction: Direction;
+  /** 0 once the interface is gone. */
+  ifindex: number;
+  readonly #freed: (link: InterfaceLink) => void;
+
+  constructor(
+    place: { readonly mode: "tcx" | "clsact"; readonly ifindex: number; readonly direction: Direction },
+    program: ProgramObject,
+    freed: (link: InterfaceLink) => void,
+  ) {
+    super(program);
+    this.mode = place.mode;
+    this.direction = place.direction;
+    this.ifindex = place.ifindex;
+    this.#freed = freed;
+  }
+
+  protected override freed(): void {
+    super.freed();
+    this.#freed(this);
+  }
+}
+
+/** A program of a control group. */
+export class CgroupLink extends LinkObject {
+  readonly cgroup: string;
+  readonly type: CgroupAttachType;
+  readonly #freed: (link: CgroupLink) => void;
+
+  constructor(
+    place: { readonly cgroup: string; readonly type: CgroupAttachType },
+    program: ProgramObject,
+    freed: (link: CgroupLink) => void,
+  ) {
+    super(program);
+    this.cgroup = place.cgroup;
+    this.type = place.type;
+    this.#freed = freed;
+  }
+
+  protected override freed(): void {
+    super.freed();
     this.#freed(this);
   }
 }

@@ -6,6 +6,13 @@ const libc = koffi.load("libc.so.6");
 /** setns(2). On the calling thread only. */
 export const setns: (fd: number, type: number) => number = libc.func("setns", "int", ["int", "int"]);
 
+/** socket(2). */
+export const socket: (domain: number, type: number, protocol: number) => number = libc.func("socket", "int", [
+  "int",
+  "int",
+  "int",
+]);
+
 /** setsockopt(2). */
 export const setsockopt: (
   fd: number,

@@ -14,6 +14,7 @@ import type {
   VxlanSpec,
 } from "../types.ts";
 import { addAddress, deleteAddress, listAddresses } from "./addresses.ts";
+import { readNetnsCookie } from "./cookie.ts";
 import { changeLink, createVeth, createVxlan, deleteLink, findLink, listLinks } from "./links.ts";
 import { deleteNeighbour, listNeighbours, replaceNeighbour } from "./neighbours.ts";
 import type { Place } from "./place.ts";
@@ -119,6 +120,10 @@ export class KernelNetOps implements NetOps, Closeable {
 
   async getSysctl(key: string): Promise<string> {
     return this.#place.enter<string>(() => readSysctl(key));
+  }
+
+  async netnsCookie(): Promise<bigint> {
+    return this.#place.enter<bigint>(readNetnsCookie);
   }
 
   close(): void {

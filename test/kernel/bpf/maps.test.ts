@@ -223,3 +223,23 @@ test("map-creation failures name the map and the errno", (t) => {
   t.is(error?.object, "map wg_test_hash");
   t.is(error?.errnoName, "EINVAL");
 });
+
+test("values of sixteen kilobytes go in in batches, and their keys come out without them", (t) => {
+  const spec = { name: "wg_test_large", type: MapType.hash, keySize: 4, valueSize: 16_372, maxEntries: 4000 };
+  return withMap({ ...spec, flags: 1 }, async (map) => {
+    const keys = Array.from({ length: 3000 }, (_, i) => u32(i));
+    const value = randomBytes(spec.valueSize);
+    await map.updateBatch(
+      keys,
+      keys.map(() => value),
+    );
+    const listed = (await map.keys()).map((key) => key.readUInt32LE()).sort((a, b) => a - b);
+    t.deepEqual(
+      listed,
+      keys.map((key) => key.readUInt32LE()),
+    );
+    t.deepEqual(map.lookup(u32(2999)), value);
+    t.is(await map.deleteBatch(keys), 3000);
+    t.deepEqual(await map.keys(), []);
+  });
+});

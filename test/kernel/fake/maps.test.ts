@@ -52,7 +52,8 @@ async function play(map: RawMap, keyOf: (n: number) => Buffer, cpus: number): Pr
   const entries = (await map.entries()).map(
     ({ key, value }) => `${key.toString("hex")}=${value.toString("hex")}`,
   );
-  return [...log, ...entries.sort()];
+  const keys = (await map.keys()).map((key) => key.toString("hex"));
+  return [...log, ...entries.sort(), ...keys.sort()];
 }
 
 function index(n: number): Buffer {

@@ -20,6 +20,15 @@ test("a namespace knows itself by device and inode, and leaves the agent where i
   again.close();
 });
 
+test("programs know a namespace by its cookie", async (t) => {
+  const a = makeNamespace(t);
+  const again = openNamespace(a.path);
+  const b = makeNamespace(t);
+  t.is(await again.net.netnsCookie(), await a.net.netnsCookie());
+  t.not(await b.net.netnsCookie(), await a.net.netnsCookie());
+  again.close();
+});
+
 test("what is no network namespace is refused", (t) => {
   const error = t.throws(() => openNamespace("/etc/hostname"), { instanceOf: DatapathError });
   t.is(error.errnoName, "EINVAL");

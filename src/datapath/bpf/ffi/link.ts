@@ -2,7 +2,7 @@
 import { libbpf, type Memory } from "./libraries.ts";
 import { opts } from "./opts.ts";
 
-/** For TCX `target` is the ifindex, in the caller's network namespace. */
+/** `target` is an ifindex, in the caller's network namespace, or a control group's descriptor. */
 export const bpf_link_create: (
   programFd: number,
   target: number,
@@ -33,4 +33,5 @@ export function progQueryOpts(): Buffer {
 export const BPF_TCX_INGRESS = 46;
 export const BPF_TCX_EGRESS = 47;
 /** `enum bpf_link_type`. */
+export const BPF_LINK_TYPE_CGROUP = 3;
 export const BPF_LINK_TYPE_TCX = 11;

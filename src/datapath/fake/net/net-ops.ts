@@ -212,6 +212,12 @@ export class FakeNetOps implements NetOps, Closeable {
     return this.#state.sysctls.get(name) ?? "0";
   }
 
+  async netnsCookie(): Promise<bigint> {
+    this.#around.faults.check("netnsCookie", this.#state.path);
+    // As unique as the inode that follows the device in the identity.
+    return BigInt(this.#state.identity.split(":")[1]!);
+  }
+
   /** Ends watches with an error, as the end of the agent or of its hold on the namespace does. */
   close(): void {
     this.#closed.error(
