@@ -101,23 +101,29 @@ function decodeDrop(record: Buffer): DropEvent {
 }
 
 function decodeTrace(record: Buffer): TraceEvent {
+  const header = decodeHeader(record, NOTIFICATION_SIZE.trace);
   return {
     kind: "trace",
-    ...decodeHeader(record, NOTIFICATION_SIZE.trace),
+    ...header,
     point: POINTS.get(record.readUInt8(1)) ?? "unknown",
     sourceIdentity: record.readUInt32LE(16),
     destinationIdentity: record.readUInt32LE(20),
     destinationEndpoint: record.readUInt16LE(24),
     connection: CONNECTIONS[record.readUInt8(26) & REASON_BITS] ?? "unknown",
     ifindex: record.readUInt32LE(28),
-    originalIp: decodeOriginalIp(record.subarray(32, 48)),
+    originalIp: decodeOriginalIp(record.subarray(32, 48), isIpv6(header.payload)),
   };
 }
 
 /** All zeros: none. IPv4 lies in the first four bytes. */
-function decodeOriginalIp(bytes: Buffer): string | undefined {
+function decodeOriginalIp(bytes: Buffer, ipv6: boolean): string | undefined {
   if (bytes.every((byte) => byte === 0)) return undefined;
-  return bytes.subarray(4).every((byte) => byte === 0) ? ipv4FromBytes(bytes) : ipv6FromBytes(bytes);
+  return ipv6 ? ipv6FromBytes(bytes) : ipv4FromBytes(bytes);
+}
+
+/** By the type in the Ethernet header. */
+function isIpv6(frame: Buffer): boolean {
+  return frame.length >= 14 && frame.readUInt16BE(12) === 0x86dd;
 }
 
 function decodeVerdict(record: Buffer): VerdictEvent {

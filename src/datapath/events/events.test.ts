@@ -102,12 +102,18 @@ test("a packet is described as far as the capture goes", (t) => {
   t.is(formatPacket(frame), "10.0.1.5:41000 -> 10.0.1.9:80 tcp SYN");
 });
 
-test("ICMP, ARP, later fragments and IPv6 have words of their own", (t) => {
+test("ICMP, ARP and later fragments have words of their own", (t) => {
   const icmp = Buffer.from(frame);
   icmp[23] = 1;
   icmp[34] = 8;
   icmp[35] = 0;
   t.is(formatPacket(icmp), "10.0.1.5 -> 10.0.1.9 icmp EchoRequest");
+
+  icmp[34] = 3;
+  icmp[35] = 3;
+  t.is(formatPacket(icmp), "10.0.1.5 -> 10.0.1.9 icmp DestinationUnreachable(Port)");
+  icmp[34] = 200;
+  t.is(formatPacket(icmp), "10.0.1.5 -> 10.0.1.9 icmp type 200 code 3");
 
   const fragment = Buffer.from(frame);
   fragment.writeUInt16BE(185, 20);
@@ -119,15 +125,71 @@ test("ICMP, ARP, later fragments and IPv6 have words of their own", (t) => {
   );
   t.is(formatPacket(arp), "arp who-has 10.0.1.1 tell 10.0.1.5");
 
-  const ipv6 = Buffer.from(
-    `0a00000000010a000000000286dd` +
-      `6000000000083a40${"fd00".padEnd(31, "0")}1${"fd00".padEnd(31, "0")}2` +
-      "8000000000010001",
-    "hex",
-  );
-  t.is(formatPacket(ipv6), "fd00::1 -> fd00::2 icmpv6 type 128 code 0");
-
   const other = Buffer.from(frame);
   other.writeUInt16BE(0x88cc, 12);
   t.is(summarisePacket(other).kind, "ethernet");
+});
+
+const FROM = "fd000010000000000000000000000005";
+const TO = "fd000010000000010000000000000009";
+
+/** A frame of IPv6 with these headers after the fixed one. */
+function ipv6(nextHeader: string, rest: string): Buffer {
+  return Buffer.from(`0a00000000010a000000000286dd60000000ffff${nextHeader}40${FROM}${TO}${rest}`, "hex");
+}
+
+test("packets of IPv6 are described with what follows their extension headers", (t) => {
+  const between = "[fd00:10::5]:41000 -> [fd00:10:0:1::9]:80";
+  t.is(formatPacket(ipv6("06", TCP_SYN)), `${between} tcp SYN`);
+  t.is(formatPacket(ipv6("11", "a0280050")), `${between} udp`);
+  t.is(formatPacket(ipv6("84", "a0280050")), `${between} sctp`);
+  const hopByHop = "3c00050200000000";
+  const destination = `0601${"00".repeat(14)}`;
+  t.is(formatPacket(ipv6("00", hopByHop + destination + TCP_SYN)), `${between} tcp SYN`);
+  t.is(formatPacket(ipv6("2b", "0600")), "fd00:10::5 -> fd00:10:0:1::9 43", "the capture ends");
+  t.is(formatPacket(ipv6("3b", "")), "fd00:10::5 -> fd00:10:0:1::9 59");
+});
+
+test("the first fragment of a datagram has ports, later ones have none", (t) => {
+  t.is(formatPacket(ipv6("2c", "1100000100000007a0280050")), "[fd00:10::5]:41000 -> [fd00:10:0:1::9]:80 udp");
+  const later = ipv6("2c", "1100058100000007a0280050");
+  t.is(formatPacket(later), "fd00:10::5 -> fd00:10:0:1::9 udp fragment");
+  t.like(summarisePacket(later), { version: 6, protocol: 17, laterFragment: true });
+  t.is(formatPacket(ipv6("2c", "0600058100000007")), "fd00:10::5 -> fd00:10:0:1::9 tcp fragment");
+});
+
+test("ICMPv6 has words of its own, and neighbour discovery tells of whom", (t) => {
+  const between = "fd00:10::5 -> fd00:10:0:1::9 icmpv6";
+  t.is(formatPacket(ipv6("3a", "80000000")), `${between} EchoRequest`);
+  t.is(formatPacket(ipv6("3a", "02000000")), `${between} PacketTooBig`);
+  t.is(formatPacket(ipv6("3a", "01040000")), `${between} DestinationUnreachable(Port)`);
+  t.is(formatPacket(ipv6("3a", "01090000")), `${between} DestinationUnreachable(code 9)`);
+  t.is(
+    formatPacket(ipv6("3a", `8700000000000000${TO}0101`)),
+    `${between} NeighborSolicitation fd00:10:0:1::9`,
+  );
+  t.is(formatPacket(ipv6("3a", "8800")), `${between} NeighborAdvertisement`);
+  t.is(formatPacket(ipv6("3a", "c807")), `${between} type 200 code 7`);
+});
+
+test("traces at the tunnel speak of the packet in it, and of an IPv6 address before translation", (t) => {
+  const inner = ipv6("06", TCP_SYN);
+  const trace = (point: number): string => {
+    const header = record(4, point, 48, (b) => {
+      b.writeUInt16LE(inner.length, 12);
+      b.writeUInt8(0, 26);
+      Buffer.from("fd000096".padEnd(32, "0"), "hex").copy(b, 32);
+    });
+    return formatEvent(decodeEvent(Buffer.concat([header.subarray(0, 48), inner])));
+  };
+  const rest =
+    " flow 0xabcd, identity 0->0 state new ifindex 0 orig-ip fd00:96::: " +
+    "[fd00:10::5]:41000 -> [fd00:10:0:1::9]:80 tcp SYN";
+  t.is(trace(4), `-> overlay${rest}`);
+  t.is(trace(9), `<- overlay${rest}`);
+});
+
+test("a verdict tells which family it was about", (t) => {
+  const event = decodeEvent(record(5, 0, 32, (b) => b.writeUInt8(1 | 4 | (1 << 3), 27)));
+  t.like(event, { kind: "verdict", ipv6: true, direction: "ingress", match: "L3-Only" });
 });

@@ -1,15 +1,8 @@
 import { sourceFileName } from "../drop-reasons.ts";
-import { Protocol, protocolName } from "../maps/names.ts";
+import { hostPort, protocolName } from "../maps/names.ts";
+import { icmpName } from "./icmp.ts";
 import { type PacketSummary, summarisePacket } from "./packet.ts";
 import type { DatapathEvent, DropEvent, TraceEvent, VerdictEvent } from "./types.ts";
-
-const ICMP_TYPES: ReadonlyMap<number, string> = new Map([
-  [0, "EchoReply"],
-  [3, "DestinationUnreachable"],
-  [5, "Redirect"],
-  [8, "EchoRequest"],
-  [11, "TimeExceeded"],
-]);
 
 /** One line for people, in the manner of `cilium monitor`: what happened, to whom, and to which packet. */
 export function formatEvent(event: DatapathEvent): string {
@@ -89,15 +82,14 @@ function describeIp(packet: Extract<PacketSummary, { kind: "ip" }>): string {
   if (packet.laterFragment) words.push("fragment");
   if (packet.tcpFlags !== undefined) words.push(packet.tcpFlags.join(", "));
   if (packet.icmpType !== undefined) {
-    const name = packet.protocol === Protocol.icmp ? ICMP_TYPES.get(packet.icmpType) : undefined;
-    words.push(name ?? `type ${packet.icmpType} code ${packet.icmpCode}`);
+    words.push(icmpName(packet.version, packet.icmpType, packet.icmpCode ?? 0));
   }
+  if (packet.neighbour !== undefined) words.push(packet.neighbour);
   return words.join(" ").trimEnd();
 }
 
 function withPort(address: string, port: number | undefined): string {
-  if (port === undefined) return address;
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  return port === undefined ? address : hostPort({ address, port });
 }
 
 function hash(value: number): string {

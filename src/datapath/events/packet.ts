@@ -1,5 +1,5 @@
 /**
- * The first headers of a captured frame: Ethernet, ARP, IPv4 (RFC 791), IPv6 (RFC 8200), TCP, UDP, ICMP.
+ * The first headers of a captured frame: Ethernet, ARP, IPv4 (RFC 791), IPv6 (RFC 8200), TCP, UDP, ICMP, ICMPv6.
  * A capture may end anywhere; what is not there is undefined.
  */
 import { ipv4FromBytes, ipv6FromBytes, macFromBytes } from "../address.ts";
@@ -12,6 +12,8 @@ export interface TransportSummary {
   readonly tcpFlags?: readonly string[];
   readonly icmpType?: number;
   readonly icmpCode?: number;
+  /** Whose neighbour entry an ICMPv6 neighbour solicitation or advertisement is about (RFC 4861). */
+  readonly neighbour?: string;
 }
 
 /** What a frame is, as far as the capture shows. */
@@ -34,7 +36,7 @@ export type PacketSummary =
       readonly version: 4 | 6;
       readonly source: string;
       readonly destination: string;
-      /** IPv4 protocol, or IPv6 next header (extension headers are not followed). */
+      /** IPv4 protocol, or what follows the extension headers of IPv6, as far as the capture shows. */
       readonly protocol: number;
       readonly ttl: number;
       /** True for any fragment but the first: there are no ports. */
@@ -42,6 +44,13 @@ export type PacketSummary =
     } & TransportSummary);
 
 const ETHERNET = 14;
+const IPV6_HEADER = 40;
+/** IPv6's own: hop-by-hop options, routing, fragment, destination options. */
+const FRAGMENT_HEADER = 44;
+const EXTENSION_HEADERS: ReadonlySet<number> = new Set([0, 43, FRAGMENT_HEADER, 60]);
+/** ICMPv6 types. */
+const NEIGHBOUR_SOLICITATION = 135;
+const NEIGHBOUR_ADVERTISEMENT = 136;
 const TCP_FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"] as const;
 
 /** Parses the start of an Ethernet frame. Never throws. */
@@ -84,8 +93,8 @@ function parseIpv4(body: Buffer): PacketSummary {
 }
 
 function parseIpv6(body: Buffer): PacketSummary {
-  if (body.length < 40) return { kind: "truncated" };
-  const protocol = body[6]!;
+  if (body.length < IPV6_HEADER) return { kind: "truncated" };
+  const { protocol, offset, laterFragment } = skipExtensionHeaders(body);
   return {
     kind: "ip",
     version: 6,
@@ -93,9 +102,28 @@ function parseIpv6(body: Buffer): PacketSummary {
     destination: ipv6FromBytes(body, 24),
     protocol,
     ttl: body[7]!,
-    laterFragment: false,
-    ...parseTransport(protocol, body.subarray(40)),
+    laterFragment,
+    ...(laterFragment ? {} : parseTransport(protocol, body.subarray(offset))),
   };
+}
+
+/** To the first header that is none of RFC 8200's extension headers, or to the end of the capture. */
+function skipExtensionHeaders(body: Buffer): {
+  readonly protocol: number;
+  readonly offset: number;
+  readonly laterFragment: boolean;
+} {
+  let protocol = body[6]!;
+  let offset = IPV6_HEADER;
+  let laterFragment = false;
+  // Each header takes eight bytes at least, so this ends; later fragments have nothing behind their header to read.
+  while (EXTENSION_HEADERS.has(protocol) && offset + 8 <= body.length && !laterFragment) {
+    const isFragment = protocol === FRAGMENT_HEADER;
+    laterFragment = isFragment && (body.readUInt16BE(offset + 2) & 0xfff8) !== 0;
+    protocol = body[offset]!;
+    offset += isFragment ? 8 : 8 * (body[offset + 1]! + 1);
+  }
+  return { protocol, offset, laterFragment };
 }
 
 function parseArp(body: Buffer): PacketSummary {
@@ -119,11 +147,20 @@ function parseTransport(protocol: number, header: Buffer): TransportSummary {
     case Protocol.sctp:
       return parsePorts(header);
     case Protocol.icmp:
-    case Protocol.icmpv6:
       return header.length < 2 ? {} : { icmpType: header[0]!, icmpCode: header[1]! };
+    case Protocol.icmpv6:
+      return parseIcmpv6(header);
     default:
       return {};
   }
+}
+
+function parseIcmpv6(header: Buffer): TransportSummary {
+  if (header.length < 2) return {};
+  const [icmpType, icmpCode] = [header[0]!, header[1]!];
+  const isNeighbour = icmpType === NEIGHBOUR_SOLICITATION || icmpType === NEIGHBOUR_ADVERTISEMENT;
+  if (!isNeighbour || header.length < 24) return { icmpType, icmpCode };
+  return { icmpType, icmpCode, neighbour: ipv6FromBytes(header, 8) };
 }
 
 function parsePorts(header: Buffer): TransportSummary {
