@@ -13,7 +13,13 @@ import type { Metrics, Monitor, MonitorFilter, MonitorMessage } from "../../src/
 import type { Plugin, PluginRegistry } from "../../src/cells/plugin-registry/types.ts";
 import type { PluginRecordMessage, PluginRecords } from "../../src/cells/plugin-table/types.ts";
 import type { OpenPolicyMap } from "../../src/cells/policy-maps/types.ts";
-import type { Service, ServiceManager } from "../../src/cells/services/types.ts";
+import type {
+  BackendChanges,
+  FrontendStatus,
+  Service,
+  ServiceManager,
+  WantedService,
+} from "../../src/cells/services/types.ts";
 import { createTypedMap } from "../../src/datapath/index.ts";
 import { lxcMap, policyMapOf } from "../../src/datapath/maps/index.ts";
 import { type MapSpec, MapType, type RawMap } from "../../src/datapath/types.ts";
@@ -149,15 +155,36 @@ export class FakeIdentities {
 
 export class FakeServices implements ServiceManager {
   readonly table: RWTable<Service, string>;
+  /** The last changes that were asked for. */
+  changes: BackendChanges | undefined;
 
   constructor(database: Database) {
     this.table = database.createTable<Service, string>({ name: "services", key: ({ name }) => name });
   }
 
-  async upsert(service: Omit<Service, "revNat">): Promise<Service> {
-    const row = { ...service, revNat: this.table.get(service.name)?.revNat ?? this.table.size + 1 };
+  async upsert({ nodePort, ...service }: WantedService): Promise<Service> {
+    const { ip, port } = service;
+    const revNat = this.table.get(service.name)?.frontends[0]?.revNat ?? this.table.size + 1;
+    const row: Service = {
+      ...service,
+      nodePort: nodePort === "auto" ? 30_000 : nodePort,
+      frontends: [{ kind: "cluster-ip", ip, port, revNat, problem: undefined }],
+      node: "node1",
+      pending: false,
+    };
     this.table.upsert(row);
     return row;
+  }
+
+  async upsertMany(services: readonly WantedService[]): Promise<readonly Service[]> {
+    return Promise.all(services.map((service) => this.upsert(service)));
+  }
+
+  async updateBackends(name: string, changes: BackendChanges): Promise<Service> {
+    const service = this.table.get(name);
+    if (service === undefined) throw notFound("service", name);
+    this.changes = changes;
+    return service;
   }
 
   async delete(name: string): Promise<void> {
@@ -166,6 +193,10 @@ export class FakeServices implements ServiceManager {
 
   backendId(): number | undefined {
     return 7;
+  }
+
+  frontendStatus(): FrontendStatus {
+    return { state: "active", message: "" };
   }
 }
 

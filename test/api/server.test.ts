@@ -117,7 +117,7 @@ test("services, methods and messages are found by reflection, and can be called 
   ]) {
     t.true(methods.includes(method), `${method}\nin ${methods.join("\n")}`);
   }
-  const service = { name: "default/web", ipv4: "10.96.0.1", port: 80, protocol: "SERVICE_PROTOCOL_TCP" };
+  const service = { name: "default/web", ip: "10.96.0.1", port: 80, protocol: "SERVICE_PROTOCOL_TCP" };
   const data = JSON.stringify({ service });
   const answer = await curl(settings.socket, "waggle.v1.LoadBalancerService/UpsertService", "-d", data);
   t.like(JSON.parse(answer), { service: { name: "default/web", revNat: 1 } });

@@ -6,8 +6,19 @@ import {
   UpsertIPCacheEntriesRequest,
   UpsertIPCacheEntryRequest,
 } from "../../src/gen/waggle/v1/ipcache.ts";
-import { ServiceProtocol, UpsertServiceRequest } from "../../src/gen/waggle/v1/load_balancer.ts";
+import {
+  BackendState,
+  FrontendKind,
+  FrontendState,
+  ServiceAlgorithm,
+  ServiceProtocol,
+  TrafficPolicy,
+  UpdateBackendsRequest,
+  UpsertServiceRequest,
+  UpsertServicesRequest,
+} from "../../src/gen/waggle/v1/load_balancer.ts";
 import { ReconcileError } from "../../src/table/index.ts";
+import { wantedService } from "../cells/support.ts";
 import { call, failure, serve, violations } from "./harness.ts";
 
 test("an IP cache entry is written with its defaults, read back, looked up and removed", async (t) => {
@@ -110,48 +121,120 @@ test("IP cache entries are listed in the order of addresses, and by source", asy
   t.regex(violations(error).source ?? "", /42 is none of UNSPECIFIED, API/);
 });
 
-test("a service is written, read with its backends' ids, and removed", async (t) => {
+test("a service is written, read as this node serves it, and removed", async (t) => {
   const { services } = await serve(t);
   const request = UpsertServiceRequest.fromPartial({
     service: {
       name: "default/web",
-      ipv4: "10.96.0.1",
+      ip: "10.96.0.1",
       port: 80,
       protocol: ServiceProtocol.TCP,
-      backends: [{ ipv4: "10.0.1.5", port: 8080 }],
+      backends: [{ ip: "10.0.1.5", port: 8080, node: "node2" }],
+      externalIps: ["192.0.2.80"],
+      sessionAffinityTimeoutSeconds: 60,
+      externalTrafficPolicy: TrafficPolicy.LOCAL,
     },
+    allocateNodePort: true,
   });
   const { service } = await call(services, services.upsertService, request);
-  t.is(service?.revNat, 1);
-  t.deepEqual(service?.backends, [{ ipv4: "10.0.1.5", port: 8080, id: 7 }]);
+  t.like(service, {
+    revNat: 1,
+    nodePort: 30_000,
+    algorithm: ServiceAlgorithm.RANDOM,
+    sessionAffinityTimeoutSeconds: 60,
+    externalTrafficPolicy: TrafficPolicy.LOCAL,
+    internalTrafficPolicy: TrafficPolicy.CLUSTER,
+    node: "node1",
+  });
+  t.deepEqual(service?.backends, [
+    { ip: "10.0.1.5", port: 8080, id: 7, state: BackendState.ACTIVE, node: "node2" },
+  ]);
+  t.deepEqual(service?.frontends, [
+    {
+      kind: FrontendKind.CLUSTER_IP,
+      ip: "10.96.0.1",
+      port: 80,
+      revNat: 1,
+      state: FrontendState.ACTIVE,
+      message: "",
+    },
+  ]);
   t.deepEqual((await call(services, services.getService, { name: "default/web" })).service, service);
   await call(services, services.deleteService, { name: "default/web" });
   t.is((await failure(call(services, services.getService, { name: "default/web" }))).code, status.NOT_FOUND);
 });
 
+test("many services are written in one call, each with its own wrong fields", async (t) => {
+  const { services } = await serve(t);
+  const web = { ip: "10.96.0.1", port: 80, protocol: ServiceProtocol.TCP };
+  const many = UpsertServicesRequest.fromPartial({
+    services: [{ service: { ...web, name: "a" } }, { service: { ...web, name: "b" } }],
+  });
+  const { services: made } = await call(services, services.upsertServices, many);
+  t.deepEqual(
+    made.map(({ name }) => name),
+    ["a", "b"],
+  );
+  const wrong = UpsertServicesRequest.fromPartial({
+    services: [{}, { service: { ...web, name: "B!", nodePort: 80 } }],
+  });
+  t.deepEqual(Object.keys(violations(await failure(call(services, services.upsertServices, wrong)))), [
+    "services[0].service",
+    "services[1].service.name",
+    "services[1].service.node_port",
+  ]);
+});
+
+test("single backends are changed by their addresses", async (t) => {
+  const { services, cells } = await serve(t);
+  const web = { name: "web", ip: "10.96.0.1", port: 80, protocol: ServiceProtocol.TCP };
+  await call(services, services.upsertService, UpsertServiceRequest.fromPartial({ service: web }));
+  const request = UpdateBackendsRequest.fromPartial({
+    name: "web",
+    upsert: [{ ip: "10.0.1.5", port: 80, state: BackendState.TERMINATING }],
+    remove: [{ ip: "10.0.1.6", port: 80 }],
+  });
+  await call(services, services.updateBackends, request);
+  t.deepEqual(cells.services.changes, {
+    upsert: [{ ip: "10.0.1.5", port: 80, state: "terminating", node: "" }],
+    remove: [{ ip: "10.0.1.6", port: 80 }],
+  });
+  const unknown = { ...request, upsert: [{ ...request.upsert[0]!, state: 9 as never }] };
+  t.deepEqual(violations(await failure(call(services, services.updateBackends, unknown))), {
+    "upsert[0].state": "9 is none of ACTIVE, TERMINATING, QUARANTINED",
+  });
+});
+
 test("a service's wrong fields are named", async (t) => {
   const { services } = await serve(t);
-  const backend = { ipv4: "10.0.1.5", port: 8080 };
+  const backend = { ip: "10.0.1.5", port: 8080 };
   const request = UpsertServiceRequest.fromPartial({
     service: {
       name: "",
-      ipv4: "224.0.0.1",
+      ip: "224.0.0.1",
       port: 0,
-      backends: [backend, backend, { ipv4: "0.0.0.0", port: 65_536 }],
+      backends: [backend, backend, { ip: "fd00::1", port: 65_536 }],
+      externalIps: ["10.9.9.9", "10.9.9.9"],
+      sessionAffinityTimeoutSeconds: 2 ** 24,
+      algorithm: 7 as never,
     },
   });
   t.deepEqual(violations(await failure(call(services, services.upsertService, request))), {
-    "service.name": "required",
-    "service.ipv4": "224.0.0.1 is not an address that a host can have",
-    "service.port": "0 is not a port between 1 and 65535",
-    "service.protocol": "neither TCP nor UDP",
-    "service.backends[1]": "10.0.1.5:8080 is in service.backends[0] already",
-    "service.backends[2].ipv4": "0.0.0.0 is not an address that a host can have",
-    "service.backends[2].port": "65536 is not a port between 1 and 65535",
+    "service.protocol": "required: TCP, UDP, SCTP",
+    "service.algorithm": "7 is none of RANDOM, MAGLEV",
+    "service.name":
+      '"" must have 1 to 253 of a-z, 0-9, "-", "." and "/", and begin and end with a letter or digit',
+    "service.ip": "224.0.0.1 is no unicast address that packets can be sent to",
+    "service.port": "0 is not from 1 to 65535",
+    "service.session_affinity_timeout_seconds": "16777216 is not from 0 to 16777215",
+    "service.external_ips[1]": "10.9.9.9 is an address of the service already",
+    "service.backends[1]": "is the same as backends[0]",
+    "service.backends[2].ip": "fd00::1 is of another family than 224.0.0.1",
+    "service.backends[2].port": "65536 is not from 1 to 65535",
   });
-  const backends = Array.from({ length: 1001 }, (_, index) => ({ ipv4: "10.0.1.5", port: index + 1 }));
+  const backends = Array.from({ length: 1001 }, (_, index) => ({ ip: "10.0.1.5", port: index + 1 }));
   const many = UpsertServiceRequest.fromPartial({
-    service: { name: "a", ipv4: "10.96.0.1", port: 1, protocol: ServiceProtocol.UDP, backends },
+    service: { name: "a", ip: "10.96.0.1", port: 1, protocol: ServiceProtocol.UDP, backends },
   });
   t.deepEqual(violations(await failure(call(services, services.upsertService, many))), {
     "service.backends": "1001 are more than 1000",
@@ -175,7 +258,7 @@ test("identities are read and listed by number", async (t) => {
 
 test("the agent shows status, configuration, health, cells and graph", async (t) => {
   const { agent, cells } = await serve(t);
-  await cells.services.upsert({ name: "a", ipv4: "10.96.0.1", port: 1, protocol: "tcp", backends: [] });
+  await cells.services.upsert(wantedService("a", "10.96.0.1"));
   const now = await call(agent, agent.getStatus, {});
   t.is(now.version, "1.2.3");
   t.is(now.pid, process.pid);

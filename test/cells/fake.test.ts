@@ -13,7 +13,7 @@ import { Services, servicesCell } from "../../src/cells/services/index.ts";
 import { stateCell } from "../../src/cells/state/index.ts";
 import type { Lb4Key, Lb4Service } from "../../src/datapath/maps/index.ts";
 import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
-import { nodeNetwork, scratchDirectory } from "./support.ts";
+import { nodeNetwork, scratchDirectory, wantedService } from "./support.ts";
 
 async function started(t: ExecutionContext): Promise<Hive> {
   const directory = await scratchDirectory(t);
@@ -59,13 +59,7 @@ test("an agent's worth of cells works on the fake datapath", async (t) => {
     tunnelEndpoint: "0.0.0.0",
     encryptKey: 0,
   });
-  await hive.get(Services).upsert({
-    name: "default/web",
-    ipv4: "10.96.0.1",
-    port: 80,
-    protocol: "tcp",
-    backends: [{ ipv4: address, port: 8080 }],
-  });
+  await hive.get(Services).upsert(wantedService("default/web", "10.96.0.1", [address]));
   const slots = await hive.get(GlobalMapsToken).typed<Lb4Key, Lb4Service>("cilium_lb4_services_v2").entries();
   t.is(slots.length, 2);
   const endpoint = {

@@ -21,7 +21,7 @@ import {
 import { globalMapSpecs, mapSpecByName, type RuntimeConfig } from "../../src/datapath/maps/index.ts";
 import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
 import { kernelTest } from "../support/world-tests.ts";
-import { nodeNetwork, scratchDirectory } from "./support.ts";
+import { nodeNetwork, scratchDirectory, wantedService } from "./support.ts";
 
 interface Kernel {
   readonly datapath: Datapath;
@@ -141,13 +141,7 @@ await kernelTest("cells on the kernel's maps", () => {
     const kernel = await kernelMaps(t);
     const { services } = await started(t, kernel, await scratchDirectory(t));
     const web = (backends: readonly string[]) =>
-      services.upsert({
-        name: "default/web",
-        ipv4: "10.96.0.1",
-        port: 80,
-        protocol: "tcp",
-        backends: backends.map((ipv4) => ({ ipv4, port: 8080 })),
-      });
+      services.upsert(wantedService("default/web", "10.96.0.1", backends));
     await web(["10.0.1.2", "10.0.1.3", "10.0.1.4"]);
     await web(["10.0.1.4"]);
     t.deepEqual(await print(kernel, "cilium_lb4_services_v2"), [
@@ -159,16 +153,17 @@ await kernelTest("cells on the kernel's maps", () => {
     const began = performance.now();
     await Promise.all(
       Array.from({ length: 10_000 }, (_, i) =>
-        services.upsert({
-          name: `s-${i}`,
-          ipv4: `10.97.${i >> 8}.${i & 255}`,
-          port: 80,
-          protocol: "udp",
-          backends: Array.from({ length: 4 }, (_unused, k) => ({
-            ipv4: `10.0.${k}.${i & 255 || 1}`,
-            port: 1 + (i >> 8),
-          })),
-        }),
+        services.upsert(
+          wantedService(`s-${i}`, `10.97.${i >> 8}.${i & 255}`, [], {
+            protocol: "udp",
+            backends: Array.from({ length: 4 }, (_unused, k) => ({
+              ip: `10.0.${k}.${i & 255 || 1}`,
+              port: 1 + (i >> 8),
+              state: "active",
+              node: "",
+            })),
+          }),
+        ),
       ),
     );
     t.log(`10,000 services with 40,000 slots in ${Math.round(performance.now() - began)} ms`);

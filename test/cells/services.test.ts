@@ -1,12 +1,13 @@
 import test, { type ExecutionContext } from "ava";
 import { DatapathToken, GlobalMapsToken } from "../../src/cells/datapath/index.ts";
 import { RefusalError } from "../../src/cells/errors.ts";
-import { type Service, type ServiceManager, Services, servicesCell } from "../../src/cells/services/index.ts";
+import { NodeNetworking } from "../../src/cells/node-config/index.ts";
+import { type ServiceManager, Services, servicesCell } from "../../src/cells/services/index.ts";
 import { stateCell } from "../../src/cells/state/index.ts";
 import { type Lb4Key, type Lb4Service, lb4ServicesMap } from "../../src/datapath/maps/index.ts";
 import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
 import { ReconcileError } from "../../src/table/index.ts";
-import { type Entry, MemoryKernel, scratchDirectory } from "./support.ts";
+import { type Entry, MemoryKernel, nodeNetwork, scratchDirectory, wantedService } from "./support.ts";
 
 const servicesMap = "cilium_lb4_services_v2";
 const backendsMap = "cilium_lb4_backends_v2";
@@ -20,6 +21,7 @@ function hiveOf(kernel: MemoryKernel, stateDir: string): Hive {
       stateCell,
       supply(GlobalMapsToken, kernel.globalMaps()),
       supply(DatapathToken, kernel.datapath()),
+      supply(NodeNetworking, nodeNetwork()),
       servicesCell,
       invoke({ services: Services }, () => undefined),
     ],
@@ -43,15 +45,11 @@ async function started(t: ExecutionContext, kernel: MemoryKernel, stateDir: stri
 const fresh = async (t: ExecutionContext): Promise<Running> =>
   started(t, new MemoryKernel(), await scratchDirectory(t));
 
-function service(name: string, address: string, backends: readonly string[]): Omit<Service, "revNat"> {
-  return {
-    name,
-    ipv4: address,
-    port: 80,
-    protocol: "tcp",
-    backends: backends.map((ipv4) => ({ ipv4, port: 8080 })),
-  };
-}
+const service = wantedService;
+
+/** The index of a service's cluster IP. */
+const revNat = (services: ServiceManager, name: string): number | undefined =>
+  services.table.get(name)?.frontends[0]?.revNat;
 
 async function refusal(promise: Promise<unknown>): Promise<RefusalError> {
   try {
@@ -117,7 +115,7 @@ test("the wiring is complete", (t) => {
 test("a service is in the three maps when the call returns, and gone from all when it is deleted", async (t) => {
   const { kernel, services } = await fresh(t);
   const web = await services.upsert(service("default/web", "10.96.0.1", ["10.0.1.2", "10.0.1.3"]));
-  t.is(web.revNat, 1);
+  t.is(web.frontends[0]?.revNat, 1);
   t.deepEqual(await kernel.print(servicesMap), [
     "10.96.0.1:80/TCP (1) -> 1 0 (1) [0x0 0x0]",
     "10.96.0.1:80/TCP (2) -> 2 0 (1) [0x0 0x0]",
@@ -125,7 +123,7 @@ test("a service is in the three maps when the call returns, and gone from all wh
   ]);
   t.deepEqual(await kernel.print(backendsMap), ["1 -> TCP://10.0.1.2:8080", "2 -> TCP://10.0.1.3:8080"]);
   t.deepEqual(await kernel.print(reverseNatMap), ["1 -> 10.96.0.1:80"]);
-  t.is(services.backendId({ ipv4: "10.0.1.3", port: 8080 }, "tcp"), 2);
+  t.is(services.backendId({ ip: "10.0.1.3", port: 8080 }, "tcp"), 2);
   await services.delete("default/web");
   for (const map of [servicesMap, backendsMap, reverseNatMap]) t.deepEqual(await kernel.print(map), []);
   noLetDown(t, kernel);
@@ -170,16 +168,17 @@ test("a frontend belongs to one service, also while it is being stored", async (
   t.is(results[0]?.status, "fulfilled");
   const error = await refusal(services.upsert(service("c", "10.96.0.1", [])));
   t.is(error.kind, "ALREADY_EXISTS");
-  t.is(error.message, 'frontend 10.96.0.1:80/tcp belongs to service "a"');
+  t.is(error.message, 'service "c": 10.96.0.1:80/tcp belongs to service "a"');
   t.is(results[1]?.status, "rejected");
   await t.notThrowsAsync(services.upsert({ ...service("udp", "10.96.0.1", []), protocol: "udp" }));
 });
 
 test("a service can move, and another one can take its old frontend", async (t) => {
   const { kernel, services } = await fresh(t);
-  const old = await services.upsert(service("a", "10.96.0.1", ["10.0.1.2", "10.0.1.3", "10.0.1.4"]));
-  const moved = services.upsert(service("a", "10.96.0.9", ["10.0.1.2"]));
-  t.not((await moved).revNat, old.revNat);
+  await services.upsert(service("a", "10.96.0.1", ["10.0.1.2", "10.0.1.3", "10.0.1.4"]));
+  const old = revNat(services, "a");
+  await services.upsert(service("a", "10.96.0.9", ["10.0.1.2"]));
+  t.not(revNat(services, "a"), old);
   await services.upsert(service("b", "10.96.0.1", ["10.0.1.5"]));
   await services.upsert(service("b", "10.96.0.7", ["10.0.1.5"]));
   const lines = (await kernel.print(servicesMap)).map((line) => line.split(" -> ")[0]).sort();
@@ -198,8 +197,10 @@ test("numbers and services survive a restart; stale entries of the kernel go", a
   const kernel = new MemoryKernel();
   const first = await started(t, kernel, stateDir);
   await first.services.upsert(service("gone", "10.96.0.9", ["10.0.1.9"]));
-  const kept = await first.services.upsert(service("kept", "10.96.0.1", ["10.0.1.2", "10.0.1.3"]));
-  const ghost = await first.services.upsert(service("ghost", "10.96.0.8", ["10.0.1.8"]));
+  await first.services.upsert(service("kept", "10.96.0.1", ["10.0.1.2", "10.0.1.3"]));
+  await first.services.upsert(service("ghost", "10.96.0.8", ["10.0.1.8"]));
+  const kept = revNat(first.services, "kept");
+  const ghost = revNat(first.services, "ghost");
   await first.services.delete("gone");
   await first.stop();
   const before = (await kernel.print(servicesMap)).sort();
@@ -218,10 +219,10 @@ test("numbers and services survive a restart; stale entries of the kernel go", a
   while ((await kernel.print(servicesMap)).length > before.length)
     await new Promise((done) => setTimeout(done, 5));
   t.deepEqual((await kernel.print(servicesMap)).sort(), before);
-  t.is(second.services.table.get("kept")?.revNat, kept.revNat);
-  const added = await second.services.upsert(service("new", "10.96.0.2", ["10.0.1.99"]));
-  t.true(added.revNat > ghost.revNat);
-  t.is(second.services.backendId({ ipv4: "10.0.1.99", port: 8080 }, "tcp"), 5);
+  t.is(revNat(second.services, "kept"), kept);
+  await second.services.upsert(service("new", "10.96.0.2", ["10.0.1.99"]));
+  t.true(revNat(second.services, "new")! > ghost!);
+  t.is(second.services.backendId({ ip: "10.0.1.99", port: 8080 }, "tcp"), 5);
   await second.services.delete("kept");
   t.false((await kernel.print(servicesMap)).some((line) => line.startsWith("10.96.0.1")));
 });
@@ -268,20 +269,14 @@ test("every wrong field is named", async (t) => {
   const { services } = await fresh(t);
   const error = await refusal(
     services.upsert({
-      name: "Web!",
-      ipv4: "127.0.0.1",
+      ...service("Web!", "127.0.0.1", ["10.0.1.2", "10.0.1.2"]),
       port: 0,
-      protocol: "tcp",
-      backends: [
-        { ipv4: "10.0.1.2", port: 8080 },
-        { ipv4: "10.0.1.2", port: 8080 },
-        { ipv4: "fd00::1", port: 70_000 },
-      ],
+      nodePort: 80,
     }),
   );
   t.deepEqual(
     error.violations.map(({ field }) => field),
-    ["name", "ipv4", "port", "backends[1]", "backends[2].ipv4", "backends[2].port"],
+    ["name", "ip", "port", "nodePort", "backends[1]"],
   );
 });
 

@@ -7,6 +7,7 @@ import type { ExecutionContext } from "ava";
 import { NEVER } from "rxjs";
 import { type GlobalMaps, pinLayout } from "../../src/cells/datapath/index.ts";
 import type { NodeConfig, NodeNetwork } from "../../src/cells/node-config/index.ts";
+import type { WantedService } from "../../src/cells/services/index.ts";
 import {
   type BpfMap,
   type BpfOps,
@@ -216,6 +217,29 @@ export const nodeNetwork = (config: Partial<NodeConfig> = {}): NodeNetwork => ({
   changes: NEVER,
   setPeers: () => undefined,
 });
+
+/** A TCP service at port 80 whose backends are active ones at port 8080. */
+export function wantedService(
+  name: string,
+  ip: string,
+  backends: readonly string[] = [],
+  change: Partial<WantedService> = {},
+): WantedService {
+  return {
+    name,
+    ip,
+    port: 80,
+    protocol: "tcp",
+    backends: backends.map((backend) => ({ ip: backend, port: 8080, state: "active", node: "" })),
+    algorithm: "random",
+    affinityTimeoutS: 0,
+    nodePort: 0,
+    externalIps: [],
+    externalTrafficPolicy: "cluster",
+    internalTrafficPolicy: "cluster",
+    ...change,
+  };
+}
 
 /** A directory that is gone after the test. */
 export async function scratchDirectory(t: ExecutionContext): Promise<string> {

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import test from "ava";
 import { TrafficDirection } from "../../src/gen/waggle/v1/common.ts";
@@ -15,7 +18,17 @@ import {
   type UpdateEndpointRequest,
 } from "../../src/gen/waggle/v1/endpoint.ts";
 import type { ListIPCacheEntriesRequest } from "../../src/gen/waggle/v1/ipcache.ts";
-import { ServiceProtocol, type UpsertServiceRequest } from "../../src/gen/waggle/v1/load_balancer.ts";
+import {
+  BackendState,
+  FrontendKind,
+  FrontendState,
+  ServiceAlgorithm,
+  Service as ServiceMessage,
+  ServiceProtocol,
+  TrafficPolicy,
+  type UpsertServiceRequest,
+  type UpsertServicesRequest,
+} from "../../src/gen/waggle/v1/load_balancer.ts";
 import { Node } from "../../src/gen/waggle/v1/node.ts";
 import {
   type DeletePluginMapEntriesRequest,
@@ -200,30 +213,96 @@ test("an update changes only what was asked for", async (t) => {
   );
 });
 
-test("a service is written as frontend and backends", async (t) => {
+test("a service is written with all that can be said of it, and shown with its frontends", async (t) => {
   let seen: UpsertServiceRequest | undefined;
   const handlers = {
     upsertService: (request: UpsertServiceRequest) => {
       seen = request;
-      return { service: { ...request.service, revNat: 3 } };
+      const frontends = [
+        {
+          kind: FrontendKind.CLUSTER_IP,
+          ip: "fd00:96::10",
+          port: 53,
+          revNat: 3,
+          state: FrontendState.ACTIVE,
+        },
+        {
+          kind: FrontendKind.NODE_PORT,
+          ip: "fd00:18::2",
+          port: 30_053,
+          state: FrontendState.CONFLICT,
+          message: "it is another's",
+        },
+      ];
+      return { service: ServiceMessage.fromPartial({ ...request.service, frontends, node: "node1" }) };
     },
   };
   const { code, out } = await run(
     handlers,
-    "service",
-    "upsert",
-    "default/dns",
-    "10.96.0.10:53/udp",
-    "-b",
-    "10.0.1.5:53,10.0.1.6:53",
+    ...["service", "upsert", "default/dns", "[fd00:96::10]:53/udp", "--node-port", "30053"],
+    ...["-b", "[fd00::5]:53,[fd00::6]:53/terminating@node2", "--algorithm", "maglev", "--affinity", "3m"],
+    ...["--external-ip", "2001:db8::1", "--external-policy", "local"],
   );
   t.is(code, 0);
-  t.is(seen?.service?.protocol, ServiceProtocol.UDP);
-  t.deepEqual(
-    seen?.service?.backends.map(({ ipv4, port }) => `${ipv4}:${port}`),
-    ["10.0.1.5:53", "10.0.1.6:53"],
+  t.deepEqual(seen, {
+    service: ServiceMessage.fromPartial({
+      name: "default/dns",
+      ip: "fd00:96::10",
+      port: 53,
+      protocol: ServiceProtocol.UDP,
+      backends: [
+        { ip: "fd00::5", port: 53, state: BackendState.ACTIVE },
+        { ip: "fd00::6", port: 53, state: BackendState.TERMINATING, node: "node2" },
+      ],
+      nodePort: 30_053,
+      externalIps: ["2001:db8::1"],
+      algorithm: ServiceAlgorithm.MAGLEV,
+      sessionAffinityTimeoutSeconds: 180,
+      externalTrafficPolicy: TrafficPolicy.LOCAL,
+      internalTrafficPolicy: TrafficPolicy.CLUSTER,
+    }),
+    allocateNodePort: false,
+  });
+  t.regex(out, /\[fd00:96::10\]:53\/udp +cluster-ip +3 +active\n/);
+  t.regex(out, /\[fd00:18::2\]:30053\/udp +node-port +- +conflict +it is another's\n/);
+  t.regex(out, /\[fd00::6\]:53 +- +terminating +node2\n/);
+});
+
+test("services are copied from one agent to another, as they are listed", async (t) => {
+  const service = ServiceMessage.fromPartial({
+    name: "default/web",
+    ip: "10.96.0.10",
+    port: 80,
+    protocol: ServiceProtocol.TCP,
+    backends: [{ ip: "10.0.1.5", port: 8080, id: 7, state: BackendState.QUARANTINED }],
+    algorithm: ServiceAlgorithm.RANDOM,
+    frontends: [{ kind: FrontendKind.CLUSTER_IP, ip: "10.96.0.10", port: 80, state: FrontendState.ACTIVE }],
+  });
+  const listed = await run(
+    { listServices: () => ({ services: [service], nextPageToken: "" }) },
+    ...["service", "list", "--json"],
   );
-  t.regex(out, /10\.96\.0\.10:53\/udp +3 +10\.0\.1\.5:53, 10\.0\.1\.6:53/);
+  const directory = await mkdtemp(join(tmpdir(), "waggle-cli-"));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const file = join(directory, "services.json");
+  await writeFile(file, listed.out);
+  let seen: UpsertServicesRequest | undefined;
+  const handlers = {
+    upsertServices: (request: UpsertServicesRequest) => {
+      seen = request;
+      return { services: [] };
+    },
+  };
+  const { code, out } = await run(handlers, "service", "apply", file);
+  t.is(code, 0);
+  t.is(out, "applied 1 services\n");
+  t.is(seen?.services.length, 1);
+  t.like(seen?.services[0]?.service, { name: "default/web", ip: "10.96.0.10", port: 80 });
+  t.is(seen?.services[0]?.service?.backends[0]?.state, BackendState.QUARANTINED);
+  await writeFile(file, "services: [{ name: a, colour: red }]");
+  const wrong = await run(handlers, "service", "apply", file);
+  t.is(wrong.code, 2);
+  t.regex(wrong.err, /services\[0\] has an unknown field colour/);
 });
 
 const counter = Plugin.fromPartial({

@@ -116,13 +116,13 @@ await worldTests("the API as strangers meet it", { pods: 2 }, (test) => {
   test("a service is created, seen by pods, changed and deleted by a stranger", async (t, world) => {
     const service = {
       name: "stranger/web",
-      ipv4: "10.96.3.3",
+      ip: "10.96.3.3",
       port: 80,
       protocol: "SERVICE_PROTOCOL_TCP",
-      backends: [{ ipv4: world.pod("pod2").ipv4, port: 8_080 }],
+      backends: [{ ip: world.pod("pod2").ipv4, port: 8_080 }],
     };
     const made = await call(world, "waggle.v1.LoadBalancerService/UpsertService", { service });
-    t.like(made.service, { name: "stranger/web", ipv4: "10.96.3.3", port: 80 });
+    t.like(made.service, { name: "stranger/web", ip: "10.96.3.3", port: 80 });
     const { services: listed } = await call(world, "waggle.v1.LoadBalancerService/ListServices");
     t.is((listed as unknown[]).length, 1);
     t.deepEqual(

@@ -4,7 +4,6 @@ import { DropReason } from "../../src/datapath/drop-reasons.ts";
 import { TrafficDirection } from "../../src/gen/waggle/v1/common.ts";
 import { VerdictAction } from "../../src/gen/waggle/v1/datapath.ts";
 import type { EndpointPolicy } from "../../src/gen/waggle/v1/endpoint.ts";
-import { ServiceProtocol } from "../../src/gen/waggle/v1/load_balancer.ts";
 import { type World, waggleArgv } from "../../src/playground/index.ts";
 import { startTcpServer, steadyChat, steadyPing } from "../../src/playground/traffic.ts";
 import { byId } from "../support/endpoints.ts";
@@ -25,6 +24,7 @@ import {
   setPolicy,
 } from "../support/policy.ts";
 import { startPeer } from "../support/programs.ts";
+import { upsertService } from "../support/services.ts";
 import { talk } from "../support/talk.ts";
 import { askUdp, connects, echo } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
@@ -162,13 +162,11 @@ await worldTests(
     test("egress to a service is judged by its backend", async (t, world) => {
       const service = {
         name: "policy/web",
-        ipv4: vip,
+        ip: vip,
         port: 80,
-        protocol: ServiceProtocol.TCP,
-        backends: [{ ipv4: world.pod("pod2").ipv4, port, id: 0 }],
-        revNat: 0,
+        backends: [{ ip: world.pod("pod2").ipv4, port }],
       };
-      await world.client.services.upsertService({ service });
+      await upsertService(world, service);
       await setPolicy(world, "pod1", egress(allowTo(pod2, `tcp/${port}`)));
       t.true(await connects(world, "pod1", vip, 80));
       await setPolicy(world, "pod1", egress(allowTo(pod3), allowTo(reserved("world"))));

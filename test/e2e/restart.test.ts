@@ -5,12 +5,12 @@ import { join } from "node:path";
 import type { Endpoint } from "../../src/cells/endpoints/types.ts";
 import { LmdbStateStore } from "../../src/cells/state/store.ts";
 import { EndpointState } from "../../src/gen/waggle/v1/endpoint.ts";
-import { ServiceProtocol } from "../../src/gen/waggle/v1/load_balancer.ts";
 import { type World, type WorldPod, waggleArgv } from "../../src/playground/index.ts";
 import { droppedPackets } from "../support/events.ts";
 import { eventually } from "../support/eventually.ts";
 import { linksIn, takeInventory } from "../support/inventory.ts";
 import { allowFrom, allowTo, labelled } from "../support/policy.ts";
+import { upsertService } from "../support/services.ts";
 import { connects, echo } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
 import { shipped } from "./fixtures/plugins/index.ts";
@@ -209,15 +209,11 @@ await worldTests(
     });
   },
   async (world) => {
-    await world.client.services.upsertService({
-      service: {
-        name: "default/web",
-        ipv4: serviceIp,
-        port: 80,
-        protocol: ServiceProtocol.TCP,
-        backends: [{ ipv4: world.pod("pod2").ipv4, port: 7_000, id: 0 }],
-        revNat: 0,
-      },
+    await upsertService(world, {
+      name: "default/web",
+      ip: serviceIp,
+      port: 80,
+      backends: [{ ip: world.pod("pod2").ipv4, port: 7_000 }],
     });
     await world.client.ipcache.upsertIpCacheEntry({
       entry: { prefix: "192.0.2.0/24", identity: 300, tunnelEndpoint: "", encryptKey: 0, source: 0 },

@@ -7,6 +7,7 @@ import { steadyPing } from "../../src/playground/traffic.ts";
 import { counted, listen } from "../support/events.ts";
 import { eventually } from "../support/eventually.ts";
 import { runPeer, startPeer } from "../support/programs.ts";
+import { upsertService } from "../support/services.ts";
 import { talk } from "../support/talk.ts";
 import { askNames, askUdp, connects, download, get, startWeb } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
@@ -27,17 +28,13 @@ async function serve(
   backends: readonly string[],
   at = backendPort,
 ): Promise<Service> {
-  const { service } = await world.client.services.upsertService({
-    service: {
-      name,
-      ipv4: vip,
-      port,
-      protocol,
-      backends: backends.map((backend) => ({ ipv4: addressOf(world, backend), port: at, id: 0 })),
-      revNat: 0,
-    },
+  return upsertService(world, {
+    name,
+    ip: vip,
+    port,
+    protocol,
+    backends: backends.map((backend) => ({ ip: addressOf(world, backend), port: at })),
   });
-  return service!;
 }
 
 const dump = async (world: World, map: string): Promise<readonly { key: string[]; value: string[] }[]> => {
@@ -224,8 +221,8 @@ await worldTests(
           return [bytes(key).readUInt32LE(0), `${of.subarray(0, 4).join(".")}:${of.readUInt16BE(4)}`];
         }),
       );
-      for (const { id, ipv4, port } of [...web.backends, ...dns.backends]) {
-        t.is(backends.get(id), `${ipv4}:${port}`);
+      for (const { id, ip, port } of [...web.backends, ...dns.backends]) {
+        t.is(backends.get(id), `${ip}:${port}`);
       }
       t.is(backends.size, 3);
       const frontends = Object.fromEntries(

@@ -1,13 +1,13 @@
 // What holds for endpoints however their programs are attached.
 
 import { EndpointState } from "../../src/gen/waggle/v1/endpoint.ts";
-import { ServiceProtocol } from "../../src/gen/waggle/v1/load_balancer.ts";
 import { run } from "../../src/playground/index.ts";
 import { steadyPing } from "../../src/playground/traffic.ts";
 import { addNamespace, byId, createEndpoint, deleteEndpoint, specFor } from "./endpoints.ts";
 import { linksIn, takeInventory } from "./inventory.ts";
 import { allowFrom, anyone, ingress, open, reserved, setPolicy } from "./policy.ts";
 import { startPeer } from "./programs.ts";
+import { upsertService } from "./services.ts";
 import { askNames, echo, reaches } from "./traffic.ts";
 import type { RegisterWorldTest } from "./world-tests.ts";
 
@@ -94,10 +94,7 @@ export function lifecycleTests(test: RegisterWorldTest): void {
     const pod = world.pod("pod2");
     const server = await startPeer(world, "pod2", "tcp-server", port, "pod2");
     const name = "lifecycle/web";
-    const backends = [{ ipv4: pod.ipv4, port, id: 0 }];
-    await world.client.services.upsertService({
-      service: { name, ipv4: vip, port: 80, protocol: ServiceProtocol.TCP, backends, revNat: 0 },
-    });
+    await upsertService(world, { name, ip: vip, port: 80, backends: [{ ip: pod.ipv4, port }] });
     try {
       t.deepEqual(await askNames(world, "pod1", vip, 80, 3), { names: { pod2: 3 }, failed: [] });
       await setPolicy(world, "pod2", ingress(allowFrom(reserved("world"))));

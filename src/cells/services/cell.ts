@@ -1,7 +1,9 @@
-import type { Lb4Backend, Lb4Key, Lb4ReverseNat, Lb4Service } from "../../datapath/maps/index.ts";
+import type { Subscription } from "rxjs";
 import {
+  bundle,
   contribute,
   Health,
+  Jobs,
   Lifecycle,
   Log,
   module,
@@ -10,89 +12,145 @@ import {
   token,
 } from "../../hive/index.ts";
 import { Database, Reconciler, type RWTable } from "../../table/index.ts";
-import { DatapathToken, type GlobalMaps, GlobalMapsToken, ReconciledMaps } from "../datapath/index.ts";
+import { DatapathToken, GlobalMapsToken, ReconciledMaps } from "../datapath/index.ts";
+import { NodeNetworking } from "../node-config/index.ts";
 import { State } from "../state/index.ts";
-import { serviceMapStates } from "./entry-states.ts";
-import { KernelServices } from "./kernel.ts";
-import type { ServiceMaps } from "./kernel-maps.ts";
-import { StoredServices } from "./manager.ts";
-import { type ServiceRow, type StoredService, serviceTable } from "./row.ts";
-import type { ServiceManager } from "./types.ts";
+import { serviceMapNames, serviceMapStates } from "./entry-states.ts";
+import { ServiceFollower } from "./follower.ts";
+import { servingNode } from "./frontends.ts";
+import { KernelFrontends } from "./kernel.ts";
+import { serviceMaps } from "./kernel-maps.ts";
+import { SharedServiceManager } from "./manager.ts";
+import { ServiceNumbering, type StoredNumbers } from "./numbering.ts";
+import { ServiceResolver } from "./resolver.ts";
+import { type FrontendRow, frontendTable, serviceTable } from "./rows.ts";
+import { LocalServices, type SharedSpec } from "./shared.ts";
+import type { Service, ServiceManager } from "./types.ts";
 
-/** ClusterIP services. Usable once the services cell has started. */
+/** Services of the cluster. Usable once the services cell has started. */
 export const Services = token<ServiceManager>("Services");
 
-/** The services as they are wanted, on their way to the kernel. */
+/** The frontends of this node, on their way to the kernel. */
 interface Wanted {
-  readonly table: RWTable<ServiceRow, string>;
-  readonly reconciler: Reconciler<ServiceRow, string>;
+  readonly database: Database;
+  readonly frontends: RWTable<FrontendRow, string>;
+  readonly numbering: ServiceNumbering;
+  readonly kernel: KernelFrontends;
+  readonly reconciler: Reconciler<FrontendRow, string>;
 }
 
-const wantedServices = token<Wanted>("wanted-services");
+const wantedFrontends = token<Wanted>("wanted-frontends");
 
-const serviceMaps = (maps: GlobalMaps): ServiceMaps => ({
-  services: maps.typed<Lb4Key, Lb4Service>("cilium_lb4_services_v2"),
-  backends: maps.typed<number, Lb4Backend>("cilium_lb4_backends_v2"),
-  reverseNat: maps.typed<number, Lb4ReverseNat>("cilium_lb4_reverse_nat"),
-});
+/** Rows a call: what writes them to the kernel must not keep the event loop for long. */
+const BATCH = 512;
 
-/** Services: the table, what is stored of it, and the kernel's cilium_lb4_* maps. */
+/** Services: what the nodes share of them, this node's frontends, and the kernel's maps of load balancing. */
 export const servicesCell = module(
   "services",
   "Services: frontends and their backends",
   providePrivate(
-    wantedServices,
-    { datapath: DatapathToken, maps: GlobalMapsToken, health: Health, log: Log },
-    ({ datapath, maps, health, log }) => {
-      const table = new Database().createTable(serviceTable);
+    wantedFrontends,
+    { datapath: DatapathToken, maps: GlobalMapsToken, state: State, health: Health, log: Log },
+    ({ datapath, maps, state, health, log }) => {
+      const database = new Database();
+      const frontends = database.createTable(frontendTable);
+      const numbering = new ServiceNumbering(
+        state.collection<StoredNumbers>("service-numbers"),
+        state.collection<number>("service-cursors"),
+      );
+      const kernel = new KernelFrontends(
+        () => serviceMaps(maps),
+        () => datapath.bpf.quiesce(),
+        numbering,
+      );
       const reconciler = new Reconciler({
         name: "services",
-        table,
-        ops: new KernelServices(
-          () => serviceMaps(maps),
-          () => datapath.bpf.quiesce(),
-        ),
+        table: frontends,
+        ops: kernel,
+        batchSize: BATCH,
         logger: log,
         onHealth: ({ state: level, message, errors }) => {
           if (level === "ok") health.ok(message);
           else health.degraded(message, new Error(errors.join("; ")));
         },
       });
-      return { table, reconciler };
+      return { database, frontends, numbering, kernel, reconciler };
     },
   ),
   provide(
     Services,
-    { wanted: wantedServices, maps: GlobalMapsToken, state: State, lifecycle: Lifecycle },
-    ({ wanted: { table, reconciler }, maps, state, lifecycle }) => {
-      const services = new StoredServices({
+    {
+      wanted: wantedFrontends,
+      maps: GlobalMapsToken,
+      network: NodeNetworking,
+      state: State,
+      lifecycle: Lifecycle,
+      jobs: Jobs,
+      log: Log,
+    },
+    ({ wanted, maps, network, state, lifecycle, jobs, log }) => {
+      const { database, frontends, numbering, reconciler } = wanted;
+      const table = database.createTable<Service, string>(serviceTable);
+      const shared = new LocalServices(
+        state.collection<SharedSpec>("services"),
+        () => network.config.nodeName,
+      );
+      const node = () => servingNode(network.config);
+      const resolver = new ServiceResolver({ shared, database, services: table, frontends, numbering, node });
+      const follower = new ServiceFollower({ shared, services: table, resolver });
+      const complete = frontends.registerInitializer("services");
+      let subscription: Subscription | undefined;
+      lifecycle.append({
+        name: "services",
+        start: async () => {
+          shared.restore();
+          const remembered = numbering.restore();
+          await follower.catchUp();
+          resolver.forget(remembered);
+          complete();
+          reconciler.start();
+          let before = node();
+          subscription = network.changes.subscribe((config) => {
+            const after = servingNode(config);
+            follower.nodeChanged(before, after, log);
+            before = after;
+          });
+        },
+        stop: async () => {
+          subscription?.unsubscribe();
+          await reconciler.stop();
+        },
+      });
+      jobs.oneShot("follow services", ({ signal }) => follower.follow(signal));
+      return new SharedServiceManager({
         table,
+        frontends,
         reconciler,
-        storage: state.collection<StoredService>("services"),
-        cursors: state.collection<number>("service-cursors"),
+        shared,
+        resolver,
+        numbering,
+        node,
         capacity: () => {
-          const { services: slots, backends, reverseNat } = serviceMaps(maps);
+          const { 4: v4, 6: v6 } = serviceMaps(maps);
           return {
-            slots: slots.info.maxEntries,
-            backends: backends.info.maxEntries,
-            reverseNat: reverseNat.info.maxEntries,
+            slots: { 4: v4.services.info.maxEntries, 6: v6.services.info.maxEntries },
+            backends: { 4: v4.backends.info.maxEntries, 6: v6.backends.info.maxEntries },
+            frontends: v4.reverseNat.info.maxEntries - 1,
           };
         },
       });
-      const restored = table.registerInitializer("services");
-      lifecycle.append({
-        name: "services",
-        start: () => {
-          services.restore();
-          restored();
-          reconciler.start();
-        },
-        stop: () => reconciler.stop(),
-      });
-      return services;
     },
   ),
-  contribute(ReconciledMaps, { wanted: wantedServices }, ({ wanted }) => serviceMapStates(wanted).services),
-  contribute(ReconciledMaps, { wanted: wantedServices }, ({ wanted }) => serviceMapStates(wanted).backends),
-  contribute(ReconciledMaps, { wanted: wantedServices }, ({ wanted }) => serviceMapStates(wanted).reverseNat),
+  bundle(
+    ...serviceMapNames.map((_, index) =>
+      contribute(ReconciledMaps, { wanted: wantedFrontends }, ({ wanted }) => {
+        const { frontends, reconciler, numbering, kernel } = wanted;
+        const backends = {
+          byId: (id: number) => numbering.backendById(id),
+          inKernel: (backend: Parameters<typeof kernel.holds>[0]) => kernel.holds(backend),
+        };
+        return serviceMapStates({ table: frontends, reconciler, backends })[index]!;
+      }),
+    ),
+  ),
 );

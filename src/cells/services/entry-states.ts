@@ -1,83 +1,177 @@
 import type { TypedMapSpec } from "../../datapath/index.ts";
-import { lb4BackendsMap, lb4ReverseNatMap, lb4ServicesMap } from "../../datapath/maps/index.ts";
+import {
+  type LbKey,
+  lb4BackendsMap,
+  lb4ReverseNatMap,
+  lb4ServicesMap,
+  lb6BackendsMap,
+  lb6ReverseNatMap,
+  lb6ServicesMap,
+  lbAffinityMatchMap,
+  lbMaglevMap,
+  Protocol,
+} from "../../datapath/maps/index.ts";
 import type { Reconciler, Table } from "../../table/index.ts";
 import {
-  type EntryStates,
   type EntryStatus,
   encodeEntry,
   entryStatus,
   type ReconciledMap,
   type WantedEntry,
 } from "../datapath/index.ts";
-import { backendValue, frontendValue, slotKey, slotValue } from "./kernel-maps.ts";
-import type { ServiceRow } from "./row.ts";
+import type { NumberedBackend } from "./backend.ts";
+import {
+  affinityBackends,
+  backendValue,
+  frontendValue,
+  hasMaglevTable,
+  inSlots,
+  slotKey,
+  slotValue,
+} from "./kernel-maps.ts";
+import { addressKey, type Family } from "./keys.ts";
+import { maglevTable } from "./maglev.ts";
+import type { FrontendRow } from "./rows.ts";
+import type { ServiceProtocol } from "./types.ts";
 
-/** What the states of services are made from. */
-export interface ServiceRows {
-  readonly table: Table<ServiceRow, string>;
-  readonly reconciler: Pick<Reconciler<ServiceRow, string>, "status">;
+/** What the states of services' maps are made from. */
+export interface FrontendRows {
+  readonly table: Table<FrontendRow, string>;
+  readonly reconciler: Pick<Reconciler<FrontendRow, string>, "status" | "metrics">;
+  readonly backends: {
+    /** The backend that has the id, if any service wants one that does. */
+    byId(id: number): NumberedBackend | undefined;
+    /** Whether it is in the kernel as it should be. */
+    inKernel(backend: NumberedBackend): boolean;
+  };
 }
 
 type Encoded = Omit<WantedEntry, "status">;
 
-/** The states of the three maps of services, from the services whose entries stand in them. */
-export function serviceMapStates(rows: ServiceRows): {
-  readonly services: ReconciledMap;
-  readonly backends: ReconciledMap;
-  readonly reverseNat: ReconciledMap;
-} {
-  const reconciled = (
-    { name: map }: Pick<TypedMapSpec<never, never>, "name">,
-    entries: (row: ServiceRow) => readonly Encoded[],
-  ): ReconciledMap => ({ map, look: () => look(rows, entries) });
-  return {
-    services: reconciled(lb4ServicesMap, slotsOf),
-    backends: reconciled(lb4BackendsMap, backendsOf),
-    reverseNat: reconciled(lb4ReverseNatMap, reverseNatOf),
-  };
+/** One of services' maps: its entries' rows, and its rows' entries. */
+interface Part<K, V> {
+  readonly spec: TypedMapSpec<K, V>;
+  /** Status of the entry with this key. */
+  status(key: K): EntryStatus;
+  /** Entries that a row wants. */
+  entries(row: FrontendRow): readonly (readonly [K, V])[];
 }
 
-function slotsOf(row: ServiceRow): readonly Encoded[] {
-  const frontend = encodeEntry(
-    lb4ServicesMap,
-    slotKey(row, 0),
-    frontendValue(row.backendIds.length, row.revNat),
-  );
-  const slots = row.backendIds.map((id, index) =>
-    encodeEntry(lb4ServicesMap, slotKey(row, index + 1), slotValue(id, row.revNat)),
-  );
-  return [frontend, ...slots];
-}
+const families = {
+  4: { services: lb4ServicesMap, backends: lb4BackendsMap, reverseNat: lb4ReverseNatMap },
+  6: { services: lb6ServicesMap, backends: lb6BackendsMap, reverseNat: lb6ReverseNatMap },
+} as const;
 
-const backendsOf = (row: ServiceRow): readonly Encoded[] =>
-  row.backends.map((backend, index) =>
-    encodeEntry(lb4BackendsMap, row.backendIds[index]!, backendValue(backend, row.protocol)),
-  );
-
-const reverseNatOf = ({ revNat, ipv4: address, port }: ServiceRow): readonly Encoded[] => [
-  encodeEntry(lb4ReverseNatMap, revNat, { address, port }),
+/** The maps whose states `serviceMapStates` knows, in its order. */
+export const serviceMapNames: readonly string[] = [
+  ...([4, 6] as const).flatMap((family) => Object.values(families[family]).map(({ name }) => name)),
+  lbAffinityMatchMap.name,
+  lbMaglevMap.name,
 ];
 
-function look(
-  { table, reconciler }: ServiceRows,
-  entries: (row: ServiceRow) => readonly Encoded[],
-): EntryStates {
-  const wanted = new Map<string, WantedEntry>();
-  for (const row of table.all()) {
-    const status = entryStatus(reconciler.status(row.name), true);
-    for (const entry of entries(row)) {
-      const id = entry.key.toString("latin1");
-      wanted.set(id, { ...entry, status: better(wanted.get(id)?.status, status) });
-    }
-  }
-  return {
-    status: (key) => wanted.get(key.toString("latin1"))?.status ?? entryStatus(undefined, !table.initialized),
-    outstanding: () => [...wanted.values()].filter(({ status }) => status.state !== "sync"),
-  };
+/** The states of all maps of services, from the frontends whose entries stand in them. */
+export function serviceMapStates(rows: FrontendRows): readonly ReconciledMap[] {
+  const { table, reconciler } = rows;
+  const statusOf = (row: FrontendRow | undefined, wanted = true): EntryStatus =>
+    row === undefined || !wanted
+      ? // Before all rows are back after a restart, none can be said to be missing.
+        entryStatus(undefined, !table.initialized)
+      : entryStatus(reconciler.status(table.keyOf(row)), true);
+  const byRevNat = (revNat: number): FrontendRow | undefined => table.byIndex("revNat", revNat)[0];
+  const ofFamily = (family: Family): readonly ReconciledMap[] => [
+    mapStates(rows, {
+      spec: families[family].services,
+      status: (key) => {
+        const row = table.get(rowKeyOf(key));
+        return statusOf(row, row !== undefined && key.slot <= inSlots(row).length);
+      },
+      entries: (row) =>
+        row.family !== family
+          ? []
+          : [
+              [slotKey(row, 0), frontendValue(row)],
+              ...inSlots(row).map(
+                ({ id }, index) => [slotKey(row, index + 1), slotValue(id, row.revNat)] as const,
+              ),
+            ],
+    }),
+    mapStates(rows, {
+      spec: families[family].backends,
+      status: (id) => {
+        const backend = rows.backends.byId(id);
+        if (backend === undefined) return statusOf(undefined);
+        return { state: rows.backends.inKernel(backend) ? "sync" : "pending" };
+      },
+      entries: (row) =>
+        row.family !== family
+          ? []
+          : row.backends
+              .filter((backend) => !rows.backends.inKernel(backend))
+              .map((backend) => [backend.id, backendValue(backend, backend.state)] as const),
+    }),
+    mapStates(rows, {
+      spec: families[family].reverseNat,
+      status: (index) => statusOf(byRevNat(index)),
+      entries: ({ family: of, revNat, ip: address, port }) =>
+        of === family ? [[revNat, { address, port }]] : [],
+    }),
+  ];
+  return [
+    ...ofFamily(4),
+    ...ofFamily(6),
+    mapStates(rows, {
+      spec: lbAffinityMatchMap,
+      status: ({ backendId, revNatIndex }) => {
+        const row = byRevNat(revNatIndex);
+        return statusOf(row, row !== undefined && affinityBackends(row).some(({ id }) => id === backendId));
+      },
+      entries: (row) =>
+        affinityBackends(row).map(({ id }) => [{ backendId: id, revNatIndex: row.revNat }, 1] as const),
+    }),
+    mapStates(rows, {
+      spec: lbMaglevMap,
+      status: (index) => {
+        const row = byRevNat(index);
+        return statusOf(row, row !== undefined && hasMaglevTable(row));
+      },
+      entries: (row) => (hasMaglevTable(row) ? [[row.revNat, { backends: maglevTable(row.chosen) }]] : []),
+    }),
+  ];
 }
 
-/** Services share backends: one that any of them has put in place is there. */
-function better(known: EntryStatus | undefined, other: EntryStatus): EntryStatus {
-  if (known === undefined || other.state === "sync") return other;
-  return known.state === "sync" || known.error !== undefined ? known : other;
+const protocolWords = new Map<number, ServiceProtocol>([
+  [Protocol.tcp, "tcp"],
+  [Protocol.udp, "udp"],
+  [Protocol.sctp, "sctp"],
+]);
+
+function rowKeyOf({ address, port, protocol }: LbKey): string {
+  const word = protocolWords.get(protocol);
+  return word === undefined ? "" : addressKey({ ip: address, port }, word);
+}
+
+function mapStates<K, V>({ table, reconciler }: FrontendRows, part: Part<K, V>): ReconciledMap {
+  const settled = (): boolean => {
+    const { inError, revision } = reconciler.metrics();
+    return inError === 0 && revision >= table.revision;
+  };
+  return {
+    map: part.spec.name,
+    look: () => ({
+      status: (key) => part.status(part.spec.key.decode(key, 0)),
+      outstanding: () => {
+        if (settled()) return [];
+        const wanted = new Map<string, WantedEntry>();
+        for (const row of table.all()) {
+          const status = entryStatus(reconciler.status(table.keyOf(row)), true);
+          if (status.state === "sync") continue;
+          for (const [key, value] of part.entries(row)) {
+            const entry: Encoded = encodeEntry(part.spec, key, value);
+            wanted.set(entry.key.toString("latin1"), { ...entry, status });
+          }
+        }
+        return [...wanted.values()];
+      },
+    }),
+  };
 }

@@ -1,62 +1,101 @@
-import type { Lb4Key } from "../../datapath/maps/index.ts";
+import type { LbAffinityMatch, LbKey } from "../../datapath/maps/index.ts";
 import { type ServiceMaps, slotText } from "./kernel-maps.ts";
+import type { Family } from "./keys.ts";
 
-/** Entries to be written: what they were before, nobody may remove any more. */
-export interface Written {
-  readonly slots: readonly Lb4Key[];
-  readonly backends: readonly number[];
-  readonly reverseNat: readonly number[];
-}
+const families: readonly Family[] = [4, 6];
+const matchText = ({ backendId, revNatIndex }: LbAffinityMatch): string => `${backendId} ${revNatIndex}`;
 
 /**
  * Entries of the kernel's maps that nobody needs any more, until they are gone. What cannot be deleted now is tried
  * again with the next collection.
  */
 export class Garbage {
-  /** See `KernelServices`. */
-  readonly quiesce: () => Promise<void>;
   readonly #maps: () => ServiceMaps;
-  readonly #slots = new Map<string, Lb4Key>();
-  readonly #backends = new Set<number>();
-  readonly #reverseNat = new Set<number>();
+  readonly #quiesce: () => Promise<void>;
+  readonly #slots: Record<Family, Map<string, LbKey>> = { 4: new Map(), 6: new Map() };
+  readonly #backends: Record<Family, Set<number>> = { 4: new Set(), 6: new Set() };
+  readonly #reverseNat: Record<Family, Set<number>> = { 4: new Set(), 6: new Set() };
+  readonly #matches = new Map<string, LbAffinityMatch>();
+  readonly #maglev = new Set<number>();
 
+  /** @param quiesce resolves when every packet that was in a program has left it */
   constructor(maps: () => ServiceMaps, quiesce: () => Promise<void>) {
     this.#maps = maps;
-    this.quiesce = quiesce;
+    this.#quiesce = quiesce;
   }
 
-  addSlot(key: Lb4Key): void {
-    this.#slots.set(slotText(key), key);
+  addSlot(family: Family, key: LbKey): void {
+    this.#slots[family].set(slotText(key), key);
   }
 
-  addBackend(id: number): void {
-    this.#backends.add(id);
+  addBackend(family: Family, id: number): void {
+    this.#backends[family].add(id);
   }
 
-  addReverseNat(index: number): void {
-    this.#reverseNat.add(index);
+  addReverseNat(family: Family, index: number): void {
+    this.#reverseNat[family].add(index);
   }
 
-  /** Takes back what is about to be written anew. */
-  spare(written: Written): void {
-    for (const key of written.slots) this.#slots.delete(slotText(key));
-    for (const id of written.backends) this.#backends.delete(id);
-    for (const index of written.reverseNat) this.#reverseNat.delete(index);
+  addMatch(match: LbAffinityMatch): void {
+    this.#matches.set(matchText(match), match);
+  }
+
+  addMaglev(revNat: number): void {
+    this.#maglev.add(revNat);
+  }
+
+  spareSlot(family: Family, key: LbKey): void {
+    this.#slots[family].delete(slotText(key));
+  }
+
+  spareBackend(family: Family, id: number): void {
+    this.#backends[family].delete(id);
+  }
+
+  spareReverseNat(family: Family, index: number): void {
+    this.#reverseNat[family].delete(index);
+  }
+
+  spareMatch(match: LbAffinityMatch): void {
+    this.#matches.delete(matchText(match));
+  }
+
+  spareMaglev(revNat: number): void {
+    this.#maglev.delete(revNat);
   }
 
   /** Deletes frontends, waits for packets that have seen them, and deletes what these may have needed. */
   async collect(): Promise<void> {
-    if (this.#slots.size + this.#backends.size + this.#reverseNat.size === 0) return;
-    const { services, backends, reverseNat } = this.#maps();
-    const frontends = [...this.#slots.values()].filter(({ slot }) => slot === 0);
-    await services.deleteBatch(frontends);
-    for (const key of frontends) this.#slots.delete(slotText(key));
-    await this.quiesce();
-    await services.deleteBatch([...this.#slots.values()]);
-    this.#slots.clear();
-    await reverseNat.deleteBatch([...this.#reverseNat]);
-    this.#reverseNat.clear();
-    await backends.deleteBatch([...this.#backends]);
-    this.#backends.clear();
+    if (this.#empty) return;
+    const maps = this.#maps();
+    for (const family of families) {
+      const frontends = [...this.#slots[family].values()].filter(({ slot }) => slot === 0);
+      if (frontends.length > 0) await maps[family].services.deleteBatch(frontends);
+      for (const key of frontends) this.spareSlot(family, key);
+    }
+    await this.#quiesce();
+    await empty(this.#matches, (matches) => maps.affinityMatch.deleteBatch([...matches.values()]));
+    await empty(this.#maglev, (indexes) => maps.maglev.deleteBatch([...indexes]));
+    for (const family of families) {
+      const { services, reverseNat, backends } = maps[family];
+      await empty(this.#slots[family], (slots) => services.deleteBatch([...slots.values()]));
+      await empty(this.#reverseNat[family], (indexes) => reverseNat.deleteBatch([...indexes]));
+      await empty(this.#backends[family], (ids) => backends.deleteBatch([...ids]));
+    }
   }
+
+  get #empty(): boolean {
+    const all = [this.#slots, this.#backends, this.#reverseNat].flatMap((one) => [one[4], one[6]]);
+    return [...all, this.#matches, this.#maglev].every(({ size }) => size === 0);
+  }
+}
+
+/** Empties a collection once its content is deleted. */
+async function empty<C extends { readonly size: number; clear(): void }>(
+  collection: C,
+  remove: (content: C) => Promise<number>,
+): Promise<void> {
+  if (collection.size === 0) return;
+  await remove(collection);
+  collection.clear();
 }

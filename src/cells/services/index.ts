@@ -1,3 +1,4 @@
 export { Services, servicesCell } from "./cell.ts";
-export { backendKey, frontendKey } from "./row.ts";
+export { addressKey, hostPort } from "./keys.ts";
 export type * from "./types.ts";
+export { nodePortRange, serviceViolations } from "./validate.ts";

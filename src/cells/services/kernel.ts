@@ -1,165 +1,164 @@
-import type { Lb4Backend, Lb4Key, Lb4ReverseNat, Lb4Service } from "../../datapath/maps/index.ts";
 import type { ReconcilerOps } from "../../table/index.ts";
+import type { NumberedBackend } from "./backend.ts";
 import { Garbage } from "./garbage.ts";
-import { backendValue, frontendValue, type ServiceMaps, slotKey, slotValue } from "./kernel-maps.ts";
+import { affinityBackends, hasMaglevTable, inSlots, type ServiceMaps, slotKey } from "./kernel-maps.ts";
+import type { ServiceNumbering } from "./numbering.ts";
 import { pruneServices } from "./prune.ts";
-import { frontendKey, type ServiceRow } from "./row.ts";
+import { type FrontendRow, frontendRowKey } from "./rows.ts";
+import type { BackendState } from "./types.ts";
+import { Writes } from "./writes.ts";
 
-/** A service as this agent has put it into the kernel. */
+/** A frontend as this agent has put it into the kernel. */
 interface Installed {
-  readonly row: ServiceRow;
+  readonly row: FrontendRow;
   /** False when an operation failed half-way: then everything is written again. */
   readonly exact: boolean;
 }
 
+/** What of the numbering the kernel's side needs. */
+export type KernelNumbers = Pick<ServiceNumbering, "save" | "changed" | "settled">;
+
 /**
- * Services in the kernel's three maps, in an order in which no packet meets a half-made service: what is pointed to
- * comes before what points to it (backends, reverse NAT, slots 1…n, and slot 0 with their number last), and goes
- * after it, when every packet that may still hold a pointer has left (`quiesce`).
+ * Frontends in the kernel's maps, in an order in which no packet meets a half-made one: what is pointed to comes
+ * before what points to it (backends, reverse NAT, affinity, tables, slots 1…n, and slot 0 with their number last), and
+ * goes after it, when every packet that may still hold a pointer has left (`quiesce`).
  */
-export class KernelServices implements ReconcilerOps<ServiceRow> {
+export class KernelFrontends implements ReconcilerOps<FrontendRow> {
   readonly #maps: () => ServiceMaps;
+  readonly #quiesce: () => Promise<void>;
+  readonly #numbers: KernelNumbers;
   readonly #installed = new Map<string, Installed>();
-  /** Which service has a frontend: one may have taken over another's. */
-  readonly #frontends = new Map<string, string>();
-  /** What failed half-way, by name: some of it may be in the kernel. */
-  readonly #attempts = new Map<string, Set<ServiceRow>>();
-  /** Backends in the kernel. */
-  readonly #present = new Set<number>();
-  /** How many installed or attempted services point to a backend. */
+  /** What failed half-way, by key: some of it may be in the kernel. */
+  readonly #attempts = new Map<string, Set<FrontendRow>>();
+  /** Which frontend a reverse-NAT index stands for: it may have passed to another. */
+  readonly #indexes = new Map<number, string>();
+  /** Backends in the kernel, with the state that they have there. */
+  readonly #present = new Map<number, BackendState>();
+  /** How many installed or attempted frontends need a backend. */
   readonly #references = new Map<number, number>();
   readonly #garbage: Garbage;
 
   /**
    * @param maps called when first needed: shared maps are open only after start
    * @param quiesce resolves when every packet that was in a program has left it
+   * @param numbers stored before the kernel gets to know them, so that no other life gives them another meaning
    */
-  constructor(maps: () => ServiceMaps, quiesce: () => Promise<void>) {
+  constructor(maps: () => ServiceMaps, quiesce: () => Promise<void>, numbers: KernelNumbers) {
     this.#maps = maps;
+    this.#quiesce = quiesce;
+    this.#numbers = numbers;
     this.#garbage = new Garbage(maps, quiesce);
   }
 
-  async update(rows: readonly ServiceRow[]): Promise<readonly undefined[]> {
+  /** Whether the backend is in the kernel as it should be. */
+  holds({ id, state }: NumberedBackend): boolean {
+    return this.#present.get(id) === state;
+  }
+
+  async update(rows: readonly FrontendRow[]): Promise<readonly undefined[]> {
     try {
+      await this.#numbers.save();
       await this.#write(rows);
     } catch (error) {
       for (const row of rows) this.#distrust(row);
       throw error;
     }
-    this.#install(rows);
+    const old = rows.map((row) => this.#install(row));
+    rows.forEach((row, index) => {
+      for (const before of old[index]!) this.#discard(before, row);
+    });
     await this.#garbage.collect();
     return rows.map(() => undefined);
   }
 
-  async delete(rows: readonly ServiceRow[]): Promise<readonly undefined[]> {
-    for (const row of rows) this.#uninstall(this.#installed.get(row.name)?.row ?? row);
+  async delete(rows: readonly FrontendRow[]): Promise<readonly undefined[]> {
+    await this.#numbers.save();
+    for (const row of rows) this.#uninstall(row);
+    await this.#write([]);
     await this.#garbage.collect();
     return rows.map(() => undefined);
   }
 
-  async prune(all: Iterable<ServiceRow>): Promise<{ removed: number }> {
+  async prune(all: Iterable<FrontendRow>): Promise<{ removed: number }> {
     // What is installed stays until it is updated or deleted: old slots still point to old backends.
     const attempts = [...this.#attempts.values()].flatMap((rows) => [...rows]);
     const keep = [...all, ...Array.from(this.#installed.values(), ({ row }) => row), ...attempts];
-    return { removed: await pruneServices(this.#maps(), keep, this.#garbage.quiesce) };
+    return { removed: await pruneServices(this.#maps(), keep, this.#quiesce) };
   }
 
-  async #write(rows: readonly ServiceRow[]): Promise<void> {
-    const backends = new Map<number, Lb4Backend>();
-    const reverseNat: [number, Lb4ReverseNat][] = [];
-    const slots: [Lb4Key, Lb4Service][] = [];
-    const frontends: [Lb4Key, Lb4Service][] = [];
+  async #write(rows: readonly FrontendRow[]): Promise<void> {
+    const writes = new Writes();
     for (const row of rows) {
-      const before = this.#installed.get(row.name);
-      const same =
-        before?.exact === true && frontendKey(before.row) === frontendKey(row) ? before.row : undefined;
-      const sameNat = same?.revNat === row.revNat;
-      row.backendIds.forEach((id, index) => {
-        const backend = row.backends[index];
-        if (backend !== undefined && !this.#present.has(id))
-          backends.set(id, backendValue(backend, row.protocol));
-        if (sameNat && same?.backendIds[index] === id) return;
-        slots.push([slotKey(row, index + 1), slotValue(id, row.revNat)]);
-      });
-      if (!sameNat) reverseNat.push([row.revNat, { address: row.ipv4, port: row.port }]);
-      if (sameNat && same?.backendIds.length === row.backendIds.length) continue;
-      frontends.push([slotKey(row, 0), frontendValue(row.backendIds.length, row.revNat)]);
+      const before = this.#installed.get(frontendRowKey(row));
+      for (const backend of row.backends) if (!this.holds(backend)) writes.addBackend(row.family, backend);
+      writes.addRow(row, before?.exact === true ? before.row : undefined);
     }
-    const maps = this.#maps();
-    this.#garbage.spare({
-      backends: [...backends.keys()],
-      reverseNat: reverseNat.map(([index]) => index),
-      slots: [...slots, ...frontends].map(([key]) => key),
+    const changed = [...this.#numbers.changed];
+    for (const backend of changed)
+      if (this.#present.has(backend.id) && !this.holds(backend)) writes.addBackend(backend.family, backend);
+    writes.spare(this.#garbage);
+    await writes.perform(this.#maps(), (backends) => {
+      for (const [{ id }, state] of backends) this.#present.set(id, state);
     });
-    await maps.backends.updateBatch([...backends]);
-    for (const id of backends.keys()) this.#present.add(id);
-    await maps.reverseNat.updateBatch(reverseNat);
-    await maps.services.updateBatch(slots);
-    await maps.services.updateBatch(frontends);
+    this.#numbers.settled(changed.filter((backend) => !this.#present.has(backend.id) || this.holds(backend)));
   }
 
-  /** Notes what has been written, and what of the services' old selves is not needed any more. */
-  #install(rows: readonly ServiceRow[]): void {
-    const old: ServiceRow[] = [];
-    for (const row of rows) {
-      old.push(...this.#selves(row.name));
-      this.#installed.set(row.name, { row, exact: true });
-      this.#reference(row);
-    }
-    // Frontends that were left must be free before they count as taken over by another service of these rows.
-    for (const before of old) this.#leave(before);
-    for (const row of rows) this.#frontends.set(frontendKey(row), row.name);
-    for (const before of old) this.#discard(before);
+  /** Notes what has been written; returns what may be in the kernel of the frontend's old selves. */
+  #install(row: FrontendRow): readonly FrontendRow[] {
+    const key = frontendRowKey(row);
+    const old = this.#selves(key);
+    this.#installed.set(key, { row, exact: true });
+    this.#indexes.set(row.revNat, key);
+    this.#reference(row);
+    return old;
   }
 
-  #uninstall(row: ServiceRow): void {
-    const old = this.#selves(row.name);
-    this.#installed.delete(row.name);
-    for (const before of old) this.#leave(before);
-    for (const before of old) this.#discard(before);
-    // Of a service from before this agent we do not know who shares its backends: prune removes them.
-    if (old.length === 0) this.#dropSlots(row);
-    this.#dropReverseNat(row);
+  #uninstall(row: FrontendRow): void {
+    const key = frontendRowKey(row);
+    const old = this.#selves(key);
+    this.#installed.delete(key);
+    for (const before of old) this.#discard(before, undefined);
+    // Of a frontend from before this agent we do not know who shares its backends: prune removes them.
+    if (old.length === 0) this.#dropEntries(row, undefined);
   }
 
-  /** Everything that may be in the kernel of a service; forgets what was only attempted. */
-  #selves(name: string): ServiceRow[] {
-    const installed = this.#installed.get(name);
-    const attempts = [...(this.#attempts.get(name) ?? [])];
-    this.#attempts.delete(name);
+  /** Everything that may be in the kernel of a frontend; forgets what was only attempted. */
+  #selves(key: string): FrontendRow[] {
+    const installed = this.#installed.get(key);
+    const attempts = [...(this.#attempts.get(key) ?? [])];
+    this.#attempts.delete(key);
     return installed === undefined ? attempts : [installed.row, ...attempts];
   }
 
-  #discard(row: ServiceRow): void {
-    this.#dropSlots(row);
-    this.#dropReverseNat(row);
-    this.#dereference(row);
+  #discard(before: FrontendRow, now: FrontendRow | undefined): void {
+    this.#dropEntries(before, now);
+    this.#dereference(before);
   }
 
-  #dropReverseNat({ name, revNat }: ServiceRow): void {
-    if (this.#installed.get(name)?.row.revNat !== revNat) this.#garbage.addReverseNat(revNat);
+  /** Entries of a frontend's old self that its present one has no use for. */
+  #dropEntries(before: FrontendRow, now: FrontendRow | undefined): void {
+    const { family, revNat } = before;
+    const first = now === undefined ? 0 : inSlots(now).length + 1;
+    for (let slot = first; slot <= inSlots(before).length; slot += 1)
+      this.#garbage.addSlot(family, slotKey(before, slot));
+    const owner = this.#indexes.get(revNat);
+    if (owner !== undefined && owner !== frontendRowKey(before)) return;
+    const same = now?.revNat === revNat ? now : undefined;
+    const kept = new Set(same === undefined ? [] : affinityBackends(same));
+    for (const backend of affinityBackends(before))
+      if (!kept.has(backend)) this.#garbage.addMatch({ backendId: backend.id, revNatIndex: revNat });
+    if (hasMaglevTable(before) && !(same && hasMaglevTable(same))) this.#garbage.addMaglev(revNat);
+    if (same !== undefined) return;
+    this.#garbage.addReverseNat(family, revNat);
+    this.#indexes.delete(revNat);
   }
 
-  #leave(row: ServiceRow): void {
-    const frontend = frontendKey(row);
-    if (this.#frontends.get(frontend) === row.name) this.#frontends.delete(frontend);
+  #reference(row: FrontendRow): void {
+    for (const { id } of row.backends) this.#references.set(id, (this.#references.get(id) ?? 0) + 1);
   }
 
-  /** Slots of the service's frontend beyond those of the service that has the frontend now. */
-  #dropSlots(row: ServiceRow): void {
-    const owner = this.#frontends.get(frontendKey(row));
-    const owned = owner === undefined ? undefined : this.#installed.get(owner)?.row;
-    const first = owned === undefined ? 0 : owned.backendIds.length + 1;
-    for (let slot = first; slot <= row.backendIds.length; slot += 1)
-      this.#garbage.addSlot(slotKey(row, slot));
-  }
-
-  #reference(row: ServiceRow): void {
-    for (const id of row.backendIds) this.#references.set(id, (this.#references.get(id) ?? 0) + 1);
-  }
-
-  #dereference(row: ServiceRow): void {
-    for (const id of row.backendIds) {
+  #dereference(row: FrontendRow): void {
+    for (const { id } of row.backends) {
       const left = (this.#references.get(id) ?? 1) - 1;
       if (left > 0) {
         this.#references.set(id, left);
@@ -167,15 +166,16 @@ export class KernelServices implements ReconcilerOps<ServiceRow> {
       }
       this.#references.delete(id);
       this.#present.delete(id);
-      this.#garbage.addBackend(id);
+      this.#garbage.addBackend(row.family, id);
     }
   }
 
-  #distrust(row: ServiceRow): void {
-    const installed = this.#installed.get(row.name);
-    if (installed !== undefined) this.#installed.set(row.name, { ...installed, exact: false });
-    const attempts = this.#attempts.get(row.name) ?? new Set();
-    this.#attempts.set(row.name, attempts);
+  #distrust(row: FrontendRow): void {
+    const key = frontendRowKey(row);
+    const installed = this.#installed.get(key);
+    if (installed !== undefined) this.#installed.set(key, { ...installed, exact: false });
+    const attempts = this.#attempts.get(key) ?? new Set();
+    this.#attempts.set(key, attempts);
     if (attempts.has(row)) return;
     attempts.add(row);
     this.#reference(row);

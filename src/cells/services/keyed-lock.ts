@@ -2,19 +2,22 @@
 export class KeyedLock {
   readonly #tails = new Map<string, Promise<void>>();
 
-  /** Runs `work` when all that was asked for before with the same key has ended, well or not. */
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#tails.get(key) ?? Promise.resolve();
-    const running = before.then(work);
+  /**
+   * Runs `work` when all that was asked for before with any of the keys has ended, well or not. All keys are queued for
+   * at once, so nobody waits in a circle.
+   */
+  async run<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
+    const before = keys.map((key) => this.#tails.get(key));
+    const running = Promise.all(before).then(work);
     const tail = running.then(
       () => undefined,
       () => undefined, // The caller gets the error; the next in line only needs to know that it is over.
     );
-    this.#tails.set(key, tail);
+    for (const key of keys) this.#tails.set(key, tail);
     try {
       return await running;
     } finally {
-      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+      for (const key of keys) if (this.#tails.get(key) === tail) this.#tails.delete(key);
     }
   }
 }

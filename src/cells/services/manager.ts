@@ -1,138 +1,175 @@
-import type { Reconciler, RWTable } from "../../table/index.ts";
-import { notFound, RefusalError, resourceExhausted } from "../errors.ts";
-import type { StateCollection } from "../state/index.ts";
+import type { Reconciler, Table } from "../../table/index.ts";
+import { invalidArgument, notFound } from "../errors.ts";
+import { Admission, type Admitted, type ServiceCapacity } from "./admission.ts";
+import type { ServingNode } from "./frontends.ts";
 import { KeyedLock } from "./keyed-lock.ts";
-import { ServiceNumbering } from "./numbering.ts";
-import { frontendKey, type ServiceRow, type StoredService } from "./row.ts";
-import type { Backend, Service, ServiceManager, ServiceProtocol } from "./types.ts";
-import { checkService } from "./validate.ts";
+import { addressKey, canonicalIp } from "./keys.ts";
+import type { ServiceNumbering } from "./numbering.ts";
+import type { ServiceResolver } from "./resolver.ts";
+import { type FrontendRow, servedKeys } from "./rows.ts";
+import type { SharedServices } from "./shared.ts";
+import type {
+  Backend,
+  BackendChanges,
+  FrontendStatus,
+  IpPort,
+  Service,
+  ServiceFrontend,
+  ServiceManager,
+  ServiceProtocol,
+  ServiceSpec,
+  WantedService,
+} from "./types.ts";
+import { backendViolations, canonical, checkService, maxBackends, serviceViolations } from "./validate.ts";
 
-/** Entries that the kernel's maps have room for. */
-export interface ServiceCapacity {
-  /** Frontends and slots together. */
-  readonly slots: number;
-  readonly backends: number;
-  readonly reverseNat: number;
-}
-
-export interface ServiceParts {
-  readonly table: RWTable<ServiceRow, string>;
-  readonly reconciler: Reconciler<ServiceRow, string>;
-  readonly storage: StateCollection<StoredService>;
-  readonly cursors: StateCollection<number>;
+export interface ManagerParts {
+  readonly table: Table<Service, string>;
+  readonly frontends: Table<FrontendRow, string>;
+  readonly reconciler: Pick<Reconciler<FrontendRow, string>, "waitReconciled" | "status">;
+  readonly shared: SharedServices;
+  readonly resolver: ServiceResolver;
+  readonly numbering: ServiceNumbering;
   capacity(): ServiceCapacity;
+  node(): ServingNode;
 }
 
-/** Services: stored first, then in the table, which the reconciler brings to the kernel. */
-export class StoredServices implements ServiceManager {
-  readonly table: RWTable<ServiceRow, string>;
-  readonly #parts: ServiceParts;
-  readonly #numbering: ServiceNumbering;
+/** Services: stored first, for all nodes, then in the tables, from which the reconciler brings them to the kernel. */
+export class SharedServiceManager implements ServiceManager {
+  readonly table: Table<Service, string>;
+  readonly #parts: ManagerParts;
+  readonly #admission: Admission;
   readonly #names = new KeyedLock();
-  /** Frontends of services in the table and of those being stored. */
-  readonly #frontends = new Map<string, string>();
-  /** Frontends and slots of all services, those being stored included. */
-  #slots = 0;
 
-  constructor(parts: ServiceParts) {
+  constructor(parts: ManagerParts) {
     this.table = parts.table;
     this.#parts = parts;
-    this.#numbering = new ServiceNumbering(parts.cursors);
+    const { claims, usage } = parts.resolver;
+    const { numbering, capacity, node } = parts;
+    this.#admission = new Admission({ claims, usage, numbering, capacity, node });
   }
 
-  /** Brings back what is stored. */
-  restore(): void {
-    const rows = this.#parts.storage.all().map(({ key, value }) => ({ name: key, ...value }));
-    this.#numbering.restore(rows);
-    for (const row of rows) {
-      this.#frontends.set(frontendKey(row), row.name);
-      this.#slots += slotsOf(row);
-    }
-    this.table.upsertMany(rows);
-  }
-
-  async upsert(service: Omit<Service, "revNat">, signal?: AbortSignal): Promise<Service> {
+  async upsert(service: WantedService, signal?: AbortSignal): Promise<Service> {
     checkService(service);
-    const { row, revision } = await this.#names.run(service.name, () => this.#store(service));
-    await this.#parts.reconciler.waitReconciled(revision, signal, [row.name]);
+    const [row] = await this.#write([service], signal);
+    return row!;
+  }
+
+  async upsertMany(services: readonly WantedService[], signal?: AbortSignal): Promise<readonly Service[]> {
+    const violations = services.flatMap((service, index) =>
+      serviceViolations(service, `services[${index}].`),
+    );
+    const names = new Map<string, number>();
+    const twins = services.flatMap(({ name }, index) => {
+      const twin = names.get(name);
+      names.set(name, twin ?? index);
+      const description = `is the same as that of services[${twin}]`;
+      return twin === undefined ? [] : [{ field: `services[${index}].name`, description }];
+    });
+    if (violations.length + twins.length > 0) throw invalidArgument([...violations, ...twins]);
+    return this.#write(services, signal);
+  }
+
+  async updateBackends(name: string, changes: BackendChanges, signal?: AbortSignal): Promise<Service> {
+    const row = await this.#names.run([name], async () => {
+      const old = this.#get(name);
+      const spec = canonical({ ...specOf(old), backends: changed(old, changes) });
+      return (await this.#store([spec]))[0]!;
+    });
+    await this.#reconciled([row], signal);
     return row;
   }
 
   async delete(name: string, signal?: AbortSignal): Promise<void> {
-    await this.#names.run(name, async () => {
-      const row = this.table.get(name);
-      if (row === undefined) throw notFound("service", name);
-      await this.#parts.storage.delete(name);
-      this.table.delete(name);
-      this.#frontends.delete(frontendKey(row));
-      this.#forget(row);
+    const { shared, resolver } = this.#parts;
+    const keys = await this.#names.run([name], async () => {
+      const row = this.#get(name);
+      await shared.delete(name);
+      resolver.resolve([name]);
+      return servedKeys(row);
     });
-    await this.#parts.reconciler.waitReconciled(this.table.revision, signal, [name]);
+    await this.#wait(keys, signal);
   }
 
-  backendId(backend: Backend, protocol: ServiceProtocol): number | undefined {
-    return this.#numbering.id(backend, protocol);
+  backendId(backend: IpPort, protocol: ServiceProtocol): number | undefined {
+    return this.#parts.numbering.backend(backend, protocol)?.id;
   }
 
-  async #store(service: Omit<Service, "revNat">): Promise<{ row: ServiceRow; revision: number }> {
-    const old = this.table.get(service.name);
-    this.#checkRoom(service, old);
-    const frontend = frontendKey(service);
-    const oldFrontend = old === undefined ? undefined : frontendKey(old);
-    this.#claim(frontend, service.name);
-    // Replies of connections to the old frontend must not come from the new one, so it gets an index of its own.
-    const revNat = frontend === oldFrontend ? old?.revNat : undefined;
-    let row: ServiceRow | undefined;
+  frontendStatus({ ip, port, problem }: ServiceFrontend, protocol: ServiceProtocol): FrontendStatus {
+    if (problem !== undefined) return { state: problem.kind, message: problem.message };
+    const status = this.#parts.reconciler.status(addressKey({ ip, port }, protocol));
+    if (status?.kind === "error") return { state: "error", message: status.error?.message ?? "" };
+    const there = status?.kind === "done" || status?.kind === "refreshing";
+    return { state: there ? "active" : "pending", message: "" };
+  }
+
+  async #write(services: readonly WantedService[], signal?: AbortSignal): Promise<readonly Service[]> {
+    const names = services.map(({ name }) => name);
+    const rows = await this.#names.run(names, () => this.#store(services.map(canonical)));
+    return this.#reconciled(rows, signal);
+  }
+
+  /** The caller holds the names. */
+  async #store(services: readonly WantedService[]): Promise<readonly Service[]> {
+    const { shared, resolver } = this.#parts;
+    const admitted: Admitted[] = [];
     try {
-      row = this.#numbering.assign(service, revNat);
-      this.#slots += slotsOf(row);
-      const { name, ...stored } = row;
-      await Promise.all([this.#parts.storage.put(name, stored), this.#numbering.save()]);
-    } catch (error) {
-      if (row !== undefined) this.#forget(row, revNat);
-      if (frontend !== oldFrontend) this.#frontends.delete(frontend);
-      throw error;
-    }
-    const revision = this.table.upsert(row);
-    if (old !== undefined) this.#forget(old, row.revNat);
-    if (oldFrontend !== undefined && oldFrontend !== frontend) this.#frontends.delete(oldFrontend);
-    return { row, revision };
-  }
-
-  #claim(frontend: string, name: string): void {
-    const holder = this.#frontends.get(frontend);
-    if (holder !== undefined && holder !== name) {
-      throw new RefusalError(
-        "ALREADY_EXISTS",
-        `frontend ${frontend} belongs to service ${JSON.stringify(holder)}`,
+      for (const service of services)
+        admitted.push(this.#admission.admit(service, this.table.get(service.name)));
+      await Promise.all(
+        admitted.map(({ spec: { name, ...spec }, order }) => shared.put(name, { ...spec, order })),
       );
+      resolver.resolve(services.map(({ name }) => name));
+    } finally {
+      for (const one of admitted) one.close();
     }
-    this.#frontends.set(frontend, name);
+    return services.map(({ name }) => this.#get(name));
   }
 
-  #forget(row: ServiceRow, keepRevNat?: number): void {
-    this.#numbering.release(row, keepRevNat);
-    this.#slots -= slotsOf(row);
+  async #reconciled(rows: readonly Service[], signal?: AbortSignal): Promise<readonly Service[]> {
+    await this.#wait(rows.flatMap(servedKeys), signal);
+    return rows;
   }
 
-  #checkRoom(service: Omit<Service, "revNat">, old: ServiceRow | undefined): void {
-    const { slots, backends, reverseNat } = this.#parts.capacity();
-    const wantedSlots = this.#slots - (old === undefined ? 0 : slotsOf(old)) + slotsOf(service);
-    const check = (wanted: number, room: number, map: string): void => {
-      if (wanted <= room) return;
-      throw resourceExhausted(
-        `service ${JSON.stringify(service.name)} does not fit: ${map} has room for ${room} entries and would need ${wanted}`,
-      );
-    };
-    check(wantedSlots, slots, "cilium_lb4_services_v2");
-    check(
-      this.#numbering.backends + this.#numbering.newBackends(service),
-      backends,
-      "cilium_lb4_backends_v2",
-    );
-    check(this.#frontends.size + (old === undefined ? 1 : 0), reverseNat, "cilium_lb4_reverse_nat");
+  async #wait(keys: readonly string[], signal?: AbortSignal): Promise<void> {
+    const { reconciler, frontends } = this.#parts;
+    await reconciler.waitReconciled(frontends.revision, signal, keys);
+  }
+
+  #get(name: string): Service {
+    const row = this.table.get(name);
+    if (row === undefined) throw notFound("service", name);
+    return row;
   }
 }
 
-/** The frontend and a slot for each backend. */
-const slotsOf = (service: Pick<Service, "backends">): number => 1 + service.backends.length;
+/** What is shared of a service. */
+const specOf = ({ frontends: _frontends, node: _node, pending: _pending, ...spec }: Service): ServiceSpec =>
+  spec;
+
+/** @throws RefusalError INVALID_ARGUMENT, in the names of the changes' fields */
+function changed(service: Service, { upsert, remove }: BackendChanges): readonly Backend[] {
+  const wanted = new Map(upsert.map((backend) => [addressOf(backend), backend]));
+  const gone = new Set(remove.map(addressOf));
+  const present = new Set(service.backends.map(addressOf));
+  const unknown = remove.flatMap((one, index) => {
+    const description = wanted.has(addressOf(one))
+      ? "is to be added as well"
+      : present.has(addressOf(one))
+        ? undefined
+        : `is no backend of service ${JSON.stringify(service.name)}`;
+    return description === undefined ? [] : [{ field: `remove[${index}]`, description }];
+  });
+  const violations = [...backendViolations(service, upsert, "upsert"), ...unknown];
+  if (violations.length > 0) throw invalidArgument(violations);
+  const kept = service.backends
+    .filter((backend) => !gone.has(addressOf(backend)))
+    .map((backend) => wanted.get(addressOf(backend)) ?? backend);
+  const added = upsert.filter((backend) => !present.has(addressOf(backend)));
+  if (kept.length + added.length > maxBackends)
+    throw invalidArgument([
+      { field: "upsert", description: `there would be more than ${maxBackends} backends` },
+    ]);
+  return [...kept, ...added];
+}
+
+const addressOf = ({ ip, port }: IpPort): string => `${canonicalIp(ip)} ${port}`;

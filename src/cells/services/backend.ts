@@ -1,0 +1,63 @@
+import { familyOf } from "../../datapath/address.ts";
+import { addressKey, type Family, parseAddressKey } from "./keys.ts";
+import type { BackendState, IpPort, ServiceProtocol } from "./types.ts";
+
+/** When services differ over a shared backend, the state that lets the most go on prevails: last in this list. */
+const states: readonly BackendState[] = ["terminating", "quarantined", "active"];
+
+/** A backend with its id in the kernel's maps. Services with the same backend share one. */
+export class NumberedBackend implements IpPort {
+  readonly id: number;
+  /** As `addressKey` says. */
+  readonly key: string;
+  readonly ip: string;
+  readonly port: number;
+  readonly protocol: ServiceProtocol;
+  readonly family: Family;
+  readonly #services = new Map<string, BackendState>();
+  #state: BackendState = "terminating";
+
+  constructor(id: number, at: IpPort, protocol: ServiceProtocol) {
+    this.id = id;
+    this.ip = at.ip;
+    this.port = at.port;
+    this.protocol = protocol;
+    this.family = familyOf(at.ip);
+    this.key = addressKey(at, protocol);
+  }
+
+  /** A backend from an earlier life, by its stored key. */
+  static restored(id: number, key: string): NumberedBackend {
+    const { protocol, ...at } = parseAddressKey(key);
+    return new NumberedBackend(id, at, protocol);
+  }
+
+  /** The state that prevails, now. */
+  get state(): BackendState {
+    return this.#state;
+  }
+
+  /** Whether any service has it. */
+  get wanted(): boolean {
+    return this.#services.size > 0;
+  }
+
+  /** Notes that a service has it in this state; true when another state prevails from now on. */
+  join(service: string, state: BackendState): boolean {
+    this.#services.set(service, state);
+    return this.#settle();
+  }
+
+  /** Notes that a service does not have it any more; true when another state prevails from now on. */
+  leave(service: string): boolean {
+    this.#services.delete(service);
+    return this.#settle();
+  }
+
+  #settle(): boolean {
+    const before = this.#state;
+    const ranks = Array.from(this.#services.values(), (state) => states.indexOf(state));
+    this.#state = states[Math.max(0, ...ranks)]!;
+    return this.#state !== before;
+  }
+}
