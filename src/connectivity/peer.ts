@@ -15,6 +15,8 @@ import type { Exchange, Listening, PeerRequest, PeerResponse } from "./peer-prot
 const name = process.argv[2] ?? "peer";
 /** More than anybody asks for: what a stranger sends must not fill the memory. */
 const mostBytes = 64 * 1024 * 1024;
+/** Enough for a second SYN, should the first one be lost. */
+const connectTimeoutMs = 3_000;
 const receiveBuffer = 1024 * 1024;
 
 const digest = (data: Buffer): string => createHash("sha256").update(data).digest("hex");
@@ -92,13 +94,14 @@ async function exchangeTcp(
 ): Promise<Exchange> {
   const socket = new Socket({ allowHalfOpen: true });
   let step = "connecting";
-  const timer = setTimeout(
-    () => socket.destroy(new Error(`no answer within ${timeoutMs} ms while ${step}`)),
-    timeoutMs,
-  );
+  const giveUp = (ms: number) =>
+    setTimeout(() => socket.destroy(new Error(`no answer within ${ms} ms while ${step}`)), ms);
+  let timer = giveUp(Math.min(timeoutMs, connectTimeoutMs));
   try {
     socket.connect(port, address);
     await once(socket, "connect");
+    clearTimeout(timer);
+    timer = giveUp(timeoutMs);
     step = "sending";
     const data = randomBytes(bytes);
     const length = Buffer.alloc(4);

@@ -11,7 +11,7 @@ import {
   type SkippedPath,
 } from "../../connectivity/index.ts";
 import type { Style } from "./io.ts";
-import { table } from "./table.ts";
+import { facts, table } from "./table.ts";
 
 const familyNames: Readonly<Record<Family, string>> = { ipv4: "IPv4", ipv6: "IPv6" };
 const kindNames: Readonly<Record<Kind, string>> = {
@@ -67,13 +67,26 @@ function untested(skipped: readonly SkippedPath[], style: Style): string {
   return `\n${style.dim(["Skipped, because", ...lines].join("\n"))}\n`;
 }
 
-const failure = ({ path, family, kind, from, to, detail, drops }: CaseResult, style: Style): string =>
-  [
-    `${style.bad("FAILED")} ${pathTitles[path]}, ${familyNames[family]} ${kindNames[kind]}: ${from} → ${to}`,
-    `  ${detail}`,
-    ...drops.map((drop) => style.dim(`  dropped on ${drop}`)),
+/** What failed between two ends, with the drops that were seen of it. */
+function failure(results: readonly CaseResult[], style: Style): string {
+  const { path, family, from, to } = results[0]!;
+  return [
+    `${style.bad("FAILED")} ${pathTitles[path]}, ${familyNames[family]}: ${from} → ${to}\n`,
+    ...facts(results.map(({ kind, detail }) => [kindNames[kind], detail]))
+      .trimEnd()
+      .split("\n")
+      .map((line) => `  ${line}\n`),
+    ...[...new Set(results.flatMap(({ drops }) => drops))].map((drop) => style.dim(`  dropped on ${drop}\n`)),
     "\n",
-  ].join("\n");
+  ].join("");
+}
+
+/** Failures by path, family and ends. */
+function failures(results: readonly CaseResult[], style: Style): readonly string[] {
+  const failed = results.filter(({ ok }) => !ok);
+  const groups = Map.groupBy(failed, ({ path, family, from, to }) => `${path} ${family} ${from} ${to}`);
+  return [...groups.values()].map((group) => failure(group, style));
+}
 
 /** The whole report. */
 export function connectivityReport(
@@ -99,7 +112,7 @@ export function connectivityReport(
     tested(results, style),
     untested(skipped, style),
     "\n",
-    ...failed.map((result) => failure(result, style)),
+    ...failures(results, style),
     `${verdict} ${style.dim(`${(ms / 1_000).toFixed(1)} s`)}\n`,
   ].join("");
 }
