@@ -8,5 +8,6 @@ export { type EndpointServiceDeps, endpointService } from "./services/endpoint.t
 export { type IdentityServiceDeps, identityService } from "./services/identity.ts";
 export { type IpCacheServiceDeps, ipCacheService } from "./services/ipcache.ts";
 export { type LoadBalancerServiceDeps, loadBalancerService } from "./services/load-balancer.ts";
+export { type NodeServiceDeps, nodeService } from "./services/node.ts";
 export { type PluginServiceDeps, pluginService } from "./services/plugin.ts";
 export { Violations, validated } from "./validate/violations.ts";

@@ -10,6 +10,7 @@ import type { Identity } from "../../src/cells/identity/types.ts";
 import type { IpCacheEntry } from "../../src/cells/ipcache/types.ts";
 import type { Loader } from "../../src/cells/loader/types.ts";
 import type { Metrics, Monitor, MonitorFilter, MonitorMessage } from "../../src/cells/monitor/types.ts";
+import type { Node, NodeList } from "../../src/cells/nodes/types.ts";
 import type { Plugin, PluginRegistry } from "../../src/cells/plugin-registry/types.ts";
 import type { PluginRecordMessage, PluginRecords } from "../../src/cells/plugin-table/types.ts";
 import type { OpenPolicyMap } from "../../src/cells/policy-maps/types.ts";
@@ -150,6 +151,29 @@ export class FakeIdentities {
     this.table = database.createTable<Identity, number>({ name: "identities", key: ({ id }) => id });
     this.table.upsert({ id: 1, labels: {}, reserved: "host", references: 0 });
     this.table.upsert({ id: 300, labels: { app: "web" }, reserved: undefined, references: 2 });
+  }
+}
+
+export class FakeNodes implements NodeList {
+  readonly table: RWTable<Node, string>;
+  readonly local: Node;
+
+  constructor(database: Database) {
+    this.table = database.createTable<Node, string>({ name: "nodes", key: ({ name }) => name });
+    const node = (number: number, ipv6: string | undefined, podCidrV6: string | undefined): Node => ({
+      name: `node${number}`,
+      ipv4: `192.0.2.${number}`,
+      ipv6,
+      podCidr: `10.0.${number}.0/24`,
+      podCidrV6,
+      routerIpv4: `10.0.${number}.1`,
+      routerIpv6: podCidrV6?.replace("/64", "1"),
+      local: number === 1,
+      version: "1.2.3",
+    });
+    this.local = node(1, "fd00::1", "fd00:1::/64");
+    this.table.upsert(this.local);
+    this.table.upsert(node(2, undefined, undefined));
   }
 }
 
@@ -407,6 +431,7 @@ export function fakeCells() {
     endpoints: new FakeEndpoints(database),
     ipCache: new FakeIpCache(database),
     identities: new FakeIdentities(database),
+    nodes: new FakeNodes(database),
     services: new FakeServices(database),
     plugins: new FakePlugins(database),
     hooks: new FakeHooks(),

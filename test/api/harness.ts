@@ -15,6 +15,7 @@ import {
   ipCacheService,
   loadBalancerService,
   logCalls,
+  nodeService,
   pluginService,
   StreamSlots,
 } from "../../src/api/index.ts";
@@ -27,6 +28,7 @@ import { EndpointServiceClient } from "../../src/gen/waggle/v1/endpoint.ts";
 import { IdentityServiceClient } from "../../src/gen/waggle/v1/identity.ts";
 import { IPCacheServiceClient } from "../../src/gen/waggle/v1/ipcache.ts";
 import { LoadBalancerServiceClient } from "../../src/gen/waggle/v1/load_balancer.ts";
+import { NodeServiceClient } from "../../src/gen/waggle/v1/node.ts";
 import { PluginServiceClient } from "../../src/gen/waggle/v1/plugin.ts";
 import { Hive, type LogLine, makeLogger } from "../../src/hive/index.ts";
 import { fakeCells } from "./fake-cells.ts";
@@ -83,6 +85,7 @@ export function build(t: ExecutionContext, options: ServeOptions = {}) {
     endpointService(cells, runtime),
     ipCacheService(cells, runtime),
     identityService(cells, runtime),
+    nodeService(cells, runtime),
     loadBalancerService(cells, runtime),
     pluginService(cells, runtime),
     datapathService(cells, runtime),
@@ -114,6 +117,7 @@ export async function serve(t: ExecutionContext, options: ServeOptions = {}) {
     endpoints: new EndpointServiceClient(target, insecure),
     ipcache: new IPCacheServiceClient(target, insecure),
     identities: new IdentityServiceClient(target, insecure),
+    nodes: new NodeServiceClient(target, insecure),
     services: new LoadBalancerServiceClient(target, insecure),
     plugins: new PluginServiceClient(target, insecure),
     datapath: new DatapathServiceClient(target, insecure),
