@@ -16,7 +16,13 @@
 #include "config_host.h"
 
 #include "family_v4.h"
+#include "conntrack_tuples.h"
+#include "lb.h"
+#include "nat_v4.h"
+#include "snat.h"
 #include "host.h"
+#include "masquerade.h"
+#include "nodeport.h"
 #include "family_end.h"
 
 #define DROP_FILE FILE_HOST

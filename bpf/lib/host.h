@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * Between pods and everything that is not one: the network (node devices) and the node itself (cilium_host). One
- * stage each way, and a hook point before each. Once for each family (family_v4.h).
+ * stage each way, and a hook point before each; what has to be translated on the way goes through further ones
+ * (masquerade.h, nodeport.h). Once for each family (family_v4.h), after snat.h.
  */
 #include "config_host.h"
 #include "encap.h"
@@ -14,50 +15,55 @@
 
 #define DROP_FILE FILE_HOST_STAGES
 
-static __always_inline int F(host_from_netdev)(struct __sk_buff *ctx, struct pkt_state *st)
+/*
+ * Into a pod, past the stack. In tunnel mode other nodes' pods come out of the tunnel: from the network, somebody
+ * borrows their name.
+ */
+static __always_inline int F(host_to_pod)(struct __sk_buff *ctx, struct pkt_state *st, F(addr) saddr,
+					  const struct endpoint_info *ep)
 {
-	const struct endpoint_info *ep;
-	struct F(addresses) ip;
+	const struct remote_endpoint_info *info = F(ipcache_lookup)(saddr);
 	int ret;
 
-	if (F(addresses_load)(ctx, &ip))
-		return DROP(st, DROP_INVALID);
-	ep = F(endpoint_lookup)(ip.saddr);
-	if (ep && !endpoint_is_host(ep)) /* our pods do not live out there */
+	st->src_identity = ipcache_identity(info);
+	st->dst_identity = ep->sec_id;
+	if (cfg_tunnel_ifindex && info && info->tunnel_ipv4 && info->sec_id != IDENTITY_REMOTE_NODE)
 		return DROP(st, DROP_INVALID_SIP);
-	ep = F(endpoint_lookup)(ip.daddr);
-	if (!ep || endpoint_is_host(ep))
-		return TC_ACT_OK;
 	ret = F(l3_forward)(ctx, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac));
 	if (ret == DROP_TTL_EXCEEDED)
 		return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
 	if (ret < 0)
 		return DROP(st, ret);
-	st->src_identity = F(identity_of)(ip.saddr);
-	st->dst_identity = ep->sec_id;
 	bpf_tail_call(ctx, &cilium_call_policy, ep->lxc_id);
 	return DROP(st, DROP_EP_NOT_READY);
 }
 
-/* Slot 0: straight into the pod, past the stack, if it is for one. */
+static __always_inline int F(host_from_netdev)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	const struct endpoint_info *from, *to;
+	struct F(addresses) ip;
+
+	if (F(addresses_load)(ctx, &ip))
+		return DROP(st, DROP_INVALID);
+	from = F(endpoint_lookup)(ip.saddr);
+	if (from && !endpoint_is_host(from)) /* our pods do not live out there */
+		return DROP(st, DROP_INVALID_SIP);
+	to = F(endpoint_lookup)(ip.daddr);
+	if (to && !endpoint_is_host(to))
+		return from ? DROP(st, DROP_INVALID_SIP) : F(host_to_pod)(ctx, st, ip.saddr, to);
+	/* Replies come to the node's addresses; services may have addresses of their own. */
+	if (!from && (cfg_nodeport || (F(masquerade)() && to)))
+		return JUMP(ctx, st, SLOT(HOST_TRANSLATE));
+	return TC_ACT_OK;
+}
+
+/* Slot 0: straight into the pod if it is for one, else up the stack, past what translates. */
 SEC("tc")
 int F(tail_from_netdev)(struct __sk_buff *ctx)
 {
 	struct pkt_state *st = state_get();
 
 	return st ? finish(ctx, st, F(host_from_netdev)(ctx, st)) : TC_ACT_SHOT;
-}
-
-/* Slot 1: out to the network. */
-SEC("tc")
-int F(tail_to_netdev)(struct __sk_buff *ctx)
-{
-	struct pkt_state *st = state_get();
-
-	if (!st)
-		return TC_ACT_SHOT;
-	trace(ctx, st, TRACE_TO_NETWORK, 0);
-	return TC_ACT_OK;
 }
 
 static __always_inline int F(host_from_host)(struct __sk_buff *ctx, struct pkt_state *st)
@@ -101,16 +107,33 @@ int F(tail_from_host)(struct __sk_buff *ctx)
 	return st ? finish(ctx, st, F(host_from_host)(ctx, st)) : TC_ACT_SHOT;
 }
 
-/* Slot 3: from a pod up into the node's stack. */
+/*
+ * What backends answer to clients of NodePorts whom they know by the router address: the stack sends it on to the
+ * client, and cil_to_netdev gives it the source that the client asked for.
+ */
+static __always_inline int F(host_to_host)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	struct F(addresses) ip;
+	struct F(pkt) pkt;
+	int ret;
+
+	if (cfg_nodeport && !F(addresses_load)(ctx, &ip) && F(addr_equal)(ip.daddr, F(router_ip)()) &&
+	    !F(parse)(ctx, &pkt)) {
+		ret = F(snat_apply)(ctx, &pkt, TUPLE_F_IN);
+		if (ret < 0)
+			return DROP(st, ret);
+	}
+	trace(ctx, st, TRACE_TO_HOST, 0);
+	return TC_ACT_OK;
+}
+
+/* Slot 3: from a pod, here or on another node, up into the node's stack. */
 SEC("tc")
 int F(tail_to_host)(struct __sk_buff *ctx)
 {
 	struct pkt_state *st = state_get();
 
-	if (!st)
-		return TC_ACT_SHOT;
-	trace(ctx, st, TRACE_TO_HOST, 0);
-	return TC_ACT_OK;
+	return st ? finish(ctx, st, F(host_to_host)(ctx, st)) : TC_ACT_SHOT;
 }
 
 /* Slot 4: a packet from the network is refused; the answer leaves where it came in. */
@@ -122,7 +145,7 @@ int F(tail_icmp_error)(struct __sk_buff *ctx)
 	if (!st)
 		return TC_ACT_SHOT;
 	refuse_report(ctx, st);
-	if (F(icmp_error)(ctx, st, F(router_ip)()))
+	if (F(icmp_error)(ctx, st, F(addr_is_none)(F(device_ip)()) ? F(router_ip)() : F(device_ip)()))
 		return TC_ACT_SHOT;
 	return bpf_redirect(cfg_ifindex, 0);
 }

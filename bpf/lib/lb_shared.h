@@ -29,7 +29,11 @@
 #define lb_affinity_map_v6 cilium_lb6_affinity
 
 /* `flags` of a frontend (slot 0). */
+#define LB_F_EXTERNAL_IP 0x01
+#define LB_F_NODEPORT 0x02
 #define LB_F_AFFINITY 0x10
+#define LB_F_LOAD_BALANCER 0x20
+#define LB_F_OUTSIDE (LB_F_EXTERNAL_IP | LB_F_NODEPORT | LB_F_LOAD_BALANCER) /* served to the network */
 
 /* `flags` of a backend: its state. */
 #define LB_BACKEND_ACTIVE 0

@@ -17,6 +17,25 @@
 #define MARK_OVERLAY 0x0400U  /* a packet of the tunnel: nothing */
 #define MARK_NODEPORT 0x0500U /* a NodePort's client on its way to a backend elsewhere: give it our address */
 
+/* Accessed by hand: the compiler computes the field's address when it is read and written, and loses the context. */
+static __always_inline __u32 mark_get(const struct __sk_buff *ctx)
+{
+	__u32 mark;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)"
+		     : "=r"(mark)
+		     : "r"(ctx), "i"(__builtin_offsetof(struct __sk_buff, mark)));
+	return mark;
+}
+
+static __always_inline void mark_set(struct __sk_buff *ctx, __u32 mark)
+{
+	asm volatile("*(u32 *)(%0 + %1) = %2"
+		     :
+		     : "r"(ctx), "i"(__builtin_offsetof(struct __sk_buff, mark)), "r"(mark)
+		     : "memory");
+}
+
 static __always_inline void mark_set_identity(struct __sk_buff *ctx, __u32 identity)
 {
 	ctx->mark = ((identity & 0xffff) << 16) | MARK_IDENTITY_MAGIC | ((identity >> 16) & 0xff);

@@ -85,7 +85,7 @@ int F(tail_to_overlay)(struct __sk_buff *ctx)
 	if (!st)
 		return TC_ACT_SHOT;
 	trace(ctx, st, TRACE_TO_OVERLAY, 0);
-	ctx->mark = MARK_OVERLAY;
+	mark_set(ctx, MARK_OVERLAY);
 	return TC_ACT_OK;
 }
 

@@ -155,6 +155,7 @@ const FILES: ReadonlyMap<number, string> = new Map([
   [9, "bpf_overlay.c"],
   [10, "overlay.h"],
   [11, "nodeport.h"],
+  [12, "masquerade.h"],
 ]);
 
 /** C source file of a drop, by its number in notifications and metrics; "file 99" for one not known. */

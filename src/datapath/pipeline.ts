@@ -213,6 +213,9 @@ const HOST: PipelineObject = {
     { slot: 2, program: "tail_from_host_v4" },
     { slot: 3, program: "tail_to_host_v4" },
     { slot: 4, program: "tail_icmp_error_v4" },
+    { slot: 5, program: "tail_translate_v4" },
+    { slot: 6, program: "tail_nodeport_v4" },
+    { slot: 7, program: "tail_masquerade_v4" },
   ],
   hooks: [
     hostHook(
@@ -234,14 +237,14 @@ const HOST: PipelineObject = {
       "host",
       18,
       "tail_from_host_v4",
-      "An IPv4 packet that the stack routed to cilium_host, for a pod of this node.",
+      "An IPv4 packet that the stack routed to cilium_host, for a pod of this node or of another.",
     ),
     hostHook(
       "to_host_v4",
       "host",
       19,
       "tail_to_host_v4",
-      "An IPv4 packet of a pod for the node itself, about to enter the stack.",
+      "An IPv4 packet of a pod, here or on another node, for the node itself, about to enter the stack.",
     ),
   ],
 };
@@ -307,13 +310,16 @@ export const TAIL_CALL_PATHS: readonly TailCallPath[] = [
   },
   {
     name: "network to pod",
-    coreCalls: 1 + 1 + POD_INGRESS_HOOKS.length,
+    // The stage, and for NodePorts two more that translate destination and source.
+    coreCalls: 1 + 2 + 1 + POD_INGRESS_HOOKS.length,
     hooks: ["from_netdev_v4", ...POD_INGRESS_HOOKS],
   },
   { name: "stack to pod", coreCalls: POD_INGRESS_HOOKS.length, hooks: POD_INGRESS_HOOKS },
-  { name: "node to network", coreCalls: 1, hooks: ["to_netdev_v4"] },
-  // One more than the stage: it may tail-call the ICMP error.
-  { name: "host to pod", coreCalls: 2, hooks: ["from_host_v4"] },
+  // Up to the tunnel's device, where a new run begins.
+  { name: "network to overlay", coreCalls: 1 + 2, hooks: ["from_netdev_v4"] },
+  // The second call makes a new mapping of a masqueraded source.
+  { name: "node to network", coreCalls: 2, hooks: ["to_netdev_v4"] },
+  { name: "host to pod or overlay", coreCalls: 1, hooks: ["from_host_v4"] },
   { name: "pod to host", coreCalls: 1, hooks: ["to_host_v4"] },
   {
     name: "overlay to pod",

@@ -23,6 +23,16 @@ static __always_inline _Bool addr_equal_v4(addr_v4 a, addr_v4 b)
 	return a == b;
 }
 
+static __always_inline _Bool addr_is_none_v4(addr_v4 addr)
+{
+	return !addr;
+}
+
+static __always_inline _Bool addr_is_none_v6(addr_v6 addr)
+{
+	return !(addr.word[0] | addr.word[1]);
+}
+
 static __always_inline _Bool addr_equal_v6(addr_v6 a, addr_v6 b)
 {
 	return a.word[0] == b.word[0] && a.word[1] == b.word[1];

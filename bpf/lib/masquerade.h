@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Out of the node: pods appear to the world under the address of the device they leave through, and clients of
+ * NodePorts to backends that the tunnel does not lead to. What is translated already, replies of NodePorts included,
+ * is translated in one stage; another one makes new mappings. Once for each family (family_v4.h), after snat.h.
+ */
+#define DROP_FILE FILE_MASQUERADE
+
+/*
+ * Do pods keep their own addresses towards this one? The table names the node of everything that belongs to the
+ * cluster, whether or not a tunnel leads there.
+ */
+static __always_inline _Bool F(in_cluster)(F(addr) addr)
+{
+	const struct remote_endpoint_info *info = F(ipcache_lookup)(addr);
+
+	return info && (info->tunnel_ipv4 || info->sec_id == IDENTITY_HOST || info->sec_id == IDENTITY_REMOTE_NODE);
+}
+
+/* Is the packet from one of our pods to the world? */
+static __always_inline _Bool F(leaves_cluster)(const struct F(pkt) *pkt)
+{
+	const struct endpoint_info *ep = F(endpoint_lookup)(pkt->saddr);
+
+	return ep && !endpoint_is_host(ep) && !F(in_cluster)(pkt->daddr);
+}
+
+static __always_inline int F(host_leave)(struct __sk_buff *ctx, const struct pkt_state *st)
+{
+	trace(ctx, st, TRACE_TO_NETWORK, 0);
+	return TC_ACT_OK;
+}
+
+static __always_inline int F(host_to_netdev)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	struct F(pkt) pkt;
+	int parsed, ret;
+
+	if (!cfg_nodeport && !F(masquerade)())
+		return F(host_leave)(ctx, st);
+	if (mark_get(ctx) == MARK_OVERLAY) {
+		mark_set(ctx, 0);
+		return F(host_leave)(ctx, st);
+	}
+	parsed = F(parse)(ctx, &pkt);
+	if (!parsed) {
+		ret = F(snat_apply)(ctx, &pkt, TUPLE_F_OUT);
+		if (ret < 0)
+			return DROP(st, ret);
+		if (ret == SNAT_DONE)
+			return F(host_leave)(ctx, st);
+	}
+	if (mark_get(ctx) != MARK_NODEPORT && !(F(masquerade)() && F(leaves_cluster)(&pkt)))
+		return F(host_leave)(ctx, st);
+	return parsed < 0 ? DROP(st, parsed) : JUMP(ctx, st, SLOT(HOST_MASQUERADE));
+}
+
+/* Slot 1: out to the network. */
+SEC("tc")
+int F(tail_to_netdev)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(host_to_netdev)(ctx, st)) : TC_ACT_SHOT;
+}
+
+/* Does the packet answer somebody who came to the pod under its own address? Then it keeps that. */
+static __always_inline _Bool F(answers_stranger)(struct __sk_buff *ctx, const struct F(pkt) *pkt)
+{
+	struct F(quoted) quoted;
+	struct F(ct_tuple) key;
+
+	if (pkt->l4.icmp_error) {
+		if (F(quoted_parse)(ctx, pkt->l4.off + ICMP_HLEN, &quoted))
+			return 0;
+		F(ct_key)(&key, &quoted.pkt, TUPLE_F_IN);
+		return F(ct_find)(&key, &quoted.pkt, ct_now()) != (void *)0;
+	}
+	if (tcp_is_syn(&pkt->l4))
+		return 0;
+	F(ct_reply_key)(&key, pkt, TUPLE_F_IN);
+	return F(ct_find)(&key, pkt, ct_now()) != (void *)0;
+}
+
+static __always_inline int F(host_masquerade)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	F(addr) addr = F(device_ip)();
+	struct F(pkt) pkt;
+	int ret = F(parse)(ctx, &pkt);
+
+	if (ret < 0)
+		return DROP(st, ret);
+	if (mark_get(ctx) == MARK_NODEPORT)
+		mark_set(ctx, 0);
+	else if (F(answers_stranger)(ctx, &pkt))
+		return F(host_leave)(ctx, st);
+	if (F(addr_is_none)(addr))
+		return DROP(st, DROP_NAT_NO_MAPPING);
+	ret = F(snat_begin)(ctx, &pkt, addr);
+	return ret < 0 ? DROP(st, ret) : F(host_leave)(ctx, st);
+}
+
+/* Slot 7: the first packet of a connection that needs another source out there. */
+SEC("tc")
+int F(tail_masquerade)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(host_masquerade)(ctx, st)) : TC_ACT_SHOT;
+}
+
+#undef DROP_FILE

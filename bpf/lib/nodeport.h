@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * What the network sends to the node and is for somebody else: replies to what was masqueraded, and clients of
+ * services that this node serves, by NodePort or external address. A client's packet goes
+ *
+ *	to a backend here	its destination translated, straight into the pod or up the stack
+ *	through the tunnel	to a backend on another node; its source is then this node's router address
+ *	through the stack	to any other backend; cil_to_netdev gives it the device's address where it leaves
+ *
+ * What the replies are to look like is remembered by the backend's address and the client's (snat.h): whichever way
+ * they come, they leave through cil_to_netdev, which gives them the source that the client asked for. So a client
+ * whom the tunnel leads to would have its replies past that: it is made to appear as the router address, too.
+ *
+ * Once for each family (family_v4.h), after host.h and lb.h.
+ */
+#define DROP_FILE FILE_NODEPORT
+
+/* The node that the tunnel leads to for this address, or 0; `identity`: of the address. */
+static __always_inline __be32 F(tunnel_to)(F(addr) addr, __u32 *identity)
+{
+	const struct remote_endpoint_info *info = F(ipcache_lookup)(addr);
+
+	*identity = ipcache_identity(info);
+	return cfg_tunnel_ifindex && info ? info->tunnel_ipv4 : 0;
+}
+
+/*
+ * What the packet is to become: `backend` for its destination, and what the route there asks for. Refusals come first,
+ * while the packet is as its sender knows it.
+ */
+static __always_inline int F(nodeport_translate)(struct __sk_buff *ctx, struct pkt_state *st, struct F(pkt) *pkt,
+						 const struct F(lb_backend) *backend)
+{
+	const struct endpoint_info *ep = F(endpoint_lookup)(backend->address);
+	_Bool client_in_tunnel = F(tunnel_to)(pkt->saddr, &st->src_identity) != 0;
+	__u32 identity;
+	int ret;
+
+	st->tunnel_ipv4 = ep ? 0 : F(tunnel_to)(backend->address, &identity);
+	if (st->tunnel_ipv4 && encap_too_long(ctx, &pkt->l4, cfg_tunnel_mtu)) {
+		st->icmp_mtu = cfg_tunnel_mtu;
+		return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_TOO_BIG, DROP_FRAG_NEEDED);
+	}
+	if (st->tunnel_ipv4 || (ep && !endpoint_is_host(ep))) {
+		/* Tunnels do not look at the frame's addresses. */
+		ret = ep ? F(l3_forward)(ctx, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac))
+			 : F(l3_forward)(ctx, MAC_OF(cfg_host_mac), MAC_OF(cfg_device_mac));
+		if (ret == DROP_TTL_EXCEEDED)
+			return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
+		if (ret < 0)
+			return DROP(st, ret);
+	}
+	if (pkt->l4.icmp_error) {
+		ret = F(nat_related)(ctx, pkt, NAT_SOURCE, backend->address, backend->port);
+	} else {
+		ret = F(snat_remember)(pkt, backend->address, backend->port);
+		if (!ret)
+			ret = F(nat_rewrite)(ctx, pkt, NAT_DESTINATION, backend->address, backend->port);
+	}
+	if (ret < 0)
+		return DROP(st, ret);
+	if (st->tunnel_ipv4 || (ep && !endpoint_is_host(ep) && client_in_tunnel))
+		return JUMP(ctx, st, SLOT(HOST_NODEPORT));
+	if (!ep)
+		mark_set(ctx, MARK_NODEPORT);
+	if (!ep || endpoint_is_host(ep))
+		return TC_ACT_OK;
+	st->dst_identity = ep->sec_id;
+	bpf_tail_call(ctx, &cilium_call_policy, ep->lxc_id);
+	return DROP(st, DROP_EP_NOT_READY);
+}
+
+/* A packet to the frontend `svc`: to which backend, and how? */
+static __always_inline int F(nodeport_serve)(struct __sk_buff *ctx, struct pkt_state *st, struct F(pkt) *pkt,
+					     const struct F(lb_service) *svc, struct F(lb_key) *key)
+{
+	const struct F(lb_backend) *backend;
+	int ret = 0;
+
+	backend = F(lb_select)(ctx, pkt, svc, key, &ret);
+	if (backend)
+		return F(nodeport_translate)(ctx, st, pkt, backend);
+	if (ret == DROP_NO_SERVICE)
+		return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_PORT_UNREACHABLE, ret);
+	return DROP(st, ret);
+}
+
+/* Somebody complains about a packet of a frontend: the complaint is for the backend that had sent it. */
+static __always_inline int F(nodeport_complaint)(struct __sk_buff *ctx, struct pkt_state *st, struct F(pkt) *pkt)
+{
+	const struct F(lb_backend) *backend;
+	struct F(quoted) quoted;
+
+	if (F(quoted_parse)(ctx, pkt->l4.off + ICMP_HLEN, &quoted))
+		return TC_ACT_OK;
+	backend = F(lb_backend_of_reply)(&quoted);
+	return backend ? F(nodeport_translate)(ctx, st, pkt, backend) : TC_ACT_OK;
+}
+
+static __always_inline int F(host_translate)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	const struct F(lb_service) *svc;
+	const struct endpoint_info *ep;
+	struct F(lb_key) key;
+	struct F(pkt) pkt;
+	int ret;
+
+	if (F(parse)(ctx, &pkt) < 0)
+		return TC_ACT_OK; /* the stack may know better */
+	if (cfg_tunnel_port && pkt.l4.protocol == IPPROTO_UDP && pkt.l4.dport == bpf_htons(cfg_tunnel_port))
+		return TC_ACT_OK;
+	ret = F(snat_apply)(ctx, &pkt, TUPLE_F_IN);
+	if (ret < 0)
+		return DROP(st, ret);
+	if (ret == SNAT_DONE) {
+		ep = F(endpoint_lookup)(pkt.daddr);
+		return ep && !endpoint_is_host(ep) ? F(host_to_pod)(ctx, st, pkt.saddr, ep) : TC_ACT_OK;
+	}
+	if (!cfg_nodeport)
+		return TC_ACT_OK;
+	if (pkt.l4.icmp_error)
+		return F(nodeport_complaint)(ctx, st, &pkt);
+	svc = F(lb_has_services)(&pkt) ? F(lb_lookup)(&pkt, &key) : (void *)0;
+	if (!svc || !(svc->flags & LB_F_OUTSIDE))
+		return TC_ACT_OK;
+	return F(nodeport_serve)(ctx, st, &pkt, svc, &key);
+}
+
+/* Slot 5: undoes masquerading, and serves what the node serves. */
+SEC("tc")
+int F(tail_translate)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(host_translate)(ctx, st)) : TC_ACT_SHOT;
+}
+
+static __always_inline int F(host_nodeport)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	const struct endpoint_info *ep;
+	struct F(pkt) pkt;
+	int ret = F(parse)(ctx, &pkt);
+
+	if (ret < 0)
+		return DROP(st, ret);
+	ret = F(snat_apply)(ctx, &pkt, TUPLE_F_OUT);
+	if (ret == SNAT_NONE)
+		ret = F(snat_begin)(ctx, &pkt, F(router_ip)());
+	if (ret < 0)
+		return DROP(st, ret);
+	if (st->tunnel_ipv4) {
+		ret = encap_redirect(ctx, cfg_tunnel_ifindex, st->tunnel_ipv4, st->src_identity);
+		return ret < 0 ? DROP(st, ret) : ret;
+	}
+	ep = F(endpoint_lookup)(pkt.daddr);
+	if (!ep || endpoint_is_host(ep))
+		return DROP(st, DROP_UNKNOWN_TARGET);
+	st->dst_identity = ep->sec_id;
+	bpf_tail_call(ctx, &cilium_call_policy, ep->lxc_id);
+	return DROP(st, DROP_EP_NOT_READY);
+}
+
+/* Slot 6: to a backend in the name of the router address. */
+SEC("tc")
+int F(tail_nodeport)(struct __sk_buff *ctx)
+{
+	struct pkt_state *st = state_get();
+
+	return st ? finish(ctx, st, F(host_nodeport)(ctx, st)) : TC_ACT_SHOT;
+}
+
+#undef DROP_FILE
