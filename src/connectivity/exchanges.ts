@@ -11,7 +11,8 @@ import {
   type Target,
 } from "./checks.ts";
 import { Peers } from "./peers.ts";
-import type { Family, Party } from "./topology.ts";
+import { type TemporaryService, TemporaryServices } from "./temporary-services.ts";
+import type { Family, NodeParty, Party } from "./topology.ts";
 
 /** An address and port of somebody who listens. */
 export interface Listener {
@@ -22,6 +23,13 @@ export interface Listener {
 /** See above. */
 export class Exchanges {
   readonly peers = new Peers();
+  readonly #services: TemporaryServices;
+  /** Services by what they are for; cases with the same one share it. */
+  readonly #made = new Map<string, Promise<TemporaryService>>();
+
+  constructor(nodes: readonly NodeParty[]) {
+    this.#services = new TemporaryServices(nodes);
+  }
 
   /** Where a party listens. @throws PeerError */
   async listener(at: Party, family: Family, protocol: "tcp" | "udp"): Promise<Listener> {
@@ -68,8 +76,36 @@ export class Exchanges {
     return checkUdpFragments(this.peers.in(from), target);
   }
 
-  /** Ends all peers. */
-  end(): Promise<void> {
-    return this.peers.end();
+  /** The service whose only backend is a party's peer. @throws CallError, CheckError, PeerError */
+  service(
+    backend: Party,
+    family: Family,
+    protocol: "tcp" | "udp",
+    signal: AbortSignal,
+  ): Promise<TemporaryService> {
+    return this.#once(`${backend.netns} ${family} ${protocol}`, async () => {
+      const listener = await this.listener(backend, family, protocol);
+      return this.#services.create({ family, protocol, backend: listener }, signal);
+    });
+  }
+
+  /** A TCP service without backends. @throws CallError, CheckError */
+  emptyService(family: Family, signal: AbortSignal): Promise<TemporaryService> {
+    const wish = { family, protocol: "tcp", backend: undefined } as const;
+    return this.#once(`empty ${family}`, () => this.#services.create(wish, signal));
+  }
+
+  #once(what: string, make: () => Promise<TemporaryService>): Promise<TemporaryService> {
+    const made = this.#made.get(what) ?? make();
+    this.#made.set(what, made);
+    return made;
+  }
+
+  /** Ends all peers, and removes the services. @throws AggregateError when some could not be removed */
+  async end(): Promise<void> {
+    await this.peers.end();
+    // A service that is being made cannot be removed yet; those that came to nothing have been told of.
+    await Promise.allSettled(this.#made.values());
+    await this.#services.removeAll();
   }
 }

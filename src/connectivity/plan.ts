@@ -9,10 +9,10 @@ import { type Family, families, type Topology } from "./topology.ts";
 function whyNot(path: PathName, family: Family, { nodes, pods, outside }: Topology): string {
   const speaks = (party: Readonly<Record<Family, string>>): boolean => party[family] !== "";
   const name = family === "ipv4" ? "IPv4" : "IPv6";
+  if (!nodes.some(speaks)) return `no node has ${name}`;
   if (path.includes("outside") && outside === undefined) return "no host outside of the cluster is known";
   if (path.includes("outside") && outside !== undefined && !speaks(outside))
     return `the outside has no ${name}`;
-  if (!nodes.some(speaks)) return `no node has ${name}`;
   if (path.includes("pod") && !pods.some(speaks)) return `no pod has ${name}`;
   if (/other|remote/.test(path)) {
     return nodes.length === 1 ? "there is one node alone" : "pods of two nodes are needed";

@@ -1,6 +1,7 @@
 // Runs cases, some at a time, and says what came of each.
 
 import { setTimeout as sleep } from "node:timers/promises";
+import { CallError } from "../client/index.ts";
 import { caseName, type Kind, type PathCase, type PathName } from "./cases.ts";
 import { CheckError } from "./checks.ts";
 import { DropWatch } from "./drops.ts";
@@ -33,6 +34,9 @@ export interface RunSettings {
   readonly onProgress: (done: number, failed: number, name: string) => void;
 }
 
+/** What a case fails with; anything else is a fault of the test. */
+const expected = [CheckError, PeerError, CallError];
+
 /** What is dropped is reported within this time. */
 const dropDelayMs = 250;
 
@@ -54,21 +58,21 @@ async function runCase(
     return result(true, detail, [], performance.now() - begun);
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof CheckError || error instanceof PeerError)) throw error;
+    if (!expected.some((kind) => error instanceof kind)) throw error;
     const ms = performance.now() - begun;
     await sleep(dropDelayMs);
-    return result(false, error.message, drops.concerning(addresses, begun), ms);
+    return result(false, (error as Error).message, drops.concerning(addresses, begun), ms);
   }
 }
 
 /**
  * Runs all cases; results come in the order of the cases. Whatever happens, temporary services are removed and peers
  * ended before this returns.
- * @throws the signal's reason when it aborts; CallError when an agent refuses a temporary service
+ * @throws the signal's reason when it aborts; AggregateError when temporary services could not be removed
  */
 export async function runCases(settings: RunSettings): Promise<readonly CaseResult[]> {
   const { topology, cases, parallel, signal, onProgress } = settings;
-  const exchanges = new Exchanges();
+  const exchanges = new Exchanges(topology.nodes);
   const drops = new DropWatch(topology.nodes);
   const results = new Array<CaseResult>(cases.length);
   let next = 0;
@@ -85,7 +89,7 @@ export async function runCases(settings: RunSettings): Promise<readonly CaseResu
     }
   };
   // A peer that waits for an answer would hold the end up.
-  const onAbort = (): void => void exchanges.end();
+  const onAbort = (): void => void exchanges.peers.end();
   signal.addEventListener("abort", onAbort, { once: true });
   try {
     const workers = await Promise.allSettled(Array.from({ length: parallel }, work));
@@ -93,7 +97,7 @@ export async function runCases(settings: RunSettings): Promise<readonly CaseResu
     return results;
   } finally {
     signal.removeEventListener("abort", onAbort);
-    await exchanges.end();
     await drops.end();
+    await exchanges.end();
   }
 }

@@ -62,7 +62,7 @@ function untested(skipped: readonly SkippedPath[], style: Style): string {
     const what = [...paths].map(([path, [family, other]]) =>
       other === undefined ? `${pathTitles[path]} (${familyNames[family!]})` : pathTitles[path],
     );
-    return `  ${reason}: ${paths.size === all ? "everything" : what.join("; ")}`;
+    return `  ${reason}: ${paths.size === all ? "all paths" : what.join("; ")}`;
   });
   return `\n${style.dim(["Skipped, because", ...lines].join("\n"))}\n`;
 }
