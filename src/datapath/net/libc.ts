@@ -1,5 +1,5 @@
 /** The system calls that moving between network namespaces needs and Node.js lacks. */
-import koffi from "koffi";
+import koffi, { type KoffiFunc } from "koffi";
 
 const libc = koffi.load("libc.so.6");
 
@@ -12,6 +12,20 @@ export const socket: (domain: number, type: number, protocol: number) => number 
   "int",
   "int",
 ]);
+
+const sendFunction = libc.func("send", "long", ["int", "void *", "size_t", "int"]) as KoffiFunc<
+  (fd: number, data: Buffer, size: number, flags: number) => number
+>;
+
+/** send(2) on a worker thread: what it takes meanwhile is not taken from the event loop. `data` must not change. */
+export function sendAside(fd: number, data: Buffer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    sendFunction.async(fd, data, data.length, 0, (error: Error | null, result: number) => {
+      if (error === null) resolve(result);
+      else reject(error);
+    });
+  });
+}
 
 /** setsockopt(2). */
 export const setsockopt: (

@@ -2,6 +2,7 @@ import { Protocol, RawNetlinkSocket } from "netlink";
 import { DatapathError } from "../errors.ts";
 import { Semaphore } from "../semaphore.ts";
 import type { Closeable } from "../types.ts";
+import { sendAside } from "./libc.ts";
 import {
   ControlType,
   Flag,
@@ -58,8 +59,11 @@ export interface RtnlRequest {
 export class RtnlSocket implements Closeable {
   readonly #raw: RawNetlinkSocket;
   readonly #port: number;
+  readonly #fd: number;
   readonly #pending = new Map<number, Pending>();
   readonly #requests = new Semaphore(MAX_IN_FLIGHT);
+  /** The kernel serves one request after the other anyway; one at a time keeps their order. */
+  readonly #sends = new Semaphore(1);
   #seq = 0;
   /** The kernel runs one dump a socket at a time. */
   #lastDump: Promise<unknown> = Promise.resolve();
@@ -73,7 +77,7 @@ export class RtnlSocket implements Closeable {
       throw new DatapathError({ operation: "open", object: "rtnetlink socket", cause });
     }
     this.#port = this.#raw.address().port;
-    this.#setOptions();
+    this.#fd = this.#prepare();
     this.#raw.unref();
     this.#raw.on("message", (datagram, from) => {
       // Other processes may send to this port; the kernel's own port is 0.
@@ -84,11 +88,12 @@ export class RtnlSocket implements Closeable {
     });
   }
 
-  #setOptions(): void {
+  #prepare(): number {
     try {
       const fd = descriptorOf(this.#port);
       requestExtendedAcks(fd);
       prepareForOverruns(fd, RECEIVE_BUFFER_BYTES);
+      return fd;
     } catch (error) {
       this.#raw.close();
       throw error;
@@ -114,8 +119,9 @@ export class RtnlSocket implements Closeable {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#raw.close();
     this.#rejectAll("await", new Error("the socket was closed"));
+    // Not while a worker thread uses the descriptor: its number could be another file's by then.
+    void this.#sends.run(async () => this.#raw.close());
   }
 
   async #dumpUndisturbed(request: RtnlRequest): Promise<readonly Buffer[]> {
@@ -153,9 +159,18 @@ export class RtnlSocket implements Closeable {
       }, TIMEOUT_MS);
       this.#pending.set(seq, { operation, object, parts: [], interrupted: false, timer, resolve, reject });
       this.#raw.ref();
-      this.#raw.send(message, {}, (cause) => {
-        if (cause !== undefined) this.#fail(seq, new DatapathError({ operation, object, cause }));
+      this.#send(message).catch((cause) => {
+        this.#fail(seq, new DatapathError({ operation, object, cause }));
       });
+    });
+  }
+
+  /** The kernel does what a request asks for while it is sent: deleting a device takes it tens of milliseconds. */
+  async #send(message: Buffer): Promise<void> {
+    await this.#sends.run(async () => {
+      if (this.#closed) return;
+      const sent = await sendAside(this.#fd, message);
+      if (sent !== message.length) throw new Error("the kernel did not take the request");
     });
   }
 
