@@ -15,6 +15,7 @@ import { pluginRegistryCell } from "./cells/plugin-registry/index.ts";
 import { pluginTableCell } from "./cells/plugin-table/index.ts";
 import { policyMapsCell } from "./cells/policy-maps/index.ts";
 import { servicesCell } from "./cells/services/index.ts";
+import { socketLbCell } from "./cells/socket-lb/index.ts";
 import { stateCell } from "./cells/state/index.ts";
 import {
   type Cell,
@@ -69,6 +70,7 @@ export function agentCells(onLogLevel: (level: string) => void = () => {}): Cell
     hookLinkerCell,
     pluginRegistryCell,
     loaderCell,
+    socketLbCell,
     endpointsCell,
 
     // Observation, and the way in.

@@ -2,11 +2,12 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { ownCgroupMount } from "../cells/socket-lb/index.ts";
 import { createKernelDatapath, type Datapath } from "../datapath/index.ts";
 import type { CleanupRequest, Step, Trace } from "./types.ts";
 
 /** Directories of pins that an agent makes below its root. */
-const pinDirectories = ["attachments", "policy", "plugins", "globals"] as const;
+const pinDirectories = ["attachments", "sockets", "policy", "plugins", "globals"] as const;
 
 /** Files that the kernel itself puts into every bpffs (kernel/bpf/preload). */
 const kernelMade: readonly string[] = ["maps.debug", "progs.debug"];
@@ -83,7 +84,19 @@ async function removePins(
     await step({ kind: "directory", name: bpfRoot }, () => rmdir(bpfRoot));
 }
 
-/** Removes filters, devices and pins. Nothing happens where neither state nor pins speak of an agent. */
+/** Unmounts the agent's own cgroup2 hierarchy. The machine's groups are behind it: nothing in it may be removed. */
+async function removeCgroupMount(
+  { stateDir }: CleanupRequest,
+  datapath: Datapath,
+  step: Step,
+): Promise<void> {
+  const path = ownCgroupMount(stateDir);
+  if (!existsSync(path)) return;
+  if (isMountPoint(path)) await step({ kind: "mount", name: path }, () => datapath.bpf.unmountCgroup2(path));
+  await step({ kind: "directory", name: path }, () => rmdir(path));
+}
+
+/** Removes filters, devices, pins and mounts. Nothing happens where neither state nor pins speak of an agent. */
 export async function cleanKernel(
   request: CleanupRequest,
   known: readonly Trace[],
@@ -91,12 +104,13 @@ export async function cleanKernel(
 ): Promise<void> {
   const traces = allTraces(request.bpfRoot, known);
   const pinned = pinDirectories.some((name) => existsSync(join(request.bpfRoot, name)));
-  if (traces.length === 0 && !pinned) return;
+  if (traces.length === 0 && !pinned && !existsSync(ownCgroupMount(request.stateDir))) return;
   const datapath = createKernelDatapath({ cacheDir: tmpdir() });
   try {
     await removeFilters(datapath, traces, step);
     await removeDevices(datapath, traces, step);
     await removePins(request, datapath, step);
+    await removeCgroupMount(request, datapath, step);
   } finally {
     datapath.close();
   }

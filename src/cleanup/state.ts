@@ -1,9 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { readdir, rm, rmdir, unlink } from "node:fs/promises";
 import { createConnection } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { InstallRecord } from "../cells/loader/installer.ts";
+import { ownCgroupMount } from "../cells/socket-lb/index.ts";
 import { LmdbStateStore, StateLockedError } from "../cells/state/index.ts";
 import { AgentRunningError, type CleanupRequest, type Step, type Trace } from "./types.ts";
 
@@ -96,7 +97,9 @@ export async function removeState({ stateDir, socket }: CleanupRequest, step: St
     await step({ kind: "socket", name: socket }, () => unlink(socket));
   }
   if (!existsSync(join(stateDir, stateFile))) return;
-  const names = await readdir(stateDir);
+  // The mount of control groups went with the kernel's things, or would go in a dry run.
+  const mount = basename(ownCgroupMount(stateDir));
+  const names = (await readdir(stateDir)).filter((name) => name !== mount);
   for (const name of names.filter(ours)) {
     const path = join(stateDir, name);
     const kind = name === "cache" ? "directory" : "file";

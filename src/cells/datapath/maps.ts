@@ -11,6 +11,7 @@ export function pinLayout(root: string): PinLayout {
     policy: join(root, "policy"),
     attachments: join(root, "attachments"),
     attachment: (name) => join(root, "attachments", name),
+    sockets: join(root, "sockets"),
     plugins: join(root, "plugins"),
     plugin: (name) => join(root, "plugins", name),
   };

@@ -26,18 +26,17 @@ export class CompiledTemplates implements Templates {
 
   /** @throws CompileError; LayoutError when C and TypeScript disagree about a struct */
   async compile(): Promise<void> {
-    [this.#lxc, this.#host] = await Promise.all([this.#object("bpf_lxc.c"), this.#object("bpf_host.c")]);
-    for (const template of [this.#lxc, this.#host]) {
-      checkLayouts(this.#datapath.bpf.describeObject(template.object), mapSpecs.values());
-    }
+    [this.#lxc, this.#host] = await Promise.all([this.object("bpf_lxc.c"), this.object("bpf_host.c")]);
   }
 
-  #object(file: string): Promise<CompileResult> {
-    return this.#datapath.compiler.compile({
+  async object(file: string): Promise<CompileResult> {
+    const compiled = await this.#datapath.compiler.compile({
       source: join(this.#source, file),
       includes: [join(this.#source, "include"), join(this.#source, "lib"), this.#source],
       defines: {},
     });
+    checkLayouts(this.#datapath.bpf.describeObject(compiled.object), mapSpecs.values());
+    return compiled;
   }
 
   #ready(template: CompileResult | undefined): CompileResult {

@@ -11,6 +11,8 @@ export interface PinLayout {
   readonly attachments: string;
   /** `<root>/attachments/<attachment>/…`, e.g. `lxc-12`, `netdev-eth0`, `host-cilium_host`. */
   attachment(name: string): string;
+  /** `<root>/sockets/<type>`: links of the programs of a control group. */
+  readonly sockets: string;
   /** `<root>/plugins`. */
   readonly plugins: string;
   /** `<root>/plugins/<plugin>/<map>`. */
@@ -31,4 +33,9 @@ export interface Templates {
   /** Ready after start. */
   readonly lxc: CompileResult;
   readonly host: CompileResult;
+  /**
+   * Compiles one more object of the core's, by its file in `bpf/`.
+   * @throws CompileError; LayoutDriftError when C and TypeScript disagree about a struct
+   */
+  object(file: string): Promise<CompileResult>;
 }

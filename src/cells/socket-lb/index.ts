@@ -1,0 +1,4 @@
+export { SOCKET_PROGRAMS, SocketAttacher } from "./attacher.ts";
+export { SocketLbConfig, socketLbCell } from "./cell.ts";
+export { ownCgroupMount } from "./cgroup-root.ts";
+export type * from "./types.ts";
