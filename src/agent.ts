@@ -5,12 +5,14 @@ import { datapathCell } from "./cells/datapath/index.ts";
 import { endpointsCell } from "./cells/endpoints/index.ts";
 import { hookLinkerCell } from "./cells/hook-linker/index.ts";
 import { identityCell } from "./cells/identity/index.ts";
+import { ipSyncCell } from "./cells/ip-sync/index.ts";
 import { ipamCell } from "./cells/ipam/index.ts";
 import { ipcacheCell } from "./cells/ipcache/index.ts";
 import { kvstoreCell } from "./cells/kvstore/index.ts";
 import { loaderCell } from "./cells/loader/index.ts";
 import { monitorCell } from "./cells/monitor/index.ts";
 import { nodeConfigCell } from "./cells/node-config/index.ts";
+import { nodesCell } from "./cells/nodes/index.ts";
 import { pluginRegistryCell } from "./cells/plugin-registry/index.ts";
 import { pluginTableCell } from "./cells/plugin-table/index.ts";
 import { policyMapsCell } from "./cells/policy-maps/index.ts";
@@ -62,6 +64,7 @@ export function agentCells(onLogLevel: (level: string) => void = () => {}): Cell
     ipamCell,
     identityCell,
     ipcacheCell,
+    nodesCell,
     policyMapsCell,
     servicesCell,
     pluginTableCell,
@@ -72,6 +75,7 @@ export function agentCells(onLogLevel: (level: string) => void = () => {}): Cell
     loaderCell,
     socketLbCell,
     endpointsCell,
+    ipSyncCell,
 
     // Observation, and the way in.
     monitorCell,

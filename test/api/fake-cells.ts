@@ -1,6 +1,6 @@
 // The cells' interfaces in memory, on real tables: what the API delegates to, without a kernel.
 
-import { type Observable, Subject, throwError } from "rxjs";
+import { type Observable, of, Subject, throwError } from "rxjs";
 import type { DatapathServiceDeps, PluginServiceDeps } from "../../src/api/index.ts";
 import type { EntryStates, EntryStatus, ReconciledMap, WantedEntry } from "../../src/cells/datapath/index.ts";
 import type { Endpoint, EndpointManager } from "../../src/cells/endpoints/types.ts";
@@ -157,6 +157,7 @@ export class FakeIdentities {
 export class FakeNodes implements NodeList {
   readonly table: RWTable<Node, string>;
   readonly local: Node;
+  readonly admitted = of(true);
 
   constructor(database: Database) {
     this.table = database.createTable<Node, string>({ name: "nodes", key: ({ name }) => name });

@@ -91,7 +91,7 @@ export async function sharer(
         .list()
         .filter(({ pending }) => pending)
         .map(({ key }) => key),
-    complaints: () => degraded(hive.get(HealthTree).snapshot()).join("; "),
+    complaints: () => complaintsOf(hive.get(HealthTree).snapshot()),
   };
 }
 
@@ -102,6 +102,9 @@ interface Node {
   readonly error?: string;
   readonly children: readonly Node[];
 }
+
+/** What the tree's degraded nodes say. */
+export const complaintsOf = (root: Node): string => degraded(root).join("; ");
 
 const degraded = ({ own, path, message, error, children }: Node): readonly string[] => [
   ...(own === "degraded" ? [`${path}: ${message} ${error ?? ""}`] : []),

@@ -6,6 +6,8 @@ export interface SharedRow<T> {
   readonly value: T;
   /** Name of the node that wrote it. */
   readonly node: string;
+  /** Whether it is this node's: written by it and, in a leased collection, held by it. */
+  readonly own: boolean;
   /** A change of this node that the store has not confirmed yet; never so with the embedded store. */
   readonly pending: boolean;
 }
@@ -20,11 +22,11 @@ export interface SharedOptions<T> {
    */
   readonly leased?: boolean;
   /**
-   * Checks what another node, or an earlier version of this one, has written.
+   * Checks what another node, or an earlier version of this one, has written under a key.
    *
    * @throws when it is no such value: the row is left out, and health says so
    */
-  decode(value: unknown): T;
+  decode(value: unknown, key: string): T;
 }
 
 /**

@@ -1,2 +1,3 @@
+export { nodesCell } from "./cell.ts";
 export { Nodes } from "./tokens.ts";
 export type * from "./types.ts";

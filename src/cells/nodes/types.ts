@@ -1,3 +1,4 @@
+import type { Observable } from "rxjs";
 import type { Table } from "../../table/index.ts";
 
 /** A node of the cluster. */
@@ -25,4 +26,9 @@ export interface NodeList {
   readonly table: Table<Node, string>;
   /** @throws Error before the nodes cell has started */
   readonly local: Node;
+  /**
+   * Whether this node is one of the cluster, first as it is now: not while another one has its name, its address or
+   * pod addresses of its own.
+   */
+  readonly admitted: Observable<boolean>;
 }

@@ -49,6 +49,6 @@ export class LocalServices implements SharedServices {
   }
 
   #row(key: string, value: SharedSpec): SharedRow<SharedSpec> {
-    return { key, value, node: this.#node(), pending: false };
+    return { key, value, node: this.#node(), own: true, pending: false };
   }
 }

@@ -59,7 +59,7 @@ export class StoredCollection<T> implements SharedCollection<T>, Follower {
         })
       : outbox;
     const prefix = `${name}/`;
-    const decodeText = (text: string): SharedRecord<T> => decodeRecord(text, decode);
+    const decodeText = (key: string, text: string): SharedRecord<T> => decodeRecord(key, text, decode);
     this.#replica = new Replica<SharedRecord<T>>({
       prefix,
       entries: state.collection<StoredEntry>(`known-${name}`),
@@ -74,7 +74,12 @@ export class StoredCollection<T> implements SharedCollection<T>, Follower {
       prefix,
       remote: (key) => this.#remote(key),
       step: (key, remote, lease) => this.#local.step(key, remote, lease),
-      read: ({ value: text, mod, lease }) => ({ record: decodeText(text), text, mod, lease }),
+      read: ({ key, value: text, mod, lease }) => ({
+        record: decodeText(key.slice(prefix.length), text),
+        text,
+        mod,
+        lease,
+      }),
       onPushed: (pushed, revision) => this.#pushed(pushed, revision),
       onProblems: () => this.#report(),
     });

@@ -22,7 +22,7 @@ export interface HoldingsParts<T> {
 export class Holdings<T> implements LocalSide<T> {
   readonly #parts: HoldingsParts<T>;
   readonly #own = new Map<string, OwnRecord<T>>();
-  /** Leases under which the store has this node's rows as they are wanted, for telling what is pending. */
+  /** Keys that the store has as this node wants them. */
   readonly #confirmed = new Set<string>();
 
   constructor(parts: HoldingsParts<T>) {
@@ -56,11 +56,11 @@ export class Holdings<T> implements LocalSide<T> {
     const foreign = remote !== undefined && !this.#isOwn(remote);
     if (foreign && "value" in remote.record) {
       const { value, node } = remote.record;
-      return { key, value, node, pending: false };
+      return { key, value, node, own: false, pending: false };
     }
     if (own === undefined) return undefined;
     const pending = this.#parts.hasStore && !this.#confirmed.has(key);
-    return { key, value: own.value, node: own.node, pending };
+    return { key, value: own.value, node: own.node, own: true, pending };
   }
 
   step(key: string, remote: RemoteEntry<T> | undefined, lease: string): Step<T> {

@@ -59,7 +59,7 @@ export class Outbox<T> implements LocalSide<T> {
     const record = change ?? remote?.record;
     if (record === undefined || "deleted" in record) return undefined;
     const pending = change !== undefined && this.#parts.hasStore;
-    return { key, value: record.value, node: record.node, pending };
+    return { key, value: record.value, node: record.node, own: record.node === this.#parts.node, pending };
   }
 
   step(key: string, remote: RemoteEntry<T> | undefined): Step<T> {

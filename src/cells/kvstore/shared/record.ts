@@ -33,12 +33,16 @@ export function isSame(a: SharedRecord<unknown>, b: SharedRecord<unknown>): bool
 export const encodeRecord = (record: SharedRecord<unknown>): string => JSON.stringify(record);
 
 /** @throws when it is no record, or its value is not what the collection holds */
-export function decodeRecord<T>(text: string, decode: (value: unknown) => T): SharedRecord<T> {
+export function decodeRecord<T>(
+  key: string,
+  text: string,
+  decode: (value: unknown, key: string) => T,
+): SharedRecord<T> {
   const record: unknown = JSON.parse(text);
   if (typeof record !== "object" || record === null) throw new Error("it is no JSON object");
   const { node, time } = record as { node?: unknown; time?: unknown };
   if (typeof node !== "string" || !Number.isSafeInteger(time)) throw new Error("it has no node and time");
   const stamp = { node, time: time as number };
   if ((record as { deleted?: unknown }).deleted === true) return { deleted: true, ...stamp };
-  return { value: decode((record as { value?: unknown }).value), ...stamp };
+  return { value: decode((record as { value?: unknown }).value, key), ...stamp };
 }

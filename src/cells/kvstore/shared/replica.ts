@@ -20,7 +20,7 @@ export interface ReplicaParts<R> {
   readonly entries: StateCollection<StoredEntry>;
   readonly positions: StateCollection<StoredPosition>;
   /** @throws when the text is no record of this kind */
-  decode(text: string): R;
+  decode(key: string, text: string): R;
   /**
    * How long after a session's beginning keys that are gone are held on to, in milliseconds: after an outage all
    * leases may have run out, or the store may have been emptied, and those who live bring their keys back.
@@ -181,7 +181,7 @@ export class Replica<R> {
   #take(key: string, text: string, mod: number, lease: string): void {
     this.#leaving.delete(key);
     try {
-      this.#entries.set(key, { record: this.#parts.decode(text), text, mod, lease });
+      this.#entries.set(key, { record: this.#parts.decode(key, text), text, mod, lease });
       this.#unreadable.delete(key);
     } catch (error) {
       this.#entries.delete(key);

@@ -1,0 +1,1 @@
+export { ipSyncCell } from "./cell.ts";
