@@ -1,9 +1,10 @@
+import { NEVER, type Observable } from "rxjs";
 import type { RWTable, TableDef } from "../../table/index.ts";
 import { failedPrecondition, invalidArgument, notFound, resourceExhausted } from "../errors.ts";
 import type { StateCollection } from "../state/types.ts";
 import { canonicalLabels, includesLabels, labelViolations } from "./labels.ts";
 import { reservedByLabels, reservedRows } from "./reserved.ts";
-import type { Identity, IdentityAllocator, Labels } from "./types.ts";
+import type { Identity, IdentityAllocator, Labels, Renumbering } from "./types.ts";
 
 /** Identities of pods, as in Cilium: above the reserved ones, and in 16 bits. */
 const firstIdentity = 256;
@@ -36,6 +37,8 @@ export interface IdentityStorage {
  */
 export class StoredIdentities implements IdentityAllocator {
   readonly table: RWTable<Identity, number>;
+  /** One node alone has no reason to. */
+  readonly renumbered: Observable<Renumbering> = NEVER;
   readonly #storage: IdentityStorage;
   /** Writes of new identities that are not on disk yet. */
   readonly #storing = new Map<number, Promise<unknown>>();

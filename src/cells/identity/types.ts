@@ -1,3 +1,4 @@
+import type { Observable } from "rxjs";
 import type { Table } from "../../table/index.ts";
 
 /** Labels as key → value; "reserved:host" and the like name reserved identities. */
@@ -24,9 +25,25 @@ export const ReservedIdentity = {
   remoteNode: 6,
 } as const;
 
+/** Labels have another number now. */
+export interface Renumbering {
+  readonly from: number;
+  readonly to: number;
+}
+
 export interface IdentityAllocator {
   readonly table: Table<Identity, number>;
-  /** One number for one label set, from 256 upward; kept across restarts. Counts a reference. */
+  /**
+   * Tells that the labels of an identity that is held have another number. Whoever holds `from` acquires the labels
+   * again, which gives `to`, and releases `from` once nothing is sent under it any more; until then both are in the
+   * table.
+   */
+  readonly renumbered: Observable<Renumbering>;
+  /**
+   * One number for one label set in the whole cluster, from 256 upward; kept across restarts. Counts a reference.
+   * While the shared store cannot be reached, labels it is not known to have a number for get a provisional one, from
+   * 0x800000 upward, which other nodes know nothing of.
+   */
   acquire(labels: Labels): Promise<Identity>;
   release(id: number): Promise<void>;
   byLabels(labels: Labels): Identity | undefined;
