@@ -25,7 +25,8 @@ export interface Target {
 
 const tcpBytes = 4 * 1024 * 1024;
 const tcpTimeoutMs = 15_000;
-const udpTimeoutMs = 2_000;
+const udpTimeoutMs = 1_000;
+const refusalTimeoutMs = 2_000;
 /** Several fragments on every medium, and a size that ping(8) and UDP take alike. */
 const largeBytes = 8_000;
 const udpCount = 4;
@@ -71,7 +72,7 @@ export async function checkUdp(client: Peer, target: Target): Promise<string> {
 export async function checkUdpFragments(client: Peer, target: Target): Promise<string> {
   const { address, port } = target;
   const request = { do: "udp", address, port, bytes: largeBytes, timeoutMs: udpTimeoutMs } as const;
-  await client.exchange({ ...request, count: 1, timeoutMs: udpTimeoutMs / 4 }).catch((error: unknown) => {
+  await client.exchange({ ...request, count: 1, timeoutMs: udpTimeoutMs / 2 }).catch((error: unknown) => {
     if (!(error instanceof PeerError)) throw error;
   });
   const exchange = await exchanged(client.exchange({ ...request, count: udpCount }));
@@ -179,7 +180,7 @@ export async function checkMtu(netns: string, address: string, signal: AbortSign
 export async function checkRefused(client: Peer, { address, port }: Target): Promise<string> {
   const begun = performance.now();
   try {
-    const request = { do: "tcp", address, port, bytes: 1, timeoutMs: udpTimeoutMs } as const;
+    const request = { do: "tcp", address, port, bytes: 1, timeoutMs: refusalTimeoutMs } as const;
     await client.exchange(request);
   } catch (error) {
     if (!(error instanceof PeerError)) throw error;
