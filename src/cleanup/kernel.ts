@@ -2,6 +2,8 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { hostDeviceName, overlayDeviceName } from "../cells/node-config/own-devices.ts";
+import { routeProtocol } from "../cells/node-config/routes.ts";
 import { ownCgroupMount } from "../cells/socket-lb/index.ts";
 import { createKernelDatapath, type Datapath } from "../datapath/index.ts";
 import type { CleanupRequest, Step, Trace } from "./types.ts";
@@ -15,11 +17,21 @@ const kernelMade: readonly string[] = ["maps.debug", "progs.debug"];
 const listed = (directory: string): readonly string[] =>
   existsSync(directory) ? readdirSync(directory) : [];
 
-/** "lxc-12" → the device an agent makes for it; undefined for devices that were there before. */
-function madeDevice({ attachment, device }: Trace): string | undefined {
+/** A device that an agent makes, with the kind that tells it from another one of that name. */
+interface MadeDevice {
+  readonly name: string;
+  readonly kind: "veth" | "vxlan";
+}
+
+/** "lxc-12" → the devices an agent makes for it; none for devices that were there before. */
+function madeDevices({ attachment, device }: Trace): readonly MadeDevice[] {
   const endpoint = /^lxc-(\d+)$/.exec(attachment);
-  if (endpoint !== null) return device === `lxc${endpoint[1]}` ? device : undefined;
-  return attachment === "host-cilium_host" ? "cilium_host" : undefined;
+  if (endpoint !== null) return device === `lxc${endpoint[1]}` ? [{ name: device, kind: "veth" }] : [];
+  if (attachment !== `host-${hostDeviceName}`) return [];
+  return [
+    { name: hostDeviceName, kind: "veth" },
+    { name: overlayDeviceName, kind: "vxlan" },
+  ];
 }
 
 /** Attachments by the state, and those that only their pins tell of. */
@@ -29,7 +41,7 @@ function allTraces(bpfRoot: string, known: readonly Trace[]): readonly Trace[] {
     .filter((name) => !names.has(name))
     .map((attachment) => ({
       attachment,
-      device: attachment.replace(/^lxc-/, "lxc").replace(/^(netdev|host)-/, ""),
+      device: attachment.replace(/^lxc-/, "lxc").replace(/^(netdev|host|overlay)-/, ""),
       mode: undefined,
     }));
   return [...known, ...pinned];
@@ -51,12 +63,22 @@ async function removeFilters(datapath: Datapath, traces: readonly Trace[], step:
 }
 
 async function removeDevices(datapath: Datapath, traces: readonly Trace[], step: Step): Promise<void> {
-  for (const name of new Set(traces.map(madeDevice))) {
-    if (name === undefined) continue;
+  for (const { name, kind } of traces.flatMap(madeDevices)) {
     const link = await datapath.net.linkByName(name);
     // A device of another kind has the name by chance.
-    if (link?.kind !== "veth") continue;
+    if (link?.kind !== kind) continue;
     await step({ kind: "device", name }, async () => void (await datapath.net.deleteLink(link.ifindex)));
+  }
+}
+
+/** Those over devices that an agent has not made, as to the pods of other nodes in native routing. */
+async function removeRoutes(datapath: Datapath, step: Step): Promise<void> {
+  for (const route of await datapath.net.routes()) {
+    if (route.protocol !== routeProtocol) continue;
+    await step(
+      { kind: "route", name: route.destination },
+      async () => void (await datapath.net.deleteRoute(route)),
+    );
   }
 }
 
@@ -96,7 +118,7 @@ async function removeCgroupMount(
   await step({ kind: "directory", name: path }, () => rmdir(path));
 }
 
-/** Removes filters, devices, pins and mounts. Nothing happens where neither state nor pins speak of an agent. */
+/** Removes filters, routes, devices, pins and mounts. Nothing happens where neither state nor pins speak of an agent. */
 export async function cleanKernel(
   request: CleanupRequest,
   known: readonly Trace[],
@@ -108,6 +130,7 @@ export async function cleanKernel(
   const datapath = createKernelDatapath({ cacheDir: tmpdir() });
   try {
     await removeFilters(datapath, traces, step);
+    await removeRoutes(datapath, step);
     await removeDevices(datapath, traces, step);
     await removePins(request, datapath, step);
     await removeCgroupMount(request, datapath, step);

@@ -13,7 +13,7 @@ export interface CleanupRequest {
 
 /** Something that was removed, or would be. */
 export interface Item {
-  readonly kind: "filter" | "pins" | "mount" | "device" | "directory" | "file" | "socket";
+  readonly kind: "filter" | "pins" | "mount" | "device" | "route" | "directory" | "file" | "socket";
   readonly name: string;
 }
 
@@ -28,7 +28,7 @@ export type Step = (item: Item, remove: () => Promise<void> | void) => Promise<v
 
 /** An attachment as the state tells of it. */
 export interface Trace {
-  /** "lxc-12", "netdev-eth0", "host-cilium_host". */
+  /** "lxc-12", "netdev-eth0", "host-cilium_host", "overlay-cilium_vxlan". */
   readonly attachment: string;
   readonly device: string;
   readonly mode: "tcx" | "clsact" | undefined;

@@ -37,6 +37,8 @@ export interface VxlanSpec {
   readonly port: number;
   readonly mtu: number;
   readonly mac?: Mac;
+  /** Wanted index, as that of a device which this one replaces; one that is taken is an error (EEXIST, EBUSY). */
+  readonly ifindex?: number;
 }
 
 /** Where an address or a route's destination is. */
@@ -87,6 +89,8 @@ export interface VethSpec {
   readonly mtu: number;
   readonly mac?: Mac;
   readonly peerMac?: Mac;
+  /** Wanted index of this end, as that of a device which it replaces; one that is taken is an error (EEXIST, EBUSY). */
+  readonly ifindex?: number;
 }
 
 export interface LinkChange {

@@ -1,8 +1,8 @@
 import { type Datapath, DatapathError, type LinkInfo, type NetNamespace } from "../../datapath/index.ts";
 import { failedPrecondition, invalidArgument } from "../errors.ts";
 import type { PodAddresses } from "../ipam/index.ts";
-import type { NodeConfig } from "../node-config/index.ts";
-import { configurePod, quietenIpv6, unconfigurePod } from "./pod-network.ts";
+import { type NodeConfig, quietenIpv6 } from "../node-config/index.ts";
+import { configurePod, unconfigurePod } from "./pod-network.ts";
 import type { EndpointSpec } from "./types.ts";
 
 /** A pod's pair of devices, as the datapath needs to know it. */
@@ -111,8 +111,13 @@ export class PodDeviceMaker {
     const pair = await net.createVeth({ name, peerName: spec.podInterface, peerNamespace: namespace, mtu });
     if (ipv6 === "") return pair;
     try {
-      await quietenIpv6(net, name);
-      await quietenIpv6(namespace.net, spec.podInterface);
+      for (const [there, device] of [
+        [net, name],
+        [namespace.net, spec.podInterface],
+      ] as const) {
+        await quietenIpv6(there, device);
+        await there.setSysctl(`ipv6/conf/${device}/disable_ipv6`, "0");
+      }
     } catch (error) {
       await net.deleteLink(pair.host.ifindex);
       throw error;

@@ -78,17 +78,3 @@ export async function unconfigurePod(
     await net.deleteAddress(peer.ifindex, address);
   }
 }
-
-/**
- * Lets a device that the agent has made, and not brought up, speak IPv6 only when it is spoken to: it has no
- * link-local address, looks for no router and believes none, for all it needs to know is configured.
- */
-export async function quietenIpv6(net: NetOps, device: string): Promise<void> {
-  const settings = { disable_ipv6: 0, addr_gen_mode: addrGenNone, accept_ra: 0, router_solicitations: 0 };
-  for (const [name, value] of Object.entries(settings)) {
-    await net.setSysctl(`ipv6/conf/${device}/${name}`, `${value}`);
-  }
-}
-
-/** IN6_ADDR_GEN_MODE_NONE, include/uapi/linux/if_link.h. */
-const addrGenNone = 1;

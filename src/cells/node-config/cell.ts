@@ -1,77 +1,59 @@
-import { BehaviorSubject, Subject } from "rxjs";
-import type { NetOps } from "../../datapath/index.ts";
-import { type ConfigOf, config, Health, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
+import { auditTime, filter, retry, type Subscription, tap } from "rxjs";
+import type { NetChange } from "../../datapath/index.ts";
+import {
+  type ConfigOf,
+  config,
+  Health,
+  type HealthScope,
+  Jobs,
+  Lifecycle,
+  Log,
+  type Logger,
+  module,
+  provide,
+  token,
+} from "../../hive/index.ts";
 import { DatapathToken } from "../datapath/index.ts";
-import { ensureHostDevice, outsideDevices } from "./devices.ts";
+import { concernsNode } from "./concerns.ts";
 import { NamespaceLock } from "./lock.ts";
-import { nodeFlags, podNetwork } from "./settings.ts";
+import { NodeNetworkReconciler, type PassReport } from "./network.ts";
+import { nodeFlags } from "./settings.ts";
 import { NodeNetworking } from "./tokens.ts";
-import type { NodeConfig, NodeNetwork, Peer } from "./types.ts";
+import type { NodeConfig } from "./types.ts";
 
 /** What the node-config cell is told. */
 export const NodeSettings = token<ConfigOf<typeof nodeFlags>>("NodeSettings");
 
-const smallestMtu = 576;
+/** How often everything is looked at, though the kernel has reported no change. */
+const passIntervalMs = 30_000;
+/** How often sysctls are looked at, which change in silence. */
+const sysctlIntervalMs = 5_000;
+/** How long a watch that has ended rests. */
+const rewatchMs = 1_000;
+/** A change is rarely alone. */
+const settleMs = 50;
+/** How many repairs health tells of. */
+const toldRepairs = 3;
 
-/** Finds out what the node looks like and makes the devices and routes towards its pods. */
-export class NodeNetworkSetup implements NodeNetwork {
-  readonly changes = new Subject<NodeConfig>();
-  #config: NodeConfig | undefined;
-  readonly peers = new BehaviorSubject<readonly Peer[] | undefined>(undefined);
-  readonly #settings: ConfigOf<typeof nodeFlags>;
-  readonly #net: NetOps;
-
-  constructor(settings: ConfigOf<typeof nodeFlags>, net: NetOps) {
-    this.#settings = settings;
-    this.#net = net;
-  }
-
-  get config(): NodeConfig {
-    if (this.#config === undefined)
-      throw new Error("the node's network is known when node-config has started");
-    return this.#config;
-  }
-
-  setPeers(peers: readonly Peer[]): void {
-    this.peers.next(peers);
-  }
-
-  /** @throws Error naming the setting that does not fit this node */
-  async start(): Promise<void> {
-    const pods = podNetwork(this.#settings);
-    const devices = await outsideDevices(this.#net, this.#settings.devices);
-    const mtu = this.#settings.mtu || Math.min(1500, ...devices.map((device) => device.mtu));
-    if (mtu < smallestMtu || mtu > 65_535) throw new Error(`mtu: ${mtu} is not from ${smallestMtu} to 65535`);
-    const host = await ensureHostDevice(this.#net, pods, mtu);
-    const { nodeName, clusterName, nodeIp, nodeIpv6, tunnelPort, masquerade } = this.#settings;
-    this.#config = {
-      nodeName,
-      clusterName,
-      ...pods,
-      nodeIpv4: nodeIp || devices[0]?.ipv4[0],
-      nodeIpv6: nodeIpv6 || devices[0]?.ipv6[0],
-      routingMode: this.#settings.routingMode,
-      tunnelPort,
-      devices,
-      host,
-      overlay: undefined,
-      mtu,
-      routeMtu: mtu,
-      masquerade: { ipv4: masquerade, ipv6: masquerade },
-    };
-  }
-}
-
-/** The node's name, pod network, devices and routes. */
+/** The node's name, pod networks, devices and routes. */
 export const nodeConfigCell = module(
   "node-config",
-  "Node facts: pod network, devices and routes",
+  "Node facts: pod networks, devices and routes",
   config(NodeSettings, nodeFlags),
   provide(
     NodeNetworking,
-    { settings: NodeSettings, datapath: DatapathToken, lifecycle: Lifecycle, health: Health, log: Log },
-    ({ settings, datapath, lifecycle, health, log }) => {
-      const network = new NodeNetworkSetup(settings, datapath.net);
+    {
+      settings: NodeSettings,
+      datapath: DatapathToken,
+      lifecycle: Lifecycle,
+      jobs: Jobs,
+      health: Health,
+      log: Log,
+    },
+    ({ settings, datapath, lifecycle, jobs, health, log }) => {
+      const network = new NodeNetworkReconciler(settings, datapath.net, () => passes.trigger());
+      const reporter = new Reporter(health, log);
+      let subscription: Subscription | undefined;
       // The fake of one process is nobody else's.
       if (datapath.kind === "kernel") {
         const lock = new NamespaceLock();
@@ -80,18 +62,70 @@ export const nodeConfigCell = module(
       lifecycle.append({
         name: "node network",
         start: async () => {
-          await network.start();
-          const { podCidr, routerIpv4, devices, mtu } = network.config;
-          log.info(
-            { podCidr, routerIpv4, mtu, devices: devices.map(({ name }) => name) },
-            "node network is up",
-          );
-          health.ok(
-            `pods ${podCidr} behind ${routerIpv4}, devices ${devices.map(({ name }) => name).join(", ") || "none"}`,
-          );
+          const { repairs } = await network.pass();
+          log.info({ ...network.config, done: repairs }, "node network is up");
+          reporter.first(network.config);
+          subscription = datapath.net
+            .watch()
+            .pipe(
+              tap({ error: (error) => log.warn({ err: error }, "changes are not watched for a moment") }),
+              retry({ delay: rewatchMs }),
+              filter((change: NetChange) => concernsNode(change, network)),
+              auditTime(settleMs),
+            )
+            .subscribe(() => passes.trigger());
         },
+        stop: () => subscription?.unsubscribe(),
       });
+      const passes = jobs.timer(
+        "node network",
+        async () => reporter.report(network.config, await network.pass()),
+        { intervalMs: passIntervalMs, backoff: { minMs: 200, maxMs: passIntervalMs } },
+      );
+      jobs.timer(
+        "node sysctls",
+        async () => {
+          const repairs = await network.passSysctls();
+          if (repairs.length > 0) reporter.report(network.config, { repairs, problems: [] });
+        },
+        { intervalMs: sysctlIntervalMs },
+      );
       return network;
     },
   ),
 );
+
+/** Tells of what was found, and when. */
+class Reporter {
+  readonly #health: HealthScope;
+  readonly #log: Logger;
+  readonly #told: string[] = [];
+
+  constructor(health: HealthScope, log: Logger) {
+    this.#health = health;
+    this.#log = log;
+  }
+
+  /** What the first pass did is no repair. */
+  first(config: NodeConfig): void {
+    this.#health.ok(summary(config));
+  }
+
+  report(config: NodeConfig, { repairs, problems }: PassReport): void {
+    const at = new Date().toISOString();
+    for (const what of repairs) {
+      this.#log.warn({ repair: what }, "node network repaired");
+      this.#told.push(`${what} (${at})`);
+    }
+    this.#told.splice(0, this.#told.length - toldRepairs);
+    const text = [summary(config), ...this.#told].join("; ");
+    if (problems.length === 0) this.#health.ok(text);
+    else this.#health.degraded(text, new Error(problems.join("; ")));
+  }
+}
+
+function summary({ podCidr, podCidrV6, routerIpv4, routerIpv6, devices, routingMode }: NodeConfig): string {
+  const pods = podCidrV6 === undefined ? "" : ` and ${podCidrV6} behind ${routerIpv6}`;
+  const names = devices.map(({ name }) => name).join(", ") || "none";
+  return `pods ${podCidr} behind ${routerIpv4}${pods}, routing ${routingMode}, devices ${names}`;
+}

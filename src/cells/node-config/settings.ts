@@ -9,10 +9,18 @@ import {
   parseIpv4,
 } from "../../datapath/address.ts";
 import { flag } from "../../hive/index.ts";
+import type { NodeDevice, RoutingMode } from "./types.ts";
 
 /** Flags of the node-config cell. */
 export const nodeFlags = {
-  "node-name": flag.string({ default: hostname(), help: "name of this node, unique in its cluster" }),
+  "node-name": flag.string({
+    default: hostname(),
+    help: "name of this node, unique in its cluster",
+    validate: (name) =>
+      /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?$/.test(name)
+        ? undefined
+        : "must be 1 to 253 letters, digits and -_.",
+  }),
   "cluster-name": flag.string({
     default: "default",
     help: "name of the cluster that this node is one of",
@@ -21,11 +29,13 @@ export const nodeFlags = {
   }),
   "node-ip": flag.string({
     default: "",
-    help: "IPv4 address under which other nodes reach this one; by default the first of the first device",
+    help: "IPv4 address under which other nodes reach this one; by default the first of the devices'",
+    validate: (address) => (address === "" || isIPv4(address) ? undefined : "must be an IPv4 address"),
   }),
   "node-ipv6": flag.string({
     default: "",
-    help: "IPv6 address under which other nodes reach this one; by default the first of the first device",
+    help: "IPv6 address under which other nodes reach this one; by default the first of the devices'",
+    validate: (address) => (address === "" || isIPv6(address) ? undefined : "must be an IPv6 address"),
   }),
   "pod-cidr": flag.string({
     default: "10.0.1.0/24",
@@ -59,6 +69,38 @@ export const nodeFlags = {
   }),
   mtu: flag.int({ default: 0, help: "MTU of pod interfaces; 0: the smallest of the devices', or 1500" }),
 };
+
+/** What VXLAN over IPv4 adds to a packet: outer IP, UDP and VXLAN headers and the inner Ethernet header (RFC 7348). */
+export const tunnelOverhead = 20 + 8 + 8 + 14;
+
+const smallestMtu = { 4: 576, 6: 1280 } as const;
+const largestMtu = 65_535;
+
+/**
+ * The MTU of pods' devices.
+ * @throws Error naming the flag when packets to other nodes would be too small for the pods' families
+ */
+export function podMtu(
+  { mtu, podCidrV6, routingMode }: { mtu: number; podCidrV6: string; routingMode: RoutingMode },
+  devices: readonly NodeDevice[],
+): number {
+  const chosen = mtu || Math.min(1500, ...devices.map((device) => device.mtu));
+  const least = smallestMtu[podCidrV6 === "" ? 4 : 6] + (routingMode === "tunnel" ? tunnelOverhead : 0);
+  if (chosen < least || chosen > largestMtu)
+    throw new Error(`mtu: ${chosen} is not from ${least} to ${largestMtu}`);
+  return chosen;
+}
+
+/** Where other nodes reach this one: as set, or the first addresses of the first device that has one. */
+export function nodeIps(
+  { nodeIp, nodeIpv6 }: { readonly nodeIp: string; readonly nodeIpv6: string },
+  devices: readonly NodeDevice[],
+): { readonly nodeIpv4: string | undefined; readonly nodeIpv6: string | undefined } {
+  return {
+    nodeIpv4: nodeIp || devices.flatMap(({ ipv4 }) => ipv4)[0],
+    nodeIpv6: nodeIpv6 || devices.flatMap(({ ipv6 }) => ipv6)[0],
+  };
+}
 
 /** Pod networks and gateways, checked. */
 export interface PodNetwork {

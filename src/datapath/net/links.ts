@@ -78,7 +78,7 @@ export async function createVeth(
     type: LinkMessage.newLink,
     flags: Flag.create | Flag.exclusive,
     payload: Buffer.concat([
-      linkHeader(0),
+      linkHeader(spec.ifindex ?? 0),
       ...end(spec.name, spec.mac),
       nested(
         Ifla.linkInfo,
@@ -101,7 +101,7 @@ export async function createVxlan(socket: RtnlSocket, spec: VxlanSpec): Promise<
     type: LinkMessage.newLink,
     flags: Flag.create | Flag.exclusive,
     payload: Buffer.concat([
-      linkHeader(0),
+      linkHeader(spec.ifindex ?? 0),
       stringAttribute(Ifla.name, spec.name),
       u32Attribute(Ifla.mtu, spec.mtu),
       ...(spec.mac === undefined ? [] : [attribute(Ifla.address, macBytes(spec.mac))]),

@@ -65,13 +65,17 @@ export class NamespaceState {
   }
 
   addLink(
-    init: Pick<LinkState, "name" | "mac" | "mtu" | "kind"> & { readonly vxlan?: VxlanInfo },
+    init: Pick<LinkState, "name" | "mac" | "mtu" | "kind"> & {
+      readonly vxlan?: VxlanInfo;
+      readonly ifindex?: number | undefined;
+    },
   ): LinkState {
-    this.#lastIfindex++;
+    const ifindex = init.ifindex ?? this.#lastIfindex + 1;
+    this.#lastIfindex = Math.max(this.#lastIfindex, ifindex);
     const link: LinkState = {
       vxlan: undefined,
       ...init,
-      ifindex: this.#lastIfindex,
+      ifindex,
       up: false,
       arp: true,
       peer: undefined,

@@ -78,11 +78,11 @@ export class FakeNetOps implements NetOps, Closeable {
     if (same || this.#state.linkNamed(spec.name) || there.linkNamed(spec.peerName)) {
       throw failure("create veth pair", object, "EEXIST");
     }
-    const end = (state: NamespaceState, name: string, mac: string | undefined): LinkState => {
+    const end = (state: NamespaceState, name: string, mac?: string, ifindex?: number): LinkState => {
       const address = mac === undefined ? this.#around.freshMac() : macFromBytes(macBytes(mac));
-      return state.addLink({ name, mac: address, mtu: spec.mtu, kind: "veth" });
+      return state.addLink({ name, mac: address, mtu: spec.mtu, kind: "veth", ifindex });
     };
-    const host = end(this.#state, spec.name, spec.mac);
+    const host = end(this.#state, spec.name, spec.mac, this.#free(spec.ifindex, object));
     const peer = end(there, spec.peerName, spec.peerMac);
     host.peer = { namespace: there, ifindex: peer.ifindex };
     peer.peer = { namespace: this.#state, ifindex: host.ifindex };
@@ -99,11 +99,18 @@ export class FakeNetOps implements NetOps, Closeable {
     const link = this.#state.addLink({
       name,
       mtu,
+      ifindex: this.#free(spec.ifindex, name),
       mac: mac === undefined ? this.#around.freshMac() : macFromBytes(macBytes(mac)),
       kind: "vxlan",
       vxlan: { port, metadata: true, learning: false },
     });
     return this.#state.describe(link);
+  }
+
+  /** A wanted index that nobody has. */
+  #free(ifindex: number | undefined, object: string): number | undefined {
+    if (ifindex === undefined || !this.#state.links.has(ifindex)) return ifindex;
+    throw failure("create link", object, "EEXIST");
   }
 
   async deleteLink(ifindex: number): Promise<boolean> {

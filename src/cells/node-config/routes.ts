@@ -1,0 +1,115 @@
+import { cidrContains, parseCidr } from "../../datapath/address.ts";
+import type { NetOps, Route } from "../../datapath/index.ts";
+import type { NodeConfig, Peer } from "./types.ts";
+
+/** Protocol number of the agent's routes, one that nobody has (/etc/iproute2/rt_protos): what has it is ours. */
+export const routeProtocol = 87;
+
+/** RT_TABLE_MAIN of rtnetlink(7). */
+const mainTable = 254;
+
+/** What routes the node should have. */
+export interface RoutePlan {
+  readonly routes: readonly Route[];
+  /** Why pods of some nodes cannot be reached, in words. */
+  readonly problems: readonly string[];
+}
+
+type RouteFacts = Pick<
+  NodeConfig,
+  | "host"
+  | "podCidr"
+  | "podCidrV6"
+  | "routerIpv4"
+  | "routerIpv6"
+  | "routingMode"
+  | "routeMtu"
+  | "devices"
+  | "nodeIpv4"
+  | "nodeIpv6"
+>;
+
+/**
+ * The node reaches every pod over cilium_host, from where programs deliver or encapsulate; in native routing pods of
+ * other nodes over these nodes.
+ */
+export function planRoutes(node: RouteFacts, peers: readonly Peer[]): RoutePlan {
+  const { host, podCidr, podCidrV6, routerIpv4, routerIpv6 } = node;
+  const routes: Route[] = [];
+  const problems: string[] = [];
+  const taken: { readonly cidr: string; readonly by: string }[] = [];
+  const add = (name: string, cidr: string, route: Omit<Route, "destination"> | string): void => {
+    const other = taken.find((one) => overlap(one.cidr, cidr));
+    if (other !== undefined) problems.push(`${cidr} of ${name} overlaps ${other.cidr} of ${other.by}`);
+    else if (typeof route === "string") problems.push(`${cidr} of ${name}: ${route}`);
+    else routes.push({ ...route, destination: cidr, protocol: routeProtocol });
+    taken.push({ cidr, by: name });
+  };
+  const families = [
+    { cidr: podCidr, router: routerIpv4, cidrOf: (peer: Peer) => peer.podCidr, family: 4 as const },
+    { cidr: podCidrV6, router: routerIpv6, cidrOf: (peer: Peer) => peer.podCidrV6, family: 6 as const },
+  ];
+  for (const { cidr, router, cidrOf, family } of families) {
+    if (cidr === undefined || router === undefined) continue;
+    const overHost = { ifindex: host.ifindex, source: router, scope: "link" as const };
+    add("this node", cidr, overHost);
+    for (const peer of peers) {
+      const remote = cidrOf(peer);
+      if (remote === undefined) continue;
+      const route =
+        node.routingMode === "tunnel" ? { ...overHost, mtu: node.routeMtu } : nativeRoute(node, peer, family);
+      add(peer.name, remote, route);
+    }
+  }
+  return { routes, problems };
+}
+
+/** Over the other node, which must be a neighbour on the device that has this node's address. */
+function nativeRoute(node: RouteFacts, peer: Peer, family: 4 | 6): Omit<Route, "destination"> | string {
+  const gateway = family === 4 ? peer.ipv4 : peer.ipv6;
+  const own = family === 4 ? node.nodeIpv4 : node.nodeIpv6;
+  if (gateway === undefined || gateway === "") return `the node has no IPv${family} address to route over`;
+  const device = node.devices.find(({ ipv4, ipv6 }) => own !== undefined && [...ipv4, ...ipv6].includes(own));
+  if (device === undefined) return `this node has no IPv${family} address on a device to route over`;
+  return { gateway, ifindex: device.ifindex, scope: "global" };
+}
+
+/**
+ * Makes the agent's routes those of the plan.
+ *
+ * @param keepOthers leaves routes of the agent that the plan knows nothing of
+ * @returns what was not as it should be, in words
+ */
+export async function ensureRoutes(
+  net: NetOps,
+  existing: readonly Route[],
+  wanted: readonly Route[],
+  keepOthers: boolean,
+): Promise<readonly string[]> {
+  const changed: string[] = [];
+  const main = existing.filter(({ table = mainTable }) => table === mainTable);
+  for (const route of wanted) {
+    const there = main.filter(({ destination }) => destination === route.destination);
+    if (there.some((one) => same(one, route))) continue;
+    await net.replaceRoute(route);
+    changed.push(`the route to ${route.destination} was ${there.length === 0 ? "gone" : "another"}`);
+  }
+  if (keepOthers) return changed;
+  for (const route of main) {
+    if (route.protocol !== routeProtocol || wanted.some((one) => one.destination === route.destination))
+      continue;
+    if (await net.deleteRoute(route)) changed.push(`the route to ${route.destination} is wanted no longer`);
+  }
+  return changed;
+}
+
+/** IPv6 routes have no scope in the kernel. */
+function same(there: Route, wanted: Route): boolean {
+  const fields = ["ifindex", "gateway", "source", "mtu", "protocol", "type"] as const;
+  return fields.every((field) => there[field] === wanted[field]);
+}
+
+function overlap(a: string, b: string): boolean {
+  const [first, second] = [parseCidr(a), parseCidr(b)];
+  return cidrContains(a, second.address) || cidrContains(b, first.address);
+}
