@@ -1,4 +1,4 @@
-// A TCP server to be run in a namespace: tcp-server PORT NAME. Says "ready" once it listens. The first line of a
+// A TCP server to be run in a namespace: tcp-server PORT NAME [ADDRESS]. Says "ready" once it listens. The first line of a
 // connection asks for something:
 //   name        the server's NAME and the client's address, then the end
 //   echo        everything comes back, until the client ends
@@ -61,8 +61,8 @@ function serve(socket: Socket, name: string): void {
   socket.on("data", onData);
 }
 
-const [port, name = "server"] = process.argv.slice(2);
+const [port, name = "server", address = "0.0.0.0"] = process.argv.slice(2);
 createServer({ allowHalfOpen: true }, (socket) => serve(socket, name)).listen(
-  { port: Number(port), host: "0.0.0.0", backlog },
+  { port: Number(port), host: address, backlog },
   () => console.log("ready"),
 );

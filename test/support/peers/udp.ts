@@ -5,17 +5,22 @@
 //     { sent, answered, intact, names: { NAME: count }, sources: ["ADDRESS:PORT"…], split }
 //   knock ADDRESS PORT                     one datagram from a connected socket; prints { heard }: "answer", the code of
 //                                          the error that came back, or "nothing"
+//   flow ADDRESS PORT LOCAL                a socket at port LOCAL (0: any) sends a datagram for each line of its input, and
+//                                          prints what came: { name, source: "ADDRESS:PORT" }, { error: CODE }, or {}
 //   where `split` counts flows that were answered by more than one name.
 
 import { randomBytes } from "node:crypto";
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
+import { createInterface } from "node:readline";
 
 const answerTimeoutMs = 1_000;
 const receiveBuffer = 1024 * 1024;
 
+const socketFor = (address: string): Socket => createSocket(address.includes(":") ? "udp6" : "udp4");
+
 async function serve(port: number, name: string, address = "0.0.0.0"): Promise<void> {
-  const socket = createSocket("udp4");
+  const socket = socketFor(address);
   socket.on("message", (data, from) => {
     socket.send(Buffer.concat([Buffer.from(`${name}\0`), data]), from.port, from.address);
   });
@@ -60,7 +65,7 @@ async function askOnce(
   each: number,
   bytes: number,
 ): Promise<void> {
-  const socket = createSocket("udp4");
+  const socket = socketFor(address);
   socket.bind(0);
   await once(socket, "listening");
   socket.setRecvBufferSize(receiveBuffer);
@@ -90,7 +95,7 @@ async function ask(address: string, port: number, flows: number, each: number, b
 }
 
 async function knock(address: string, port: number): Promise<void> {
-  const socket = createSocket("udp4");
+  const socket = socketFor(address);
   const heard = new Promise<string>((resolve) => {
     socket.once("message", () => resolve("answer"));
     socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
@@ -101,12 +106,35 @@ async function knock(address: string, port: number): Promise<void> {
   socket.close();
 }
 
+/** A connected socket hears of errors. */
+async function flow(address: string, port: number, local: number): Promise<void> {
+  const socket = socketFor(address);
+  socket.bind(local);
+  await once(socket, "listening");
+  socket.connect(port, address);
+  await once(socket, "connect");
+  for await (const line of createInterface({ input: process.stdin })) {
+    const timeout = AbortSignal.timeout(answerTimeoutMs);
+    try {
+      const answer = once(socket, "message", { signal: timeout });
+      socket.send(line, (error) => error && socket.emit("error", error));
+      const [data, from] = (await answer) as [Buffer, RemoteInfo];
+      const name = data.toString("latin1", 0, data.indexOf(0));
+      console.log(JSON.stringify({ name, source: `${from.address}:${from.port}` }));
+    } catch (error) {
+      console.log(JSON.stringify(timeout.aborted ? {} : { error: (error as NodeJS.ErrnoException).code }));
+    }
+  }
+  socket.close();
+}
+
 const [role, ...args] = process.argv.slice(2);
 if (role === "serve") await serve(Number(args[0]), args[1] ?? "server", args[2]);
 else if (role === "ask") {
   await ask(args[0]!, Number(args[1]), Number(args[2]), Number(args[3]), Number(args[4]));
 } else if (role === "knock") await knock(args[0]!, Number(args[1]));
+else if (role === "flow") await flow(args[0]!, Number(args[1]), Number(args[2]));
 else
   throw new Error(
-    "usage: udp serve PORT NAME [ADDRESS] | ask ADDRESS PORT FLOWS EACH BYTES | knock ADDRESS PORT",
+    "usage: udp serve PORT NAME [ADDRESS] | ask ADDRESS PORT FLOWS EACH BYTES | knock ADDRESS PORT | flow ADDRESS PORT LOCAL",
   );
