@@ -201,6 +201,8 @@ async function playWatched({ net }: NetNamespace): Promise<readonly string[]> {
   for (const { ifindex } of [peer, host]) await net.setLink(ifindex, { up: true });
   await net.addAddress(host.ifindex, "10.0.1.1/32");
   await net.addAddress(host.ifindex, "fd00::1/128", { nodad: true });
+  // Not told before a later step of the kernel's, which does not come when the address goes first.
+  await until("+fd00::1/128");
   await net.replaceRoute({ destination: "10.7.0.0/16", ifindex: host.ifindex });
   await net.replaceRoute({ destination: "fd00:7::/64", ifindex: host.ifindex });
   await net.deleteRoute({ destination: "10.7.0.0/16", ifindex: host.ifindex });

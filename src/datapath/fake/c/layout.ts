@@ -115,7 +115,10 @@ export class Layouts {
   }
 
   #measure(type: readonly Token[]): Measure {
-    const bracket = type.findIndex(({ text }) => text === "[");
+    // Those inside of a struct are its members'.
+    const open = type.findIndex(({ text }) => text === "{");
+    const from = open < 0 ? 0 : closing(type, open);
+    const bracket = type.findIndex(({ text }, at) => text === "[" && at > from);
     const base = this.#measureBase(bracket < 0 ? type : type.slice(0, bracket));
     return { size: base.size * (bracket < 0 ? 1 : this.#dimensions(type.slice(bracket))), align: base.align };
   }

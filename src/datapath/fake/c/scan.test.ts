@@ -1,13 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import test from "ava";
 import type { CompileInput } from "../../types.ts";
 import { findDeclarations } from "./declarations.ts";
 import { preprocess } from "./preprocess.ts";
-
-const BPF = fileURLToPath(new URL("../../../../bpf", import.meta.url));
-const fromDisk = (path: string): string | undefined =>
-  existsSync(path) ? readFileSync(path, "utf8") : undefined;
 
 function scan(files: Readonly<Record<string, string>>): ReturnType<typeof findDeclarations> {
   const input: CompileInput = { source: "/p/a.c", includes: ["/p/include"], defines: { SIZE: 7 } };
@@ -120,6 +114,16 @@ test("a header without a guard is read again, with the macros of that place and 
   );
 });
 
+test("a type of an unnamed struct has the size of its members, arrays included", (t) => {
+  const { structs } = scan({
+    "/p/a.c": `
+      typedef struct { __u64 word[2]; } addr;
+      struct pair { addr both[2]; addr one; __u8 last; } __attribute__((packed));
+    `,
+  });
+  t.is(structs.find(({ name }) => name === "pair")?.size, 49);
+});
+
 test("global variables show as data sections", (t) => {
   t.deepEqual(scan({ "/p/a.c": "static int counter;" }).dataSections, [".bss"]);
   t.deepEqual(scan({ "/p/a.c": "int counter = 5;" }).dataSections, [".data"]);
@@ -133,21 +137,3 @@ test("an include that is nowhere is a compile error at its line", (t) => {
   t.throws(() => scan({ "/p/a.c": '#include "a.c"' }), { message: /includes never end/ });
   t.throws(() => scan({ "/p/a.c": "int f(void) {" }), { message: /never closed/ });
 });
-
-for (const [file, programs, maps] of [
-  ["bpf_lxc.c", 12, 18],
-  ["bpf_host.c", 9, 10],
-  ["bpf_sock.c", 8, 13],
-] as const) {
-  test(`the datapath's own ${file} has the programs and maps that the compiler gives it`, (t) => {
-    const source = `${BPF}/${file}`;
-    const includes = [`${BPF}/include`, `${BPF}/lib`, BPF];
-    const found = findDeclarations(preprocess({ source, includes, defines: {} }, fromDisk));
-    t.is(found.programs.length, programs);
-    t.is(found.maps.length, maps);
-    t.deepEqual(found.dataSections, [".rodata.config"]);
-    t.truthy(
-      found.structs.find((struct) => ["endpoint_info", "metrics_key", "lb6_key"].includes(struct.name)),
-    );
-  });
-}
