@@ -8,6 +8,7 @@ import { IpCaches } from "../cells/ipcache/index.ts";
 import { Loading } from "../cells/loader/index.ts";
 import { DatapathMetrics, Monitoring } from "../cells/monitor/index.ts";
 import { NodeNetworking } from "../cells/node-config/index.ts";
+import { Nodes } from "../cells/nodes/index.ts";
 import { Plugins } from "../cells/plugin-registry/index.ts";
 import { PluginRecordsToken } from "../cells/plugin-table/index.ts";
 import { Policies } from "../cells/policy-maps/index.ts";
@@ -30,6 +31,7 @@ import { endpointService } from "./services/endpoint.ts";
 import { identityService } from "./services/identity.ts";
 import { ipCacheService } from "./services/ipcache.ts";
 import { loadBalancerService } from "./services/load-balancer.ts";
+import { nodeService } from "./services/node.ts";
 import { pluginService } from "./services/plugin.ts";
 import { apiVersion } from "./version.ts";
 
@@ -58,6 +60,7 @@ export const apiCell = module(
   contribute(GrpcServices, { runtime, identities: Identities }, ({ runtime, ...deps }) =>
     identityService(deps, runtime),
   ),
+  contribute(GrpcServices, { runtime, nodes: Nodes }, ({ runtime, ...deps }) => nodeService(deps, runtime)),
   contribute(GrpcServices, { runtime, ipCache: IpCaches }, ({ runtime, ...deps }) =>
     ipCacheService(deps, runtime),
   ),

@@ -11,9 +11,16 @@ const root = join(import.meta.dirname, "../..");
 const buf = join(root, "node_modules/.bin/buf");
 const waggle = join(root, "bin/waggle");
 
-const services = ["Agent", "Datapath", "Endpoint", "IPCache", "Identity", "LoadBalancer", "Plugin"].map(
-  (name) => `waggle.v1.${name}Service`,
-);
+const services = [
+  "Agent",
+  "Datapath",
+  "Endpoint",
+  "IPCache",
+  "Identity",
+  "LoadBalancer",
+  "Node",
+  "Plugin",
+].map((name) => `waggle.v1.${name}Service`);
 
 /** Runs buf curl against the agent's socket. */
 function curl(world: World, path: string, ...args: readonly string[]): Promise<CommandResult> {
