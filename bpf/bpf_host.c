@@ -17,8 +17,9 @@
 
 #include "family_v4.h"
 #include "conntrack_tuples.h"
+#include "nat.h"
+#include "icmp.h"
 #include "lb.h"
-#include "nat_v4.h"
 #include "snat.h"
 #include "host.h"
 #include "masquerade.h"

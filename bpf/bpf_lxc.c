@@ -15,6 +15,8 @@
 
 #include "family_v4.h"
 #include "conntrack_tuples.h"
+#include "nat.h"
+#include "icmp.h"
 #include "lb.h"
 #include "lb_pod.h"
 #include "lxc_policy.h"

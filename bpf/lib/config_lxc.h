@@ -16,7 +16,7 @@ CONFIG(__u32, cfg_ifindex, 0);	    /* of the node's end */
 CONFIG(__u32, cfg_router_ipv4, 0);  /* of the node, as the pods' gateway */
 CONFIG_IPV6(cfg_router_ipv6);
 CONFIG(__u32, cfg_node_ipv4, 0); /* of the node, on the underlay */
-CONFIG_IPV6(cfg_node_ipv6);  /* as on the wire */
+CONFIG_IPV6(cfg_node_ipv6);
 CONFIG(__u32, cfg_host_ifindex, 0); /* of cilium_host */
 CONFIG_MAC(cfg_host_mac);	    /* of cilium_host */
 CONFIG(__u32, cfg_tunnel_ifindex, 0); /* of cilium_vxlan; 0: native routing */

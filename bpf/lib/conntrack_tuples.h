@@ -5,6 +5,7 @@
 #include "conntrack.h"
 #include "conntrack_maps.h"
 #include "quoted_v4.h"
+#include "quoted_v6.h"
 
 static __always_inline void F(ct_key)(struct F(ct_tuple) *key, const struct F(pkt) *pkt, __u8 flags)
 {

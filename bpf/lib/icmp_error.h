@@ -15,6 +15,12 @@
 
 #define ICMP_DEFAULT_TTL 64
 
+/*
+ * How much of the transport header is quoted. Eight bytes are asked for; the kernel refuses to cut a packet before a
+ * checksum that hardware is still to fill in, and TCP's ends at byte 18.
+ */
+#define ICMP_QUOTE_L4_MAX 32
+
 struct icmp_error_header {
 	__u8 type;
 	__u8 code;

@@ -43,4 +43,12 @@ static __always_inline int l3_forward_v4(struct __sk_buff *ctx, struct mac dst, 
 	return 0;
 }
 
+/* May a router on the way cut the packet into pieces? */
+static __always_inline _Bool may_fragment_v4(struct __sk_buff *ctx)
+{
+	const struct iphdr *ip = ip_header_v4(ctx);
+
+	return ip && !(ip->frag_off & bpf_htons(IPV4_DONT_FRAGMENT));
+}
+
 #endif

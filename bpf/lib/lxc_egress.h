@@ -9,7 +9,6 @@
  */
 #include "endpoint.h"
 #include "icmp_error.h"
-#include "icmp_v4.h"
 #include "mark.h"
 #include "tailcall.h"
 

@@ -32,7 +32,7 @@ static __always_inline int quoted_parse_v4(struct __sk_buff *ctx, __u32 ip_off, 
 	quoted->pkt.daddr = ip.daddr;
 	quoted->pkt.l4.protocol = ip.protocol;
 	if (ip.protocol == IPPROTO_ICMP) {
-		parse_icmp_v4(l4, &quoted->pkt);
+		parse_icmp_v4(l4, &quoted->pkt.l4);
 	} else {
 		quoted->pkt.l4.sport = *(__be16 *)&l4[0];
 		quoted->pkt.l4.dport = *(__be16 *)&l4[2];

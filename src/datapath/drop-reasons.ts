@@ -21,6 +21,7 @@ export const DropReason = {
   unknownTarget: 150,
   l4Checksum: 154,
   ctCreateFailed: 155,
+  invalidExtensionHeader: 156,
   noService: 158,
   noNatMapping: 167,
   natUnsupportedProtocol: 168,

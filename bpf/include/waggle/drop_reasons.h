@@ -12,15 +12,16 @@
 #define DROP_INVALID_SIP (-132)	       /* source address is not the sender's */
 #define DROP_POLICY (-133)	       /* no policy entry allows it */
 #define DROP_INVALID (-134)	       /* malformed or truncated packet */
-#define DROP_FRAG_NEEDED (-136)	       /* too large for the way to its destination */
+#define DROP_FRAG_NEEDED (-136)	       /* longer than the way ahead takes, and not to be fragmented */
 #define DROP_CT_UNKNOWN_PROTO (-137)   /* protocol that conntrack does not know */
-#define DROP_UNKNOWN_L3 (-139)	       /* neither IPv4 nor ARP */
+#define DROP_UNKNOWN_L3 (-139)	       /* neither IPv4, IPv6 nor ARP, or IP that is switched off */
 #define DROP_MISSED_TAIL_CALL (-140)   /* a program array slot was empty */
 #define DROP_WRITE_ERROR (-141)	       /* the kernel refused to change the packet */
 #define DROP_NO_TUNNEL_KEY (-147)      /* came out of the tunnel without a key */
 #define DROP_UNKNOWN_TARGET (-150)     /* address of the node's pods, but no such pod */
 #define DROP_CSUM_L4 (-154)	       /* the kernel refused to update the checksum */
 #define DROP_CT_CREATE_FAILED (-155)   /* conntrack table full */
+#define DROP_INVALID_EXTHDR (-156)     /* IPv6 extension headers, malformed or too many */
 #define DROP_NO_SERVICE (-158)	       /* service without a usable backend */
 #define DROP_NAT_NO_MAPPING (-167)     /* no port left for a translated source, or an error about none */
 #define DROP_NAT_UNSUPP_PROTO (-168)   /* nothing in it tells connections apart, for translation */

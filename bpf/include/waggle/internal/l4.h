@@ -26,6 +26,9 @@
 #define FRAGMENT_FIRST 1 /* has the transport header */
 #define FRAGMENT_LATER 2 /* has not: ports come from cilium_ipv?_frag_datagrams */
 
+#define ICMP_ECHO_REQUEST_SEEN 1
+#define ICMP_ECHO_REPLY_SEEN 2
+
 /*
  * Ports as on the wire. ICMP has none; so that both directions of an echo find the same conntrack entry and policy
  * can tell types apart, with REQUEST being 8 in ICMP and 128 in ICMPv6,
@@ -39,6 +42,7 @@ struct pkt_l4 {
 	__u8 tcp_flags;	 /* TCP_*, of the transport header's 14th byte */
 	__u8 fragment;	 /* FRAGMENT_* */
 	__u8 icmp_error; /* ICMP that quotes another packet (RFC 1122, 3.2.2; RFC 4443, 2.1) */
+	__u8 icmp_echo;	 /* ICMP_ECHO_*_SEEN */
 	__u16 off;	 /* of the transport header, from the start of the frame */
 };
 

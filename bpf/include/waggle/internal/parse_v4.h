@@ -23,6 +23,7 @@
 #define IPV4_MIN_HLEN ((__u32)sizeof(struct iphdr))
 
 /* RFC 791: flag and offset bits of iphdr.frag_off */
+#define IPV4_DONT_FRAGMENT 0x4000
 #define IPV4_MORE_FRAGMENTS 0x2000
 #define IPV4_FRAGMENT_OFFSET 0x1fff
 
@@ -87,28 +88,30 @@ static __always_inline int addresses_load_v4(struct __sk_buff *ctx, struct addre
 	return 0;
 }
 
-static __always_inline void parse_icmp_v4(const __u8 *icmp, struct pkt_v4 *pkt)
+static __always_inline void parse_icmp_v4(const __u8 *icmp, struct pkt_l4 *l4)
 {
 	__be16 id = *(const __be16 *)(icmp + 4);
 
 	switch (icmp[0]) {
 	case ICMP_ECHO:
-		pkt->l4.sport = id;
-		pkt->l4.dport = bpf_htons(ICMP_ECHO);
+		l4->sport = id;
+		l4->dport = bpf_htons(ICMP_ECHO);
+		l4->icmp_echo = ICMP_ECHO_REQUEST_SEEN;
 		break;
 	case ICMP_ECHOREPLY:
-		pkt->l4.sport = bpf_htons(ICMP_ECHO);
-		pkt->l4.dport = id;
+		l4->sport = bpf_htons(ICMP_ECHO);
+		l4->dport = id;
+		l4->icmp_echo = ICMP_ECHO_REPLY_SEEN;
 		break;
 	case ICMP_DEST_UNREACH:
 	case ICMP_SOURCE_QUENCH:
 	case ICMP_REDIRECT:
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETERPROB:
-		pkt->l4.icmp_error = 1;
+		l4->icmp_error = 1;
 		/* fallthrough */
 	default:
-		pkt->l4.dport = bpf_htons(icmp[0]);
+		l4->dport = bpf_htons(icmp[0]);
 	}
 }
 
@@ -188,7 +191,7 @@ static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 		return DROP_INVALID;
 
 	if (pkt->l4.protocol == IPPROTO_ICMP) {
-		parse_icmp_v4(l4, pkt);
+		parse_icmp_v4(l4, &pkt->l4);
 	} else {
 		pkt->l4.sport = *(__be16 *)l4;
 		pkt->l4.dport = *(__be16 *)(l4 + 2);
