@@ -14,6 +14,7 @@
 #include "config_overlay.h"
 
 #include "family_v4.h"
+#include "icmp.h"
 #include "overlay.h"
 #include "family_end.h"
 

@@ -7,7 +7,6 @@
 #include "encap.h"
 #include "endpoint.h"
 #include "icmp_error.h"
-#include "icmp_v4.h"
 #include "mark.h"
 #include "tailcall.h"
 #include "trace.h"

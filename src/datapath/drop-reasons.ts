@@ -157,6 +157,7 @@ const FILES: ReadonlyMap<number, string> = new Map([
   [10, "overlay.h"],
   [11, "nodeport.h"],
   [12, "masquerade.h"],
+  [13, "ndp.h"],
 ]);
 
 /** C source file of a drop, by its number in notifications and metrics; "file 99" for one not known. */

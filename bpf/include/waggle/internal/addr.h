@@ -7,9 +7,11 @@
 
 typedef __be32 addr_v4;
 
-typedef struct {
+struct ipv6_words {
 	__u64 word[2];
-} addr_v6;
+};
+
+typedef struct ipv6_words addr_v6;
 
 /* Room for either, where a map or the state keeps both in one place. */
 union ip_addr {

@@ -33,6 +33,7 @@
 #define FILE_OVERLAY_STAGES 10
 #define FILE_NODEPORT 11
 #define FILE_MASQUERADE 12
+#define FILE_NDP 13
 
 struct metrics_key {
 	__u8 reason; /* 0 forwarded, else |DROP_*| */
