@@ -3,7 +3,7 @@
  * The programs of a pod's device: the node's end of its veth pair. One copy for each pod, with constants of
  * its own (config_lxc.h) and a program array of its own (slots.h).
  *
- *	pod -> cil_from_container -> lxc_egress.h -> another pod's cil_lxc_policy, cilium_host or the stack
+ *	pod -> cil_from_container -> lxc_egress.h -> another pod's cil_lxc_policy, cilium_host, another node, or the stack
  *	cil_to_container or cil_lxc_policy -> lxc_ingress.h -> pod
  */
 #include <linux/bpf.h>
@@ -12,6 +12,7 @@
 
 #include "config_lxc.h"
 #include "arp.h"
+#include "ndp.h"
 
 #include "family_v4.h"
 #include "conntrack_tuples.h"
@@ -24,21 +25,40 @@
 #include "lxc_ingress.h"
 #include "family_end.h"
 
+#include "family_v6.h"
+#include "conntrack_tuples.h"
+#include "nat.h"
+#include "icmp.h"
+#include "lb.h"
+#include "lb_pod.h"
+#include "lxc_policy.h"
+#include "lxc_egress.h"
+#include "lxc_ingress.h"
+#include "family_end.h"
+
 #define DROP_FILE FILE_LXC
+
+static __always_inline int from_container_v6(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	if (ndp_is_link_talk(ctx))
+		return JUMP(ctx, st, SLOT_LXC_NDP);
+	trace(ctx, st, TRACE_FROM_LXC, 0);
+	return lxc_from_container_v6(ctx, st);
+}
 
 static __always_inline int from_container(struct __sk_buff *ctx, struct pkt_state *st)
 {
 	if (ctx->vlan_present)
 		return DROP(st, DROP_VLAN_FILTERED);
-	switch (ctx->protocol) {
-	case bpf_htons(ETH_P_IP):
+	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
+		return from_container_v6(ctx, st);
+	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP)) {
 		trace(ctx, st, TRACE_FROM_LXC, 0);
 		return lxc_from_container_v4(ctx, st);
-	case bpf_htons(ETH_P_ARP):
-		return JUMP(ctx, st, SLOT_LXC_ARP);
-	default:
-		return DROP(st, DROP_UNKNOWN_L3);
 	}
+	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_ARP))
+		return JUMP(ctx, st, SLOT_LXC_ARP);
+	return DROP(st, DROP_UNKNOWN_L3);
 }
 
 /* Ingress of the pod's device: everything the pod sends. */
@@ -56,14 +76,13 @@ int cil_from_container(struct __sk_buff *ctx)
 
 static __always_inline int to_container(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	switch (ctx->protocol) {
-	case bpf_htons(ETH_P_IP):
+	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
+		return ndp_is_from_link(ctx) ? TC_ACT_OK : lxc_to_container_v6(ctx, st);
+	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP))
 		return lxc_to_container_v4(ctx, st);
-	case bpf_htons(ETH_P_ARP): /* the stack, asking for the pod's address */
+	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_ARP)) /* the stack, asking for the pod's address */
 		return TC_ACT_OK;
-	default:
-		return DROP(st, DROP_UNKNOWN_L3);
-	}
+	return DROP(st, DROP_UNKNOWN_L3);
 }
 
 /* Egress of the pod's device: what the stack, or a redirect, sends to the pod. */
@@ -76,6 +95,15 @@ int cil_to_container(struct __sk_buff *ctx)
 		return TC_ACT_SHOT;
 	state_reset(st, cfg_endpoint_id, DIR_INGRESS);
 	return finish(ctx, st, to_container(ctx, st));
+}
+
+static __always_inline int lxc_policy(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
+		return JUMP(ctx, st, WAGGLE_SLOT_to_container_pre_ct_v6);
+	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP))
+		return JUMP(ctx, st, WAGGLE_SLOT_to_container_pre_ct_v4);
+	return DROP(st, DROP_UNKNOWN_L3);
 }
 
 /*
@@ -97,7 +125,7 @@ int cil_lxc_policy(struct __sk_buff *ctx)
 	st->dst_identity = cfg_identity;
 	st->ct_state = CT_STATE_UNKNOWN;
 	st->ct_denied = 0;
-	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_to_container_pre_ct_v4));
+	return finish(ctx, st, lxc_policy(ctx, st));
 }
 
 char bpf_license[] SEC("license") = "Dual BSD/GPL";

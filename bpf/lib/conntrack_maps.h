@@ -24,8 +24,28 @@ struct {
 	__type(value, struct ct_entry);
 } cilium_ct4_global SEC(".maps");
 
+struct ipv6_ct_tuple {
+	addr_v6 daddr;
+	addr_v6 saddr;
+	__be16 dport;
+	__be16 sport;
+	__u8 nexthdr;
+	__u8 flags;
+} __attribute__((packed, aligned(2)));
+
+_Static_assert(sizeof(struct ipv6_ct_tuple) == 38, "IPv6 conntrack key is 38 bytes");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 512000);
+	__type(key, struct ipv6_ct_tuple);
+	__type(value, struct ct_entry);
+} cilium_ct6_global SEC(".maps");
+
 /* The names that F() finds. */
 #define ct_tuple_v4 ipv4_ct_tuple
+#define ct_tuple_v6 ipv6_ct_tuple
 #define ct_map_v4 cilium_ct4_global
+#define ct_map_v6 cilium_ct6_global
 
 #endif

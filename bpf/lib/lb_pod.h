@@ -4,7 +4,6 @@
  * family (family_v4.h), after lb.h.
  */
 #include <waggle/internal/ipcache.h>
-#include "nat_v4.h"
 
 /*
  * The service behind a pod's packet, or NULL. A NodePort is served here, whichever node's address the pod asks: the

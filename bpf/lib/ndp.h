@@ -10,6 +10,7 @@
 #include "config_lxc.h"
 #include "eth.h"
 #include "icmp_v6.h"
+#include "l3_v6.h"
 #include "tailcall.h"
 
 /* RFC 4861, 4; RFC 2710, 3; RFC 3810, 5. */
@@ -76,6 +77,19 @@ static __always_inline _Bool ndp_is_link_talk(struct __sk_buff *ctx)
 }
 
 /*
+ * Is this the node's own talk of the link, for the pod's stack? No router was on the way of it: the sender is the
+ * stack on the node's end of the veth pair, for pods' own talk goes nowhere.
+ */
+static __always_inline _Bool ndp_is_from_link(struct __sk_buff *ctx)
+{
+	const struct ipv6_header *ip = ip_header_v6(ctx);
+
+	if (!ip || (ip->hop_limit != NDP_HOP_LIMIT && !is_to_many_v6(ip->daddr)))
+		return 0;
+	return ndp_is_link_talk(ctx);
+}
+
+/*
  * Answers a pod's solicitation in place and sends the frame back into the pod. Nobody else lives on the link: probes
  * for an address before it is used (RFC 4862) and questions for the pod's own stay without an answer, and what is no
  * question is dropped without a report.
@@ -108,7 +122,8 @@ static __always_inline int ndp_respond(struct __sk_buff *ctx, struct pkt_state *
 	if ((!ip.saddr.word[0] && !ip.saddr.word[1]) || addr_equal_v6(asked->target, endpoint_ip_v6()) ||
 	    addr_equal_v6(asked->target, ip.saddr))
 		return TC_ACT_SHOT;
-	mac_store(advert.mac, node);
+	for (int i = 0; i < ETH_ALEN; i++) /* the stack is read in aligned words only, and this is not at one */
+		advert.mac[i] = cfg_node_mac[i];
 	sum = icmp_checksum_v6(advert.message.target, ip.saddr, sizeof(advert), &advert, sizeof(advert));
 	if (sum < 0)
 		return DROP(st, DROP_CSUM_L4);

@@ -126,6 +126,7 @@ static __always_inline void policy_notify(struct __sk_buff *ctx, const struct pk
 		.dst_port = bpf_ntohs(dport),
 		.proto = protocol,
 		.dir = st->direction,
+		.ipv6 = ctx->protocol == bpf_htons(ETH_P_IPV6),
 		.match_type = match_type,
 	};
 

@@ -3,6 +3,8 @@
 #ifndef __LIB_TRACE_H
 #define __LIB_TRACE_H
 
+#include <linux/if_ether.h>
+#include <bpf/bpf_endian.h>
 #include <waggle/internal/report.h>
 
 /* Observation points: `subtype` of a trace record. */
@@ -23,6 +25,9 @@
 #define TRACE_REASON_REPLY 2
 #define TRACE_REASON_RELATED 3
 #define TRACE_REASON_UNKNOWN 5
+
+/* `flags` of a trace record. */
+#define TRACE_F_IPV6 1
 
 struct runtime_config {
 	__u32 trace;
@@ -94,6 +99,7 @@ static __always_inline void trace(struct __sk_buff *ctx, const struct pkt_state 
 		.dst_label = st->dst_identity,
 		.dst_id = dst_id,
 		.reason = trace_reason(st->ct_state),
+		.flags = ctx->protocol == bpf_htons(ETH_P_IPV6) ? TRACE_F_IPV6 : 0,
 		.ifindex = ctx->ifindex,
 		.orig_ip = st->orig_daddr,
 	};

@@ -23,10 +23,14 @@ export interface EntryProgram {
   readonly direction: Direction;
 }
 
+/** IP versions. Programs and hook points of a version that is switched off are not loaded. */
+export type IpFamily = 4 | 6;
+
 /** A program that other programs tail-call. */
 export interface Stage {
   /** C function name. */
   readonly program: string;
+  readonly family: IpFamily;
   /** Index in the instance's `cilium_calls`. */
   readonly slot: number;
 }
@@ -36,6 +40,7 @@ export interface HookPoint {
   /** Name in `HOOK(name)`, in the API and in the CLI. */
   readonly name: string;
   readonly object: ObjectKind;
+  readonly family: IpFamily;
   /** The attachment whose instances hold this hook point. */
   readonly attachment: AttachmentKind;
   /** Index in `cilium_calls`; holds the target itself while no plugin is linked. */
@@ -107,23 +112,52 @@ export const PLUGIN_CONFIG_PREFIX = "plugin_cfg_";
 /** Map name prefixes that plugins may not use for maps of their own. */
 export const RESERVED_MAP_PREFIXES = ["wg_", "cilium_", "waggle_"] as const;
 
-function lxcHook(name: string, slot: number, target: string, path: HookPath, description: string): HookPoint {
-  return { name, object: "lxc", attachment: "lxc", slot, target, path, description };
+/** What the two families have alike: a name without its suffix, and a slot within the family's part. */
+type Twin = readonly [slot: number, name: string];
+
+/** Programs that stand in `cilium_calls` once for each family: `tail_service_v4` and `tail_service_v6`. */
+function stagesOf(families: readonly IpFamily[], twins: readonly Twin[]): readonly Stage[] {
+  return families.flatMap((family) =>
+    twins.map(([slot, name]) => ({ program: `${name}_v${family}`, family, slot: slotOf(family, slot) })),
+  );
 }
 
-function overlayHook(name: string, slot: number, target: string, description: string): HookPoint {
-  return { name, object: "overlay", attachment: "overlay", slot, target, path: "host", description };
+/** Hook points that stand before a stage of each family. `IP` in the description becomes "IPv4" or "IPv6". */
+function hooksFor(
+  families: readonly IpFamily[],
+  object: ObjectKind,
+  twins: readonly {
+    readonly at: Twin;
+    readonly target: string;
+    readonly attachment: AttachmentKind;
+    readonly path: HookPath;
+    readonly description: string;
+  }[],
+): readonly HookPoint[] {
+  return families.flatMap((family) =>
+    twins.map(({ at: [slot, name], target, attachment, path, description }) => ({
+      name: `${name}_v${family}`,
+      object,
+      family,
+      attachment,
+      slot: slotOf(family, slot),
+      target: `${target}_v${family}`,
+      path,
+      description: description.replaceAll(/\bIP\b/g, `IPv${family}`),
+    })),
+  );
 }
 
-function hostHook(
-  name: string,
-  attachment: AttachmentKind,
-  slot: number,
-  target: string,
-  description: string,
-): HookPoint {
-  return { name, object: "host", attachment, slot, target, path: "host", description };
+function slotOf(family: IpFamily, slot: number): number {
+  return family === 4 ? slot : slot + FAMILY_SLOTS;
 }
+
+const FAMILIES: readonly IpFamily[] = [4, 6];
+const egress = { attachment: "lxc", path: "egress" } as const;
+const ingress = { attachment: "lxc", path: "ingress" } as const;
+const netdev = { attachment: "netdev", path: "host" } as const;
+const host = { attachment: "host", path: "host" } as const;
+const overlay = { attachment: "overlay", path: "host" } as const;
 
 const LXC: PipelineObject = {
   kind: "lxc",
@@ -134,67 +168,66 @@ const LXC: PipelineObject = {
     { program: "cil_to_container", attachment: "lxc", direction: "egress" },
   ],
   stages: [
-    { slot: 0, program: "tail_service_v4" },
-    { slot: 1, program: "tail_ct_egress_v4" },
-    { slot: 2, program: "tail_policy_egress_v4" },
-    { slot: 3, program: "tail_forward_v4" },
-    { slot: 4, program: "tail_ct_ingress_v4" },
-    { slot: 5, program: "tail_policy_ingress_v4" },
-    { slot: 6, program: "tail_deliver_v4" },
-    { slot: 7, program: "tail_arp" },
-    { slot: 8, program: "tail_icmp_error_v4" },
+    ...stagesOf(FAMILIES, [
+      [0, "tail_service"],
+      [1, "tail_ct_egress"],
+      [2, "tail_policy_egress"],
+      [3, "tail_forward"],
+      [4, "tail_ct_ingress"],
+      [5, "tail_policy_ingress"],
+      [6, "tail_deliver"],
+      [8, "tail_icmp_error"],
+    ]),
+    { slot: slotOf(4, 7), program: "tail_arp", family: 4 },
+    { slot: slotOf(6, 7), program: "tail_ndp", family: 6 },
   ],
-  hooks: [
-    lxcHook(
-      "from_container_pre_service_v4",
-      16,
-      "tail_service_v4",
-      "egress",
-      "An IPv4 packet as the pod sent it, its source address checked; the destination may be a service.",
-    ),
-    lxcHook(
-      "from_container_pre_ct_v4",
-      17,
-      "tail_ct_egress_v4",
-      "egress",
-      "Services are resolved: the destination is a backend. Connection tracking has not seen the packet.",
-    ),
-    lxcHook(
-      "from_container_pre_policy_v4",
-      18,
-      "tail_policy_egress_v4",
-      "egress",
-      "The connection's state is known. The pod's egress policy has not been asked.",
-    ),
-    lxcHook(
-      "from_container_pre_forward_v4",
-      19,
-      "tail_forward_v4",
-      "egress",
-      "Egress policy allows the packet; it goes to a local pod, to the host or out next.",
-    ),
-    lxcHook(
-      "to_container_pre_ct_v4",
-      20,
-      "tail_ct_ingress_v4",
-      "ingress",
-      "A packet for this pod, whichever way it came; the source's identity is known.",
-    ),
-    lxcHook(
-      "to_container_pre_policy_v4",
-      21,
-      "tail_policy_ingress_v4",
-      "ingress",
-      "The connection's state is known. The pod's ingress policy has not been asked.",
-    ),
-    lxcHook(
-      "to_container_pre_deliver_v4",
-      22,
-      "tail_deliver_v4",
-      "ingress",
-      "Ingress policy allows the packet; reverse NAT and delivery to the pod come next.",
-    ),
-  ],
+  hooks: hooksFor(FAMILIES, "lxc", [
+    {
+      ...egress,
+      at: [16, "from_container_pre_service"],
+      target: "tail_service",
+      description:
+        "An IP packet as the pod sent it, its source address checked; the destination may be a service.",
+    },
+    {
+      ...egress,
+      at: [17, "from_container_pre_ct"],
+      target: "tail_ct_egress",
+      description:
+        "Services are resolved: the destination is a backend. Connection tracking has not seen the packet.",
+    },
+    {
+      ...egress,
+      at: [18, "from_container_pre_policy"],
+      target: "tail_policy_egress",
+      description: "The connection's state is known. The pod's egress policy has not been asked.",
+    },
+    {
+      ...egress,
+      at: [19, "from_container_pre_forward"],
+      target: "tail_forward",
+      description:
+        "Egress policy allows the packet; it goes to a pod of this node or another, to the host or out next.",
+    },
+    {
+      ...ingress,
+      at: [20, "to_container_pre_ct"],
+      target: "tail_ct_ingress",
+      description: "A packet for this pod, whichever way it came; the source's identity is known.",
+    },
+    {
+      ...ingress,
+      at: [21, "to_container_pre_policy"],
+      target: "tail_policy_ingress",
+      description: "The connection's state is known. The pod's ingress policy has not been asked.",
+    },
+    {
+      ...ingress,
+      at: [22, "to_container_pre_deliver"],
+      target: "tail_deliver",
+      description: "Ingress policy allows the packet; reverse NAT and delivery to the pod come next.",
+    },
+  ]),
 };
 
 const HOST: PipelineObject = {
@@ -207,46 +240,46 @@ const HOST: PipelineObject = {
     { program: "cil_from_host", attachment: "host", direction: "egress" },
     { program: "cil_to_host", attachment: "host", direction: "ingress" },
   ],
-  stages: [
-    { slot: 0, program: "tail_from_netdev_v4" },
-    { slot: 1, program: "tail_to_netdev_v4" },
-    { slot: 2, program: "tail_from_host_v4" },
-    { slot: 3, program: "tail_to_host_v4" },
-    { slot: 4, program: "tail_icmp_error_v4" },
-    { slot: 5, program: "tail_translate_v4" },
-    { slot: 6, program: "tail_nodeport_v4" },
-    { slot: 7, program: "tail_masquerade_v4" },
-  ],
-  hooks: [
-    hostHook(
-      "from_netdev_v4",
-      "netdev",
-      16,
-      "tail_from_netdev_v4",
-      "An IPv4 packet that a node device received, before anything looked at its addresses.",
-    ),
-    hostHook(
-      "to_netdev_v4",
-      "netdev",
-      17,
-      "tail_to_netdev_v4",
-      "An IPv4 packet that the stack routed out of a node device.",
-    ),
-    hostHook(
-      "from_host_v4",
-      "host",
-      18,
-      "tail_from_host_v4",
-      "An IPv4 packet that the stack routed to cilium_host, for a pod of this node or of another.",
-    ),
-    hostHook(
-      "to_host_v4",
-      "host",
-      19,
-      "tail_to_host_v4",
-      "An IPv4 packet of a pod, here or on another node, for the node itself, about to enter the stack.",
-    ),
-  ],
+  stages: stagesOf(
+    [4],
+    [
+      [0, "tail_from_netdev"],
+      [1, "tail_to_netdev"],
+      [2, "tail_from_host"],
+      [3, "tail_to_host"],
+      [4, "tail_icmp_error"],
+      [5, "tail_translate"],
+      [6, "tail_nodeport"],
+      [7, "tail_masquerade"],
+    ],
+  ),
+  hooks: hooksFor([4], "host", [
+    {
+      ...netdev,
+      at: [16, "from_netdev"],
+      target: "tail_from_netdev",
+      description: "An IP packet that a node device received, before anything looked at its addresses.",
+    },
+    {
+      ...netdev,
+      at: [17, "to_netdev"],
+      target: "tail_to_netdev",
+      description: "An IP packet that the stack routed out of a node device.",
+    },
+    {
+      ...host,
+      at: [18, "from_host"],
+      target: "tail_from_host",
+      description: "An IP packet that the stack routed to cilium_host, for a pod of this node or of another.",
+    },
+    {
+      ...host,
+      at: [19, "to_host"],
+      target: "tail_to_host",
+      description:
+        "An IP packet of a pod, here or on another node, for the node itself, about to enter the stack.",
+    },
+  ]),
 };
 
 const OVERLAY: PipelineObject = {
@@ -257,25 +290,29 @@ const OVERLAY: PipelineObject = {
     { program: "cil_from_overlay", attachment: "overlay", direction: "ingress" },
     { program: "cil_to_overlay", attachment: "overlay", direction: "egress" },
   ],
-  stages: [
-    { slot: 0, program: "tail_from_overlay_v4" },
-    { slot: 1, program: "tail_to_overlay_v4" },
-    { slot: 2, program: "tail_icmp_error_v4" },
-  ],
-  hooks: [
-    overlayHook(
-      "from_overlay_v4",
-      16,
-      "tail_from_overlay_v4",
-      "An IPv4 packet that another node sent through the tunnel; the sender's identity is known.",
-    ),
-    overlayHook(
-      "to_overlay_v4",
-      17,
-      "tail_to_overlay_v4",
-      "An IPv4 packet about to leave for another node through the tunnel; the sender's identity is known.",
-    ),
-  ],
+  stages: stagesOf(
+    [4],
+    [
+      [0, "tail_from_overlay"],
+      [1, "tail_to_overlay"],
+      [2, "tail_icmp_error"],
+    ],
+  ),
+  hooks: hooksFor([4], "overlay", [
+    {
+      ...overlay,
+      at: [16, "from_overlay"],
+      target: "tail_from_overlay",
+      description: "An IP packet that another node sent through the tunnel; the sender's identity is known.",
+    },
+    {
+      ...overlay,
+      at: [17, "to_overlay"],
+      target: "tail_to_overlay",
+      description:
+        "An IP packet about to leave for another node through the tunnel; the sender's identity is known.",
+    },
+  ]),
 };
 
 /** The core objects by kind. */
@@ -293,41 +330,50 @@ export const HOOK_POINTS: readonly HookPoint[] = OBJECT_KINDS.flatMap((kind) => 
 
 const HOOK_BY_NAME: ReadonlyMap<string, HookPoint> = new Map(HOOK_POINTS.map((hook) => [hook.name, hook]));
 
-const POD_EGRESS_HOOKS = LXC.hooks.filter((hook) => hook.path === "egress").map((hook) => hook.name);
-const POD_INGRESS_HOOKS = LXC.hooks.filter((hook) => hook.path === "ingress").map((hook) => hook.name);
+/** The ways of one family's packets, named after it unless it is IPv4. */
+function pathsOf(family: IpFamily): readonly TailCallPath[] {
+  const hooksOn = (path: HookPath): readonly string[] =>
+    LXC.hooks.filter((hook) => hook.path === path && hook.family === family).map(({ name }) => name);
+  const fromPod = hooksOn("egress");
+  const toPod = hooksOn("ingress");
+  const named = (name: string): string => (family === 4 ? name : `${name}, IPv6`);
+  return [
+    {
+      name: named("pod to pod on this node"),
+      // Four stages of the sender, its call into the destination's program, three stages there.
+      coreCalls: fromPod.length + 1 + toPod.length,
+      hooks: [...fromPod, ...toPod],
+    },
+    {
+      name: named("network to pod"),
+      // The stage, and for NodePorts two more that translate destination and source.
+      coreCalls: 1 + 2 + 1 + toPod.length,
+      hooks: [`from_netdev_v${family}`, ...toPod],
+    },
+    { name: named("stack to pod"), coreCalls: toPod.length, hooks: toPod },
+    // Up to the tunnel's device, where a new run begins.
+    { name: named("network to overlay"), coreCalls: 1 + 2, hooks: [`from_netdev_v${family}`] },
+    // The second call makes a new mapping of a masqueraded source.
+    { name: named("node to network"), coreCalls: 2, hooks: [`to_netdev_v${family}`] },
+    { name: named("host to pod or overlay"), coreCalls: 1, hooks: [`from_host_v${family}`] },
+    { name: named("pod to host"), coreCalls: 1, hooks: [`to_host_v${family}`] },
+    {
+      name: named("overlay to pod"),
+      coreCalls: 1 + 1 + toPod.length,
+      hooks: [`from_overlay_v${family}`, ...toPod],
+    },
+    { name: named("to overlay"), coreCalls: 1, hooks: [`to_overlay_v${family}`] },
+  ];
+}
 
 /**
  * All ways through the programs that pass a hook point, each until the packet leaves BPF. A redirect or a
  * trip through the stack begins a new run, whose count starts at zero. The call through
  * `cilium_call_policy` into the destination's programs belongs to the run of the sender.
  */
-export const TAIL_CALL_PATHS: readonly TailCallPath[] = [
-  {
-    name: "pod to pod on this node",
-    // Four stages of the sender, its call into the destination's program, three stages there.
-    coreCalls: POD_EGRESS_HOOKS.length + 1 + POD_INGRESS_HOOKS.length,
-    hooks: [...POD_EGRESS_HOOKS, ...POD_INGRESS_HOOKS],
-  },
-  {
-    name: "network to pod",
-    // The stage, and for NodePorts two more that translate destination and source.
-    coreCalls: 1 + 2 + 1 + POD_INGRESS_HOOKS.length,
-    hooks: ["from_netdev_v4", ...POD_INGRESS_HOOKS],
-  },
-  { name: "stack to pod", coreCalls: POD_INGRESS_HOOKS.length, hooks: POD_INGRESS_HOOKS },
-  // Up to the tunnel's device, where a new run begins.
-  { name: "network to overlay", coreCalls: 1 + 2, hooks: ["from_netdev_v4"] },
-  // The second call makes a new mapping of a masqueraded source.
-  { name: "node to network", coreCalls: 2, hooks: ["to_netdev_v4"] },
-  { name: "host to pod or overlay", coreCalls: 1, hooks: ["from_host_v4"] },
-  { name: "pod to host", coreCalls: 1, hooks: ["to_host_v4"] },
-  {
-    name: "overlay to pod",
-    coreCalls: 1 + 1 + POD_INGRESS_HOOKS.length,
-    hooks: ["from_overlay_v4", ...POD_INGRESS_HOOKS],
-  },
-  { name: "to overlay", coreCalls: 1, hooks: ["to_overlay_v4"] },
-];
+export const TAIL_CALL_PATHS: readonly TailCallPath[] = FAMILIES.flatMap(pathsOf).filter(({ hooks }) =>
+  hooks.every((hook) => HOOK_BY_NAME.has(hook)),
+);
 
 /** The path that costs the most tail calls without plugins. */
 export const WORST_PATH: TailCallPath = TAIL_CALL_PATHS.reduce((worst, path) =>

@@ -46,12 +46,19 @@
  * that WAGGLE_IS_HOOK_POINT() picks the 1; any other word expands to one argument and picks the 0.
  */
 #define WAGGLE_HOOK_POINT_from_container_pre_service_v4 ~, 1
+#define WAGGLE_HOOK_POINT_from_container_pre_service_v6 ~, 1
 #define WAGGLE_HOOK_POINT_from_container_pre_ct_v4 ~, 1
+#define WAGGLE_HOOK_POINT_from_container_pre_ct_v6 ~, 1
 #define WAGGLE_HOOK_POINT_from_container_pre_policy_v4 ~, 1
+#define WAGGLE_HOOK_POINT_from_container_pre_policy_v6 ~, 1
 #define WAGGLE_HOOK_POINT_from_container_pre_forward_v4 ~, 1
+#define WAGGLE_HOOK_POINT_from_container_pre_forward_v6 ~, 1
 #define WAGGLE_HOOK_POINT_to_container_pre_ct_v4 ~, 1
+#define WAGGLE_HOOK_POINT_to_container_pre_ct_v6 ~, 1
 #define WAGGLE_HOOK_POINT_to_container_pre_policy_v4 ~, 1
+#define WAGGLE_HOOK_POINT_to_container_pre_policy_v6 ~, 1
 #define WAGGLE_HOOK_POINT_to_container_pre_deliver_v4 ~, 1
+#define WAGGLE_HOOK_POINT_to_container_pre_deliver_v6 ~, 1
 #define WAGGLE_HOOK_POINT_from_netdev_v4 ~, 1
 #define WAGGLE_HOOK_POINT_to_netdev_v4 ~, 1
 #define WAGGLE_HOOK_POINT_from_host_v4 ~, 1

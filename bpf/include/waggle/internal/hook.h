@@ -78,8 +78,8 @@ static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats 
 	_Static_assert(                                                                              \
 		WAGGLE_IS_HOOK_POINT(name),                                                          \
 		"HOOK(" #name "): no such hook point. Pods (hooks/lxc.c): "                          \
-		"from_container_pre_{service,ct,policy,forward}_v4, "                                \
-		"to_container_pre_{ct,policy,deliver}_v4. Host (hooks/host.c): "                     \
+		"from_container_pre_{service,ct,policy,forward}_{v4,v6}, "                           \
+		"to_container_pre_{ct,policy,deliver}_{v4,v6}. Host (hooks/host.c): "                \
 		"from_netdev_v4, to_netdev_v4, from_host_v4, to_host_v4. Overlay "                   \
 		"(hooks/overlay.c): from_overlay_v4, to_overlay_v4. See <waggle/hooks.h>.");         \
 	const volatile __u32 cfg_slot_##name SEC(".rodata.config") = 0;                              \
