@@ -102,7 +102,7 @@ const refusals: readonly (readonly [what: string, files: Files, status: string, 
     "FAILED_PRECONDITION",
     /hooks\/lxc\.c:3/,
     /HOOK\(before_everything\): no such hook point/,
-    /to_container_pre_\{ct,policy,deliver\}_v4/,
+    /to_container_pre_\{ct,policy,deliver\}_\{v4,v6\}/,
   ],
   [
     "a hook point that does not exist, in plugin.yaml",
