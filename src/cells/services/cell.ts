@@ -17,7 +17,7 @@ import { NodeNetworking } from "../node-config/index.ts";
 import { State } from "../state/index.ts";
 import { serviceMapNames, serviceMapStates } from "./entry-states.ts";
 import { ServiceFollower } from "./follower.ts";
-import { servingNode } from "./frontends.ts";
+import { servingNodes } from "./frontends.ts";
 import { KernelFrontends } from "./kernel.ts";
 import { serviceMaps } from "./kernel-maps.ts";
 import { SharedServiceManager } from "./manager.ts";
@@ -42,7 +42,7 @@ interface Wanted {
 const wantedFrontends = token<Wanted>("wanted-frontends");
 
 /** Rows a call: what writes them to the kernel must not keep the event loop for long. */
-const BATCH = 512;
+const BATCH = 256;
 
 /** Services: what the nodes share of them, this node's frontends, and the kernel's maps of load balancing. */
 export const servicesCell = module(
@@ -95,7 +95,7 @@ export const servicesCell = module(
         state.collection<SharedSpec>("services"),
         () => network.config.nodeName,
       );
-      const node = () => servingNode(network.config);
+      const node = servingNodes(() => network.config);
       const resolver = new ServiceResolver({ shared, database, services: table, frontends, numbering, node });
       const follower = new ServiceFollower({ shared, services: table, resolver });
       const complete = frontends.registerInitializer("services");
@@ -110,8 +110,8 @@ export const servicesCell = module(
           complete();
           reconciler.start();
           let before = node();
-          subscription = network.changes.subscribe((config) => {
-            const after = servingNode(config);
+          subscription = network.changes.subscribe(() => {
+            const after = node();
             follower.nodeChanged(before, after, log);
             before = after;
           });

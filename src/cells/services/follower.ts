@@ -6,8 +6,8 @@ import type { ServiceResolver } from "./resolver.ts";
 import type { SharedServices } from "./shared.ts";
 import type { Service } from "./types.ts";
 
-/** Services resolved in one transaction: few enough for the event loop, many enough for the reconciler's batches. */
-const BATCH = 256;
+/** Services resolved in one transaction: few enough for the event loop. */
+const BATCH = 100;
 
 export interface FollowerParts {
   readonly shared: SharedServices;

@@ -32,6 +32,16 @@ export function servingNode(config: NodeConfig): ServingNode {
   };
 }
 
+/** What `servingNode` says of the node as it is at each call. */
+export function servingNodes(config: () => NodeConfig): () => ServingNode {
+  let known: { readonly config: NodeConfig; readonly node: ServingNode } | undefined;
+  return () => {
+    const now = config();
+    if (known?.config !== now) known = { config: now, node: servingNode(now) };
+    return known.node;
+  };
+}
+
 /** Whether node ports are served at the same addresses, and the same backends are local. */
 export function sameServingNode(left: ServingNode, right: ServingNode): boolean {
   return JSON.stringify(left) === JSON.stringify(right);

@@ -5,6 +5,7 @@ import type { ServingNode } from "./frontends.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { addressKey, canonicalIp } from "./keys.ts";
 import type { ServiceNumbering } from "./numbering.ts";
+import { Pace } from "./pace.ts";
 import type { ServiceResolver } from "./resolver.ts";
 import { type FrontendRow, servedKeys } from "./rows.ts";
 import type { SharedServices } from "./shared.ts";
@@ -21,6 +22,9 @@ import type {
   WantedService,
 } from "./types.ts";
 import { backendViolations, canonical, checkService, maxBackends, serviceViolations } from "./validate.ts";
+
+/** Services resolved without a break. */
+const BATCH = 100;
 
 export interface ManagerParts {
   readonly table: Table<Service, string>;
@@ -118,7 +122,11 @@ export class SharedServiceManager implements ServiceManager {
       await Promise.all(
         admitted.map(({ spec: { name, ...spec }, order }) => shared.put(name, { ...spec, order })),
       );
-      resolver.resolve(services.map(({ name }) => name));
+      const pace = new Pace();
+      for (let start = 0; start < services.length; start += BATCH) {
+        resolver.resolve(services.slice(start, start + BATCH).map(({ name }) => name));
+        if (pace.due) await pace.turn();
+      }
     } finally {
       for (const one of admitted) one.close();
     }

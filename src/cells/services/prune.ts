@@ -27,6 +27,7 @@ export async function pruneServices(
   quiesce: () => Promise<void>,
 ): Promise<number> {
   const pace = new Pace();
+  const bytes = keyBytes();
   const kept: Record<Family, Kept> = { 4: none(), 6: none() };
   const [matches, tables] = [new Set<string>(), new Set<string>()];
   for (const row of keep) {
@@ -84,8 +85,12 @@ async function strangers(map: RawMap, kept: ReadonlySet<string>, pace: Pace): Pr
   return found;
 }
 
-function bytes<K>(codec: Codec<K>, key: K): string {
-  const buffer = Buffer.alloc(codec.size);
-  codec.encode(key, buffer, 0);
-  return buffer.toString("latin1");
+/** Encodes keys as the kernel has them, in text; one buffer serves them all. */
+function keyBytes(): <K>(codec: Codec<K>, key: K) => string {
+  const buffer = Buffer.alloc(64);
+  return (codec, key) => {
+    buffer.fill(0, 0, codec.size);
+    codec.encode(key, buffer, 0);
+    return buffer.toString("latin1", 0, codec.size);
+  };
 }

@@ -8,7 +8,7 @@ import { addressKey } from "./keys.ts";
 import type { ServiceNumbering } from "./numbering.ts";
 import { type FrontendRow, frontendRowKey, servedKeys } from "./rows.ts";
 import type { SharedServices, SharedSpec } from "./shared.ts";
-import type { Backend, FrontendProblem, Service, ServiceFrontend, ServiceSpec } from "./types.ts";
+import type { Backend, FrontendProblem, Service, ServiceFrontend, ServiceSpec, TrafficPolicy } from "./types.ts";
 import { Usage } from "./usage.ts";
 
 /** What services are resolved from and into. */
@@ -143,13 +143,17 @@ export class ServiceResolver {
     const family = familyOf(spec.ip);
     const here = this.#parts.node().name;
     // Frontends of one policy share their slots, and with them what is computed from these.
-    const slots = {
-      cluster: slotsOf(spec.backends, backends, () => true),
-      local: slotsOf(spec.backends, backends, ({ node }) => node === here),
+    const known = new Map<TrafficPolicy, Slots>();
+    const slots = (policy: TrafficPolicy): Slots => {
+      const found =
+        known.get(policy) ??
+        slotsOf(spec.backends, backends, ({ node }) => policy === "cluster" || node === here);
+      known.set(policy, found);
+      return found;
     };
     const common = { family, protocol, service, algorithm, affinityTimeoutS, backends } as const;
     return frontends.flatMap(({ kind, ip, port, revNat, problem }, index) =>
-      problem === undefined ? [{ ...common, ...slots[wanted[index]!.policy], kind, ip, port, revNat }] : [],
+      problem === undefined ? [{ ...common, ...slots(wanted[index]!.policy), kind, ip, port, revNat }] : [],
     );
   }
 }
