@@ -6,11 +6,13 @@ import {
   ReconciledMaps,
 } from "../../src/cells/datapath/index.ts";
 import { IpCaches, ipcacheCell } from "../../src/cells/ipcache/index.ts";
-import { NodeNetworking } from "../../src/cells/node-config/index.ts";
+import { kvstoreCell } from "../../src/cells/kvstore/index.ts";
+import { NodeNetworking, NodeSettings } from "../../src/cells/node-config/index.ts";
+import { nodeFlags } from "../../src/cells/node-config/settings.ts";
 import { Services, servicesCell, type WantedService } from "../../src/cells/services/index.ts";
 import { stateCell } from "../../src/cells/state/index.ts";
 import { mapSpecByName } from "../../src/datapath/maps/index.ts";
-import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
+import { config, Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
 import { MemoryKernel, nodeNetwork, scratchDirectory, wantedService } from "./support.ts";
 
 const slots = "cilium_lb4_services_v2";
@@ -24,6 +26,8 @@ async function started(t: ExecutionContext) {
     logger: silentLogger,
     cells: [
       stateCell,
+      config(NodeSettings, nodeFlags),
+      kvstoreCell,
       supply(GlobalMapsToken, kernel.globalMaps()),
       supply(DatapathToken, kernel.datapath()),
       supply(NodeNetworking, nodeNetwork()),

@@ -6,13 +6,15 @@ import type { Endpoint } from "../../src/cells/endpoints/types.ts";
 import { Identities, identityCell } from "../../src/cells/identity/index.ts";
 import { ipamCell, NodeIpam } from "../../src/cells/ipam/index.ts";
 import { IpCaches, ipcacheCell } from "../../src/cells/ipcache/index.ts";
+import { kvstoreCell } from "../../src/cells/kvstore/index.ts";
 import { DatapathMetrics, Monitoring, monitorCell } from "../../src/cells/monitor/index.ts";
-import { NodeNetworking } from "../../src/cells/node-config/index.ts";
+import { NodeNetworking, NodeSettings } from "../../src/cells/node-config/index.ts";
+import { nodeFlags } from "../../src/cells/node-config/settings.ts";
 import { Policies, policyMapsCell } from "../../src/cells/policy-maps/index.ts";
 import { Services, servicesCell } from "../../src/cells/services/index.ts";
 import { stateCell } from "../../src/cells/state/index.ts";
 import type { Lb4Key, Lb4Service } from "../../src/datapath/maps/index.ts";
-import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
+import { config, Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
 import { nodeNetwork, scratchDirectory, wantedService } from "./support.ts";
 
 async function started(t: ExecutionContext): Promise<Hive> {
@@ -22,6 +24,8 @@ async function started(t: ExecutionContext): Promise<Hive> {
     logger: silentLogger,
     cells: [
       stateCell,
+      config(NodeSettings, nodeFlags),
+      kvstoreCell,
       datapathCell,
       supply(NodeNetworking, nodeNetwork()),
       ipamCell,

@@ -7,8 +7,10 @@ import { DatapathToken, GlobalMapsToken, pinLayout } from "../../src/cells/datap
 import type { Endpoint } from "../../src/cells/endpoints/types.ts";
 import { Identities, identityCell } from "../../src/cells/identity/index.ts";
 import { type IpCacheEntry, IpCaches, ipcacheCell } from "../../src/cells/ipcache/index.ts";
+import { kvstoreCell } from "../../src/cells/kvstore/index.ts";
 import { DatapathMetrics, Monitoring, monitorCell } from "../../src/cells/monitor/index.ts";
-import { NodeNetworking } from "../../src/cells/node-config/index.ts";
+import { NodeNetworking, NodeSettings } from "../../src/cells/node-config/index.ts";
+import { nodeFlags } from "../../src/cells/node-config/settings.ts";
 import { Policies, policyMapsCell } from "../../src/cells/policy-maps/index.ts";
 import { Services, servicesCell } from "../../src/cells/services/index.ts";
 import { stateCell } from "../../src/cells/state/index.ts";
@@ -19,7 +21,7 @@ import {
   type TypedMapSpec,
 } from "../../src/datapath/index.ts";
 import { globalMapSpecs, mapSpecByName, type RuntimeConfig } from "../../src/datapath/maps/index.ts";
-import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
+import { config, Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
 import { kernelTest } from "../support/world-tests.ts";
 import { nodeNetwork, scratchDirectory, wantedService } from "./support.ts";
 
@@ -58,6 +60,8 @@ async function started(t: ExecutionContext, { datapath, raw, root }: Kernel, sta
     logger: silentLogger,
     cells: [
       stateCell,
+      config(NodeSettings, nodeFlags),
+      kvstoreCell,
       supply(DatapathToken, datapath),
       supply(GlobalMapsToken, {
         pins: pinLayout(root),

@@ -13,6 +13,7 @@ import {
 } from "../../hive/index.ts";
 import { Database, Reconciler, type RWTable } from "../../table/index.ts";
 import { DatapathToken, GlobalMapsToken, ReconciledMaps } from "../datapath/index.ts";
+import { SharedState } from "../kvstore/index.ts";
 import { NodeNetworking } from "../node-config/index.ts";
 import { State } from "../state/index.ts";
 import { serviceMapNames, serviceMapStates } from "./entry-states.ts";
@@ -24,7 +25,7 @@ import { SharedServiceManager } from "./manager.ts";
 import { ServiceNumbering, type StoredNumbers } from "./numbering.ts";
 import { ServiceResolver } from "./resolver.ts";
 import { type FrontendRow, frontendTable, serviceTable } from "./rows.ts";
-import { LocalServices, type SharedSpec } from "./shared.ts";
+import { decodeSpec } from "./shared.ts";
 import type { Service, ServiceManager } from "./types.ts";
 
 /** Services of the cluster. Usable once the services cell has started. */
@@ -83,18 +84,15 @@ export const servicesCell = module(
       wanted: wantedFrontends,
       maps: GlobalMapsToken,
       network: NodeNetworking,
-      state: State,
+      collections: SharedState,
       lifecycle: Lifecycle,
       jobs: Jobs,
       log: Log,
     },
-    ({ wanted, maps, network, state, lifecycle, jobs, log }) => {
+    ({ wanted, maps, network, collections, lifecycle, jobs, log }) => {
       const { database, frontends, numbering, reconciler } = wanted;
       const table = database.createTable<Service, string>(serviceTable);
-      const shared = new LocalServices(
-        state.collection<SharedSpec>("services"),
-        () => network.config.nodeName,
-      );
+      const shared = collections.open({ name: "services", decode: decodeSpec });
       const node = servingNodes(() => network.config);
       const resolver = new ServiceResolver({ shared, database, services: table, frontends, numbering, node });
       const follower = new ServiceFollower({ shared, services: table, resolver });
@@ -103,7 +101,6 @@ export const servicesCell = module(
       lifecycle.append({
         name: "services",
         start: async () => {
-          shared.restore();
           const remembered = numbering.restore();
           await follower.catchUp();
           resolver.forget(remembered);

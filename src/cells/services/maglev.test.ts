@@ -20,7 +20,10 @@ for (const count of [1, 2, 3, 7, 100, 1000]) {
     const counts = shares(table);
     t.is(counts.size, count);
     const values = [...counts.values()];
-    t.true(Math.max(...values) - Math.min(...values) <= 1, `${Math.min(...values)} to ${Math.max(...values)}`);
+    t.true(
+      Math.max(...values) - Math.min(...values) <= 1,
+      `${Math.min(...values)} to ${Math.max(...values)}`,
+    );
   });
 }
 

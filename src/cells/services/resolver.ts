@@ -8,7 +8,14 @@ import { addressKey } from "./keys.ts";
 import type { ServiceNumbering } from "./numbering.ts";
 import { type FrontendRow, frontendRowKey, servedKeys } from "./rows.ts";
 import type { SharedServices, SharedSpec } from "./shared.ts";
-import type { Backend, FrontendProblem, Service, ServiceFrontend, ServiceSpec, TrafficPolicy } from "./types.ts";
+import type {
+  Backend,
+  FrontendProblem,
+  Service,
+  ServiceFrontend,
+  ServiceSpec,
+  TrafficPolicy,
+} from "./types.ts";
 import { Usage } from "./usage.ts";
 
 /** What services are resolved from and into. */

@@ -1,7 +1,6 @@
-import { Database, type RWTable } from "../../table/index.ts";
-import type { SharedCollection, SharedRow } from "../kvstore/index.ts";
-import type { StateCollection } from "../state/index.ts";
-import type { ServiceSpec } from "./types.ts";
+import type { SharedCollection } from "../kvstore/index.ts";
+import type { Backend, ServiceSpec } from "./types.ts";
+import { canonical, checkService } from "./validate.ts";
 
 /** A service as the nodes of a cluster share it; its key is the name. */
 export interface SharedSpec extends Omit<ServiceSpec, "name"> {
@@ -16,39 +15,29 @@ export interface SharedSpec extends Omit<ServiceSpec, "name"> {
 /** Where services are written so that every node has them. */
 export type SharedServices = SharedCollection<SharedSpec>;
 
-/** Services of one node alone, in its state directory. */
-export class LocalServices implements SharedServices {
-  readonly table: RWTable<SharedRow<SharedSpec>, string> = new Database().createTable({
-    name: "shared-services",
-    key: ({ key }: SharedRow<SharedSpec>) => key,
+/**
+ * Checks what another node has written of the service called `name`.
+ *
+ * @throws RefusalError INVALID_ARGUMENT, TypeError
+ */
+export function decodeSpec(value: unknown, name: string): SharedSpec {
+  const found = value as SharedSpec;
+  const { order } = found;
+  if (!Number.isSafeInteger(order) || order < 0) throw new TypeError(`${order} is no order`);
+  const backends = found.backends.map(({ ip, port, state, node }): Backend => {
+    if (typeof node !== "string") throw new TypeError("a backend's node is no text");
+    return { ip, port, state, node };
   });
-  readonly #storage: StateCollection<SharedSpec>;
-  readonly #node: () => string;
-  readonly #initialized: () => void;
+  const spec = canonical({ ...known(found), name, backends });
+  checkService(spec);
+  const { name: _name, ...shared } = spec;
+  return { ...shared, order };
+}
 
-  constructor(storage: StateCollection<SharedSpec>, node: () => string) {
-    this.#storage = storage;
-    this.#node = node;
-    this.#initialized = this.table.registerInitializer("storage");
-  }
-
-  /** Brings back what is stored. */
-  restore(): void {
-    this.table.upsertMany(this.#storage.all().map(({ key, value }) => this.#row(key, value)));
-    this.#initialized();
-  }
-
-  async put(name: string, value: SharedSpec): Promise<void> {
-    await this.#storage.put(name, value);
-    this.table.upsert(this.#row(name, value));
-  }
-
-  async delete(name: string): Promise<void> {
-    await this.#storage.delete(name);
-    this.table.delete(name);
-  }
-
-  #row(key: string, value: SharedSpec): SharedRow<SharedSpec> {
-    return { key, value, node: this.#node(), own: true, pending: false };
-  }
+/** The fields that this version knows, without the lists of objects. */
+function known(spec: SharedSpec): Omit<ServiceSpec, "name" | "backends"> {
+  const { ip, port, protocol, algorithm, affinityTimeoutS, nodePort, externalIps } = spec;
+  const { externalTrafficPolicy, internalTrafficPolicy } = spec;
+  const policies = { externalTrafficPolicy, internalTrafficPolicy };
+  return { ip, port, protocol, algorithm, affinityTimeoutS, nodePort, externalIps, ...policies };
 }
