@@ -116,6 +116,16 @@ export type NetChange =
   | { readonly kind: "resync" };
 
 /** rtnetlink in one network namespace. Every method throws a DatapathError on failure. */
+/** A connected socket of UDP. */
+export interface UdpSocket {
+  /** The number that programs know it by (`bpf_get_socket_cookie`). */
+  readonly cookie: bigint;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** What the kernel finds it by. */
+  readonly id: Buffer;
+}
+
 export interface NetOps {
   links(): Promise<readonly LinkInfo[]>;
   linkByName(name: string): Promise<LinkInfo | undefined>;
@@ -157,6 +167,13 @@ export interface NetOps {
   getSysctl(key: string): Promise<string>;
   /** Number that programs know this namespace by (SO_NETNS_COOKIE, `bpf_get_netns_cookie`): never reused until a reboot. */
   netnsCookie(): Promise<bigint>;
+  /** Sockets of UDP of this namespace that are connected to a peer, of both families. */
+  connectedUdpSockets(): Promise<readonly UdpSocket[]>;
+  /**
+   * Ends a socket's connection: calls of its owner fail with ECONNABORTED until it connects anew. False when it is gone
+   * already. @throws DatapathError EOPNOTSUPP on kernels without CONFIG_INET_DIAG_DESTROY
+   */
+  abortUdpSocket(socket: UdpSocket): Promise<boolean>;
 }
 
 /** An open network namespace. */

@@ -16,9 +16,11 @@ import {
 } from "../../hive/index.ts";
 import { DatapathToken, GlobalMapsToken, type Templates, TemplatesToken } from "../datapath/index.ts";
 import { type NodeNetwork, NodeNetworking } from "../node-config/index.ts";
+import { Services } from "../services/index.ts";
 import { State } from "../state/index.ts";
 import { SocketAttacher } from "./attacher.ts";
 import { cgroupRoot, releaseOwnCgroupMount } from "./cgroup-root.ts";
+import { StaleFlows } from "./stale-flows.ts";
 import type { SocketPlan, SocketRecord } from "./types.ts";
 
 const flags = {
@@ -37,6 +39,9 @@ export const SocketLbConfig = token<ConfigOf<typeof flags>>("SocketLbConfig");
 
 /** How often the programs are looked after: somebody may have detached them, or the group may have gone. */
 const checkIntervalMs = 30_000;
+
+/** How long services must be left alone until sockets are looked through, once for many changes. */
+const serviceDebounceMs = 200;
 
 interface SocketLbParts {
   readonly settings: ConfigOf<typeof flags>;
@@ -100,13 +105,14 @@ export const socketLbCell = module(
       globals: GlobalMapsToken,
       templates: TemplatesToken,
       network: NodeNetworking,
+      services: Services,
       state: State,
       jobs: Jobs,
       lifecycle: Lifecycle,
       health: Health,
       log: Log,
     },
-    ({ settings, datapath, globals, templates, network, state, jobs, lifecycle, health, log }) => {
+    ({ settings, datapath, globals, templates, network, services, state, jobs, lifecycle, health, log }) => {
       const records = state.collection<SocketRecord>("socket-lb");
       const attacher = new SocketAttacher({ datapath, globals, records });
       const sockets = new SocketLoadBalancing({
@@ -132,6 +138,17 @@ export const socketLbCell = module(
       if (!settings.socketLb) return;
       const check = jobs.timer("socket programs", attempt, { intervalMs: checkIntervalMs });
       jobs.observer("node addresses", network.changes, () => check.trigger(), { keep: "latest" });
+      let flows: StaleFlows | undefined;
+      const sweep = jobs.timer(
+        "flows of UDP",
+        async () => {
+          flows ??= new StaleFlows(datapath.net, globals);
+          const ended = await flows.end();
+          if (ended > 0) log.info({ ended }, "sockets are to look for another backend");
+        },
+        { intervalMs: checkIntervalMs, debounceMs: serviceDebounceMs },
+      );
+      jobs.observer("services", services.table.changes(), () => sweep.trigger(), { keep: "latest" });
     },
   ),
 );

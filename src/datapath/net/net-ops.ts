@@ -10,11 +10,13 @@ import type {
   NetChange,
   NetOps,
   Route,
+  UdpSocket,
   VethSpec,
   VxlanSpec,
 } from "../types.ts";
 import { addAddress, deleteAddress, listAddresses } from "./addresses.ts";
 import { readNetnsCookie } from "./cookie.ts";
+import { abortUdp, listConnectedUdp } from "./inet-diag.ts";
 import { changeLink, createVeth, createVxlan, deleteLink, findLink, listLinks } from "./links.ts";
 import { deleteNeighbour, listNeighbours, replaceNeighbour } from "./neighbours.ts";
 import type { Place } from "./place.ts";
@@ -28,6 +30,7 @@ export class KernelNetOps implements NetOps, Closeable {
   readonly #place: Place;
   readonly #socket: RtnlSocket;
   readonly #watchers: Watchers;
+  #diagSocket: RtnlSocket | undefined;
 
   constructor(place: Place) {
     this.#place = place;
@@ -126,9 +129,24 @@ export class KernelNetOps implements NetOps, Closeable {
     return this.#place.enter<bigint>(readNetnsCookie);
   }
 
+  connectedUdpSockets(): Promise<readonly UdpSocket[]> {
+    return listConnectedUdp(this.#diag());
+  }
+
+  abortUdpSocket(socket: UdpSocket): Promise<boolean> {
+    return abortUdp(this.#diag(), socket);
+  }
+
   close(): void {
     this.#watchers.close();
     this.#socket.close();
+    this.#diagSocket?.close();
+  }
+
+  /** Opened when it is needed: few namespaces are asked for their sockets. */
+  #diag(): RtnlSocket {
+    this.#diagSocket ??= this.#place.enter<RtnlSocket>(() => new RtnlSocket("sock_diag"));
+    return this.#diagSocket;
   }
 }
 

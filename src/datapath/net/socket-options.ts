@@ -20,12 +20,13 @@ const MEMINFO_BYTES = 36;
 const MEMINFO_DROPS = 32;
 
 /**
- * Descriptor of this process's rtnetlink socket.
+ * Descriptor of this process's netlink socket.
  * @param port the socket's own, in the thread's current network namespace
+ * @param protocol rtnetlink unless told otherwise: each has ports of its own
  * @throws DatapathError
  */
-export function descriptorOf(port: number): number {
-  const inode = inodeOf(port);
+export function descriptorOf(port: number, protocol = 0): number {
+  const inode = inodeOf(port, protocol);
   for (const name of inode === undefined ? [] : readdirSync("/proc/self/fd")) {
     if (linkTarget(`/proc/self/fd/${name}`) === `socket:[${inode}]`) return Number(name);
   }
@@ -37,10 +38,10 @@ export function descriptorOf(port: number): number {
 }
 
 /** Columns: sk, Eth (protocol), Pid (port), Groups, Rmem, Wmem, Dump, Locks, Drops, Inode. */
-function inodeOf(port: number): string | undefined {
+function inodeOf(port: number, protocol: number): string | undefined {
   for (const line of readFileSync("/proc/thread-self/net/netlink", "utf8").split("\n")) {
     const columns = line.trim().split(/\s+/);
-    if (columns[1] === "0" && columns[2] === String(port)) return columns[9];
+    if (columns[1] === String(protocol) && columns[2] === String(port)) return columns[9];
   }
   return undefined;
 }

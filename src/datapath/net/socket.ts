@@ -52,8 +52,11 @@ export interface RtnlRequest {
   readonly object: string;
 }
 
+/** What a socket speaks of: the network's configuration, or sockets. */
+const PROTOCOLS = { rtnetlink: Protocol.ROUTE, sock_diag: Protocol.SOCK_DIAG } as const;
+
 /**
- * An rtnetlink socket. Any number of requests may be under way at once; answers are matched by sequence
+ * A netlink socket; rtnetlink unless told otherwise. Any number of requests may be under way at once; answers are matched by sequence
  * number. Keeps the event loop alive only while it waits. It stays in the namespace it was made in.
  */
 export class RtnlSocket implements Closeable {
@@ -70,27 +73,27 @@ export class RtnlSocket implements Closeable {
   #closed = false;
 
   /** Opens a socket in the thread's current network namespace. @throws DatapathError */
-  constructor() {
+  constructor(family: keyof typeof PROTOCOLS = "rtnetlink") {
     try {
-      this.#raw = new RawNetlinkSocket(Protocol.ROUTE);
+      this.#raw = new RawNetlinkSocket(PROTOCOLS[family]);
     } catch (cause) {
-      throw new DatapathError({ operation: "open", object: "rtnetlink socket", cause });
+      throw new DatapathError({ operation: "open", object: `${family} socket`, cause });
     }
     this.#port = this.#raw.address().port;
-    this.#fd = this.#prepare();
+    this.#fd = this.#prepare(PROTOCOLS[family]);
     this.#raw.unref();
     this.#raw.on("message", (datagram, from) => {
       // Other processes may send to this port; the kernel's own port is 0.
       if (from.port === 0) this.#receive(datagram);
     });
     this.#raw.on("error", (cause) => {
-      this.#rejectAll("read rtnetlink answers for", cause);
+      this.#rejectAll(`read ${family} answers for`, cause);
     });
   }
 
-  #prepare(): number {
+  #prepare(protocol: Protocol): number {
     try {
-      const fd = descriptorOf(this.#port);
+      const fd = descriptorOf(this.#port, protocol);
       requestExtendedAcks(fd);
       prepareForOverruns(fd, RECEIVE_BUFFER_BYTES);
       return fd;

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import test from "ava";
 import { pinLayout } from "../../../src/cells/datapath/index.ts";
-import { SocketAttacher, type SocketRecord } from "../../../src/cells/socket-lb/index.ts";
+import { SocketAttacher, type SocketRecord, StaleFlows } from "../../../src/cells/socket-lb/index.ts";
 import type { StateCollection } from "../../../src/cells/state/index.ts";
 import { ipv4Constant, ipv6Bytes } from "../../../src/datapath/address.ts";
 import { type BpfMap, createKernelDatapath, type RawMap } from "../../../src/datapath/index.ts";
@@ -14,6 +14,7 @@ import {
   type LbBackend,
   LbBackendState,
   type LbKey,
+  type LbReverseNat,
   type LbService,
   LbServiceFlag,
   MAGLEV_TABLE_SIZE,
@@ -57,12 +58,17 @@ const backends = {
   4: typed<number, LbBackend>("cilium_lb4_backends_v2"),
   6: typed<number, LbBackend>("cilium_lb6_backends_v3"),
 };
+const reverseNat = {
+  4: typed<number, LbReverseNat>("cilium_lb4_reverse_nat"),
+  6: typed<number, LbReverseNat>("cilium_lb6_reverse_nat"),
+};
 const affinityMatch = typed<{ backendId: number; revNatIndex: number }, number>("cilium_lb_affinity_match");
 
 const records: SocketRecord[] = [];
+const globals = { pins: pinLayout(bpffs.path), raw, typed };
 const attacher = new SocketAttacher({
   datapath,
-  globals: { pins: pinLayout(bpffs.path), raw, typed },
+  globals,
   records: {
     all: () => [],
     get: () => records[0],
@@ -123,6 +129,7 @@ interface Frontend {
 /** A service of TCP and one of UDP under the same address and port. */
 function serve({ address, port, names, revNat, affinityTimeoutS = 0, algorithm = 0 }: Frontend): void {
   const map = services[familyOf(address)];
+  reverseNat[familyOf(address)].update(revNat, { address, port });
   for (const protocol of [TCP, UDP]) {
     const key = { address, port, protocol, scope: 0 };
     const common = { revNatIndex: revNat, flags2: 0, qcount: 0 };
@@ -259,6 +266,37 @@ test("a NodePort is served at the node's loopback and under every node's address
   ] as const) {
     const [report] = await world.run([{ do: "connect", host, port: 30080 }]);
     t.deepEqual(report, { answers: [answer], peer: `${host} 30080` });
+  }
+});
+
+test("connected sockets whose backend went are ended, and connect anew; others are left alone", async (t) => {
+  const flows = new StaleFlows(namespace.net, globals);
+  for (const [address, host, from, to, revNat] of [
+    ["10.96.7.8", "10.96.7.8", "a4", "b4", 20],
+    ["10.96.7.9", "::ffff:10.96.7.9", "a4", "b4", 21],
+    ["fd96:7::8", "fd96:7::8", "a6", "b6", 22],
+  ] as const) {
+    serve({ address, port: 80, names: [from], revNat });
+    const connect = { do: "connect", host, port: 80 } as const;
+    const process = world.start([
+      connect,
+      { do: "pause" },
+      { do: "again" },
+      { do: "pause" },
+      { do: "again" },
+      connect,
+    ]);
+    t.deepEqual((await process.reports())[0]?.answers, [from]);
+    serve({ address, port: 80, names: [to, from], revNat });
+    t.is(await flows.end(), 0, "its backend still serves");
+    process.resume();
+    t.deepEqual((await process.reports()).at(-1)?.answers, [from]);
+    serve({ address, port: 80, names: [to], revNat });
+    t.is(await flows.end(), 1);
+    process.resume();
+    const [, ended, anew] = await process.reports();
+    t.deepEqual(ended, { error: "ECONNABORTED" });
+    t.deepEqual(anew, { answers: [to], peer: `${host} 80` });
   }
 });
 

@@ -22,6 +22,7 @@ import type {
   NetNamespace,
   NetOps,
   Route,
+  UdpSocket,
   VethSpec,
   VxlanSpec,
 } from "../../types.ts";
@@ -223,6 +224,16 @@ export class FakeNetOps implements NetOps, Closeable {
     this.#around.faults.check("netnsCookie", this.#state.path);
     // As unique as the inode that follows the device in the identity.
     return BigInt(this.#state.identity.split(":")[1]!);
+  }
+
+  /** Nothing sends packets here: there are no sockets. */
+  async connectedUdpSockets(): Promise<readonly UdpSocket[]> {
+    this.#around.faults.check("connectedUdpSockets", this.#state.path);
+    return [];
+  }
+
+  async abortUdpSocket(): Promise<boolean> {
+    return false;
   }
 
   /** Ends watches with an error, as the end of the agent or of its hold on the namespace does. */
