@@ -117,6 +117,7 @@ export class Replica<R> {
   wrote(key: string, entry: ReplicaEntry<R>): void {
     this.#entries.set(key, entry);
     this.#leaving.delete(key);
+    this.#unreadable.delete(key);
     this.#disk.changed(key, stored(entry));
   }
 
