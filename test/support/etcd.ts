@@ -30,7 +30,7 @@ export async function freePort(): Promise<number> {
 
 /** A real etcd of one member on loopback, with its data in a temporary directory. */
 export class EtcdServer {
-  readonly endpoint: string;
+  endpoint: string;
   readonly #directory: string;
   readonly #peerPort: number;
   readonly #tls: EtcdTls | undefined;
@@ -111,10 +111,18 @@ export class EtcdServer {
     this.#process?.kill("SIGCONT");
   }
 
-  /** Kills it and starts it with nothing in it. */
-  async wipe(): Promise<void> {
+  /** Kills it and starts it with nothing in it but keys that nobody sees come. */
+  async wipe(keys: Readonly<Record<string, string>> = {}): Promise<void> {
     await this.kill();
     await rm(join(this.#directory, "data"), { recursive: true, force: true });
+    if (Object.keys(keys).length > 0) {
+      const endpoint = this.endpoint;
+      this.endpoint = `${endpoint.slice(0, endpoint.lastIndexOf(":"))}:${await freePort()}`;
+      await this.start();
+      for (const [key, value] of Object.entries(keys)) await this.ctl("put", key, value);
+      await this.kill();
+      this.endpoint = endpoint;
+    }
     await this.start();
   }
 

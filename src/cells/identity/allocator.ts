@@ -1,24 +1,14 @@
 import { NEVER, type Observable } from "rxjs";
-import type { RWTable, TableDef } from "../../table/index.ts";
+import type { RWTable } from "../../table/index.ts";
 import { failedPrecondition, invalidArgument, notFound, resourceExhausted } from "../errors.ts";
 import type { StateCollection } from "../state/types.ts";
-import { canonicalLabels, includesLabels, labelViolations } from "./labels.ts";
+import { canonicalLabels, labelViolations } from "./labels.ts";
+import { firstIdentity, lastIdentity } from "./range.ts";
 import { reservedByLabels, reservedRows } from "./reserved.ts";
+import { selectIdentities } from "./select.ts";
 import type { Identity, IdentityAllocator, Labels, Renumbering } from "./types.ts";
 
-/** Identities of pods, as in Cilium: above the reserved ones, and in 16 bits. */
-const firstIdentity = 256;
-const lastIdentity = 65_535;
 const cursorKey = "next";
-
-export const identityTable: TableDef<Identity, number> = {
-  name: "identities",
-  key: ({ id }) => id,
-  indexes: {
-    labels: { keys: ({ labels }) => [canonicalLabels(labels)], unique: true },
-    label: { keys: ({ labels }) => Object.entries(labels).map(([key, value]) => labelIndex(key, value)) },
-  },
-};
 
 /** What is stored of an identity: its number is the key, and its references are counted anew by each agent. */
 export interface StoredIdentity {
@@ -113,14 +103,8 @@ export class StoredIdentities implements IdentityAllocator {
     return this.table.byIndex("labels", canonicalLabels(labels))[0];
   }
 
-  /** Reserved identities are selected by their own label alone: no labels at all select every pod, not the world. */
   select(selector: Labels): readonly Identity[] {
-    const labels = Object.entries(selector);
-    if (labels.length === 0) return this.table.list().filter(({ reserved }) => reserved === undefined);
-    const candidates = labels
-      .map(([key, value]) => this.table.byIndex("label", labelIndex(key, value)))
-      .reduce((fewest, rows) => (rows.length < fewest.length ? rows : fewest));
-    return candidates.filter((row) => includesLabels(row.labels, selector));
+    return selectIdentities(this.table, selector);
   }
 
   #add(id: number, labels: Labels): void {
@@ -157,5 +141,3 @@ export class StoredIdentities implements IdentityAllocator {
     return row;
   }
 }
-
-const labelIndex = (key: string, value: string): string => `${key}=${value}`;

@@ -6,8 +6,9 @@ import { Hive, invoke, silentLogger } from "../../hive/index.ts";
 import { Database } from "../../table/index.ts";
 import type { StateCollection } from "../state/index.ts";
 import { stateCell } from "../state/index.ts";
-import { identityTable, StoredIdentities } from "./allocator.ts";
+import { StoredIdentities } from "./allocator.ts";
 import { canonicalLabels, Identities, identityCell, labelViolations, reservedIdentity } from "./index.ts";
+import { identityTable } from "./select.ts";
 import type { IdentityAllocator } from "./types.ts";
 
 async function stateDir(t: ExecutionContext): Promise<string> {

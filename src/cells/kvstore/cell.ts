@@ -54,7 +54,7 @@ export const kvstoreCell = module(
           },
           stop: () => following.stop(),
         });
-        return { store: undefined, following, settleMs };
+        return { store: undefined, node: node.nodeName, following, settleMs };
       }
       const memory = new AgentMemory(state.collection<StoredMemory>("kvstore"));
       const store = new EtcdStore({
@@ -91,7 +91,7 @@ export const kvstoreCell = module(
           subscription?.unsubscribe();
         },
       });
-      return { store, following, settleMs };
+      return { store, node: node.nodeName, following, settleMs };
     },
   ),
   provide(

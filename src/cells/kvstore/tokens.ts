@@ -7,6 +7,8 @@ import type { SharedCollections } from "./types.ts";
 export interface ClusterState {
   /** Undefined when the state directory is all the store there is. */
   readonly store: KvStore | undefined;
+  /** This node's name. */
+  readonly node: string;
   /** Where to register, in a constructor, what follows the store. */
   readonly following: Following;
   /** How long after an outage keys that are gone may still come back, in milliseconds. */
