@@ -1,119 +1,30 @@
 import test, { type ExecutionContext } from "ava";
-import { DatapathToken, GlobalMapsToken } from "../../src/cells/datapath/index.ts";
 import { RefusalError } from "../../src/cells/errors.ts";
-import { kvstoreCell } from "../../src/cells/kvstore/index.ts";
-import { NodeNetworking, NodeSettings } from "../../src/cells/node-config/index.ts";
-import { nodeFlags } from "../../src/cells/node-config/settings.ts";
-import { type ServiceManager, Services, servicesCell } from "../../src/cells/services/index.ts";
-import { stateCell } from "../../src/cells/state/index.ts";
-import { type Lb4Key, type Lb4Service, lb4ServicesMap } from "../../src/datapath/maps/index.ts";
-import { config, Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
+import type { ServiceManager, WantedService } from "../../src/cells/services/index.ts";
+import type { Lb4Key, Lb4Service } from "../../src/datapath/maps/index.ts";
 import { ReconcileError } from "../../src/table/index.ts";
-import { type Entry, MemoryKernel, nodeNetwork, scratchDirectory, wantedService } from "./support.ts";
+import { letDowns } from "./let-downs.ts";
+import { lbMaps, refusal, ServiceNode } from "./service-node.ts";
+import { MemoryKernel, scratchDirectory, wantedService } from "./support.ts";
 
-const servicesMap = "cilium_lb4_services_v2";
-const backendsMap = "cilium_lb4_backends_v2";
-const reverseNatMap = "cilium_lb4_reverse_nat";
+const servicesMap = lbMaps.services4;
+const backendsMap = lbMaps.backends4;
+const reverseNatMap = lbMaps.reverseNat4;
 
-function hiveOf(kernel: MemoryKernel, stateDir: string): Hive {
-  return new Hive({
-    name: "services-test",
-    logger: silentLogger,
-    cells: [
-      stateCell,
-      config(NodeSettings, nodeFlags),
-      kvstoreCell,
-      supply(GlobalMapsToken, kernel.globalMaps()),
-      supply(DatapathToken, kernel.datapath()),
-      supply(NodeNetworking, nodeNetwork()),
-      servicesCell,
-      invoke({ services: Services }, () => undefined),
-    ],
-    settings: { flags: { "state-dir": stateDir } },
-  });
-}
-
-interface Running {
-  readonly kernel: MemoryKernel;
-  readonly services: ServiceManager;
-  stop(): Promise<void>;
-}
-
-async function started(t: ExecutionContext, kernel: MemoryKernel, stateDir: string): Promise<Running> {
-  const hive = hiveOf(kernel, stateDir);
-  await hive.start();
-  t.teardown(() => hive.stop());
-  return { kernel, services: hive.get(Services), stop: () => hive.stop() };
-}
-
-const fresh = async (t: ExecutionContext): Promise<Running> =>
-  started(t, new MemoryKernel(), await scratchDirectory(t));
-
+const started = (t: ExecutionContext, kernel: MemoryKernel, stateDir: string): Promise<ServiceNode> =>
+  ServiceNode.start(t, { kernel, stateDir });
+const fresh = (t: ExecutionContext): Promise<ServiceNode> => ServiceNode.start(t);
 const service = wantedService;
 
 /** The index of a service's cluster IP. */
 const revNat = (services: ServiceManager, name: string): number | undefined =>
   services.table.get(name)?.frontends[0]?.revNat;
 
-async function refusal(promise: Promise<unknown>): Promise<RefusalError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof RefusalError) return error;
-    throw error;
-  }
-  throw new Error("not refused");
-}
-
-/**
- * Replays a journal and says at which entry a packet could have been let down. A packet may be at any point of a
- * program, so whatever slot 0, a slot or a backend it has seen since the last grace period must still lead on.
- */
-function* letDowns(journal: readonly Entry[]): Generator<string> {
-  const slots = new Map<string, Lb4Service>();
-  const ids = new Set<number>();
-  const revNats = new Set<number>();
-  /** What packets under way may have read: slots they will look for, backends and reverse-NAT entries. */
-  let seen = { slots: new Set<string>(), backends: new Set<number>(), revNats: new Set<number>() };
-  const text = ({ address, port, slot, protocol }: Lb4Key): string =>
-    `${address}:${port}/${protocol}#${slot}`;
-  const look = (): void => {
-    for (const [key, value] of slots) {
-      const [frontend = "", slot] = key.split("#");
-      if (slot !== "0") continue;
-      seen.revNats.add(value.revNatIndex);
-      for (let i = 1; i <= value.count; i += 1) {
-        seen.slots.add(`${frontend}#${i}`);
-        const backend = slots.get(`${frontend}#${i}`)?.backendId;
-        if (backend !== undefined) seen.backends.add(backend);
-      }
-    }
-  };
-  for (const [at, { map, what, key, value }] of journal.entries()) {
-    if (what === "quiesce") seen = { slots: new Set(), backends: new Set(), revNats: new Set() };
-    else if (map === backendsMap) {
-      if (what === "update") ids.add(key.readUInt32LE());
-      else ids.delete(key.readUInt32LE());
-    } else if (map === reverseNatMap) {
-      if (what === "update") revNats.add(key.readUInt16LE());
-      else revNats.delete(key.readUInt16LE());
-    } else if (map === servicesMap) {
-      const slot = text(lb4ServicesMap.key.decode(key, 0));
-      if (value === undefined) slots.delete(slot);
-      else slots.set(slot, lb4ServicesMap.value.decode(value, 0));
-    }
-    look();
-    for (const slot of seen.slots) if (!slots.has(slot)) yield `entry ${at}: no slot ${slot}`;
-    for (const id of seen.backends) if (!ids.has(id)) yield `entry ${at}: no backend ${id}`;
-    for (const index of seen.revNats) if (!revNats.has(index)) yield `entry ${at}: no reverse NAT ${index}`;
-  }
-}
-
 const noLetDown = (t: ExecutionContext, kernel: MemoryKernel): boolean =>
   t.deepEqual([...letDowns(kernel.journal)].slice(0, 5), []);
 
 test("the wiring is complete", (t) => {
-  t.notThrows(() => hiveOf(new MemoryKernel(), "/nonexistent").populate());
+  t.notThrows(() => ServiceNode.make({ stateDir: "/nonexistent" }).hive.populate());
 });
 
 test("a service is in the three maps when the call returns, and gone from all when it is deleted", async (t) => {
@@ -232,39 +143,53 @@ test("numbers and services survive a restart; stale entries of the kernel go", a
 });
 
 test("whatever happens in whatever order, no packet is let down and nothing is left behind", async (t) => {
-  const { kernel, services } = await fresh(t);
+  const node = await fresh(t);
+  const { kernel, services } = node;
   let seed = 42;
   const random = (below: number): number => {
     seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
     return (seed >> 12) % below;
   };
   const names = ["a", "b", "c", "d"];
+  const anything = (name: string): WantedService => {
+    const [vip, pod] = random(2) === 0 ? ["10.96.0.", "10.0.1."] : ["fd00:96::", "fd00::"];
+    const addresses = new Set(Array.from({ length: random(6) }, () => `${pod}${2 + random(8)}`));
+    return service(name, `${vip}${1 + random(5)}`, [], {
+      backends: Array.from(addresses, (ip) => ({
+        ip,
+        port: 8080,
+        state: (["active", "active", "terminating", "quarantined"] as const)[random(4)]!,
+        node: "",
+      })),
+      algorithm: random(2) === 0 ? "maglev" : "random",
+      affinityTimeoutS: random(2) * 60,
+      nodePort: random(3) === 0 ? 30_000 + random(3) : 0,
+      externalIps: random(3) === 0 ? [`${vip}${100 + random(3)}`] : [],
+    });
+  };
   for (let round = 0; round < 150; round += 1) {
     const work = Array.from({ length: 1 + random(4) }, async () => {
       const name = names[random(names.length)] ?? "a";
-      const failing = random(10) === 0;
-      if (failing) kernel.map(random(2) === 0 ? servicesMap : backendsMap).fail = new Error("EBUSY");
-      const backends = new Set(Array.from({ length: random(6) }, () => `10.0.1.${2 + random(8)}`));
+      const maps = Object.values(lbMaps);
+      if (random(10) === 0) kernel.map(maps[random(maps.length)]!).fail = new Error("EBUSY");
       try {
         if (random(4) === 0) await services.delete(name);
-        else await services.upsert(service(name, `10.96.0.${1 + random(5)}`, [...backends]));
+        else await services.upsert(anything(name));
       } catch (error) {
         if (!(error instanceof RefusalError) && !(error instanceof ReconcileError)) throw error;
       }
     });
     await Promise.race([Promise.all(work), new Promise((resolve) => setTimeout(resolve, 10))]);
-    for (const map of [servicesMap, backendsMap]) kernel.map(map).fail = undefined;
+    for (const map of Object.values(lbMaps)) kernel.map(map).fail = undefined;
     await Promise.all(work);
   }
   for (const name of names) {
     if (services.table.has(name)) await services.delete(name);
   }
-  const left = (): number =>
-    [servicesMap, backendsMap, reverseNatMap].reduce((sum, map) => sum + kernel.map(map).content.size, 0);
   // Deletions that failed are repeated after a while.
-  for (let wait = 0; wait < 400 && left() > 0; wait += 1)
+  for (let wait = 0; wait < 400 && node.entries > 0; wait += 1)
     await new Promise((resolve) => setTimeout(resolve, 10));
-  t.is(left(), 0);
+  t.is(node.entries, 0);
   noLetDown(t, kernel);
   t.true(kernel.journal.length > 500, `${kernel.journal.length} entries`);
 });
@@ -315,7 +240,8 @@ test("30,000 services with 100,000 backends are stored and reach the kernel in b
     ),
   );
   const began = performance.now();
-  await Promise.all(all.map((each) => first.services.upsert(each)));
+  for (let start = 0; start < all.length; start += 1000)
+    await first.services.upsertMany(all.slice(start, start + 1000));
   t.log(`stored and in place after ${Math.round(performance.now() - began)} ms`);
   t.is(kernel.map(backendsMap).content.size, 100_000);
   t.is(kernel.map(servicesMap).content.size, 130_000);

@@ -22,8 +22,9 @@ export type SharedServices = SharedCollection<SharedSpec>;
  */
 export function decodeSpec(value: unknown, name: string): SharedSpec {
   const found = value as SharedSpec;
-  const { order } = found;
+  const { order, nodePort } = found;
   if (!Number.isSafeInteger(order) || order < 0) throw new TypeError(`${order} is no order`);
+  if (!Number.isInteger(nodePort)) throw new TypeError(`${nodePort} is no node port`);
   const backends = found.backends.map(({ ip, port, state, node }): Backend => {
     if (typeof node !== "string") throw new TypeError("a backend's node is no text");
     return { ip, port, state, node };
