@@ -7,6 +7,7 @@
  * Each stage ends by jumping to the hook point before the next one. Once for each family (family_v4.h), after
  * lb.h and lxc_policy.h.
  */
+#include "encap.h"
 #include "endpoint.h"
 #include "icmp_error.h"
 #include "mark.h"
@@ -109,6 +110,36 @@ static __always_inline int F(lxc_to_pod)(struct __sk_buff *ctx, struct pkt_state
 	return DROP(st, DROP_EP_NOT_READY);
 }
 
+/* Refuses what the tunnel cannot take and may not be cut for it; anything else is cut outside, when it must. */
+static __always_inline _Bool F(lxc_too_long)(struct __sk_buff *ctx)
+{
+	struct F(pkt) pkt;
+
+	if (!cfg_tunnel_mtu || ctx->len - ETH_HLEN <= cfg_tunnel_mtu || F(may_fragment)(ctx))
+		return 0;
+	return !F(parse)(ctx, &pkt) && encap_too_long(ctx, &pkt.l4, cfg_tunnel_mtu);
+}
+
+/* To another node's pods, or to that node itself: through the tunnel. */
+static __always_inline int F(lxc_to_tunnel)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	int ret;
+
+	if (F(lxc_too_long)(ctx)) {
+		st->icmp_mtu = cfg_tunnel_mtu;
+		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_TOO_BIG, DROP_FRAG_NEEDED);
+	}
+	ret = F(l3_forward)(ctx, MAC_OF(cfg_host_mac), MAC_OF(cfg_node_mac));
+	if (ret == DROP_TTL_EXCEEDED)
+		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
+	if (ret < 0)
+		return DROP(st, ret);
+	count_forwarded(ctx, DIR_EGRESS);
+	trace(ctx, st, TRACE_TO_OVERLAY, 0);
+	ret = encap_redirect(ctx, cfg_tunnel_ifindex, st->tunnel_ipv4, cfg_identity);
+	return ret < 0 ? DROP(st, ret) : ret;
+}
+
 static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_state *st)
 {
 	const struct endpoint_info *ep;
@@ -120,15 +151,20 @@ static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_stat
 	if (F(addr_equal)(ip.daddr, F(lb_loopback)()))
 		ip.daddr = F(endpoint_ip)();
 	ep = F(endpoint_lookup)(ip.daddr);
-	if (!ep) { /* elsewhere: the stack routes, and minds the TTL */
-		count_forwarded(ctx, DIR_EGRESS);
-		trace(ctx, st, TRACE_TO_STACK, 0);
-		return TC_ACT_OK;
+	if (ep)
+		return endpoint_is_host(ep) ? F(lxc_to_host)(ctx, st) : F(lxc_to_pod)(ctx, st, ep);
+	if (cfg_tunnel_ifindex) {
+		F(resolve_destination)(st, ip.daddr);
+		if (st->tunnel_ipv4 && st->tunnel_ipv4 != cfg_node_ipv4)
+			return F(lxc_to_tunnel)(ctx, st);
 	}
-	return endpoint_is_host(ep) ? F(lxc_to_host)(ctx, st) : F(lxc_to_pod)(ctx, st, ep);
+	/* Elsewhere: the stack routes, and minds TTL and MTU. */
+	count_forwarded(ctx, DIR_EGRESS);
+	trace(ctx, st, TRACE_TO_STACK, 0);
+	return TC_ACT_OK;
 }
 
-/* Slot 3: where to? Another pod of this node, the node, or the stack. */
+/* Slot 3: where to? Another pod of this node, the node, another node, or the stack. */
 SEC("tc")
 int F(tail_forward)(struct __sk_buff *ctx)
 {
