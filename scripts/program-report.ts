@@ -12,7 +12,13 @@ const root = resolve(import.meta.dirname, "..");
 
 /** Constants that switch code on and off, with the values that matter, by object. */
 const features: Readonly<Record<ObjectKind, Readonly<Record<string, readonly number[]>>>> = {
-  lxc: { cfg_enforce_ingress: [0, 1], cfg_enforce_egress: [0, 1] },
+  lxc: {
+    cfg_enforce_ingress: [0, 1],
+    cfg_enforce_egress: [0, 1],
+    cfg_enable_ipv6: [0, 1],
+    cfg_tunnel_ifindex: [0, 1],
+    cfg_tunnel_mtu: [1450],
+  },
   host: {
     cfg_is_l3_device: [0, 1],
     cfg_nodeport: [0, 1],

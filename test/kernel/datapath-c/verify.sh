@@ -1,5 +1,5 @@
 #!/bin/sh
-# Loads the datapath and the shipped plugins with every combination of features, on this kernel.
+# Loads the datapath and the shipped plugins with features off, on, and one unlike the others, on this kernel.
 # Needs root, clang and libbpf-dev. Attaches nothing, leaves nothing behind.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
