@@ -41,12 +41,14 @@
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <waggle/hooks.h>
 #include <waggle/internal/ipcache.h>
 #include <waggle/internal/parse_v4.h>
+#include <waggle/internal/parse_v6.h>
 #include <waggle/internal/report.h>
 #include <waggle/internal/state.h>
 #include <waggle/internal/hook.h>
@@ -102,15 +104,18 @@
  *	cfg_identity       the pod's identity; 0 for host attachments
  *	cfg_ifindex        the device: the pod's device on the node, the node device, or cilium_host
  *	cfg_endpoint_ipv4  the pod's address as on the wire; 0 for host attachments
+ *	cfg_endpoint_ipv6  the same of IPv6; all zero for host attachments and for pods without
  */
 const volatile __u16 cfg_endpoint_id SEC(".rodata.config") = 0;
 const volatile __u32 cfg_identity SEC(".rodata.config") = 0;
 const volatile __u32 cfg_ifindex SEC(".rodata.config") = 0;
 const volatile __u32 cfg_endpoint_ipv4 SEC(".rodata.config") = 0;
+const volatile __u8 cfg_endpoint_ipv6[16] SEC(".rodata.config") __attribute__((aligned(8))) = {0};
 
 /* Reserved identities. Pods have 256 and up. */
 #define WAGGLE_IDENTITY_HOST IDENTITY_HOST
 #define WAGGLE_IDENTITY_WORLD IDENTITY_WORLD
+#define WAGGLE_IDENTITY_REMOTE_NODE IDENTITY_REMOTE_NODE
 
 /* Id of the endpoint this instance serves; 0 for host attachments. */
 static __always_inline __u16 waggle_endpoint_id(struct __sk_buff *ctx __attribute__((unused)))
@@ -130,6 +135,8 @@ static __always_inline int waggle_direction(struct __sk_buff *ctx __attribute__(
 }
 
 /* ------------------------------------------------------------------ the packet */
+
+#define WAGGLE_L4_OFF_MAX IPV6_L4_OFF_MAX
 
 /* Length of the packet in bytes, Ethernet header included. More than the MTU for segments to be split. */
 static __always_inline __u32 waggle_packet_len(struct __sk_buff *ctx)
@@ -161,29 +168,40 @@ static __always_inline struct iphdr *waggle_ipv4(struct __sk_buff *ctx, void **d
 	return ip;
 }
 
+/* The same for IPv6: its 40 fixed bytes. What is behind them may be an extension header; waggle_l4() skips those. */
+static __always_inline struct ipv6hdr *waggle_ipv6(struct __sk_buff *ctx, void **data_end)
+{
+	void *ip;
+
+	if (ctx->protocol != bpf_htons(ETH_P_IPV6))
+		return (void *)0;
+	ip = ip_header_v6(ctx);
+	*data_end = ctx_data_end(ctx);
+	if (!ip || ip + IPV6_HLEN > *data_end)
+		return (void *)0;
+	return ip;
+}
+
 /*
- * The first `len` (a constant) bytes of the transport header of an IPv4 packet, behind options if there are
- * any, or NULL when it has not so many or is a later fragment.
+ * The first `len` (a constant) bytes of the transport header of an IP packet, behind options or extension headers if
+ * there are any, or NULL when it has not so many or is a later fragment.
  */
 static __always_inline void *waggle_l4(struct __sk_buff *ctx, __u32 len)
 {
-	struct iphdr *ip = ip_header_v4(ctx);
-	__u32 ip_len;
+	__u32 off = ctx->protocol == bpf_htons(ETH_P_IPV6) ? l4_offset_v6(ctx) : l4_offset_v4(ctx);
 	void *l4;
 
-	if (!ip || ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
+	barrier_var(off); /* or the compiler drops the check that the verifier needs */
+	if (!off || off > WAGGLE_L4_OFF_MAX)
 		return (void *)0;
-	ip_len = (*(__u8 *)ip & 0x0f) * 4;
-	if (ip_len < IPV4_MIN_HLEN)
-		return (void *)0;
-	l4 = frame_head(ctx, IPV4_OFF + ip_len + len);
+	l4 = frame_head(ctx, off + len);
 	if (!l4)
 		return (void *)0;
-	l4 += IPV4_OFF + ip_len;
+	l4 += off;
 	return l4 + len <= ctx_data_end(ctx) ? l4 : (void *)0;
 }
 
-/* Addresses and ports in network order. For ICMP echo, the identifier and 8 stand for the ports. */
+/* Addresses and ports of an IPv4 packet in network order. For ICMP echo, the identifier and 8 stand for the ports. */
 struct waggle_tuple4 {
 	__be32 saddr;
 	__be32 daddr;
@@ -212,33 +230,61 @@ static __always_inline int waggle_tuple4(struct __sk_buff *ctx, struct waggle_tu
 	return 0;
 }
 
+/* The same of IPv6. For ICMPv6 echo, the identifier and 128 stand for the ports. */
+struct waggle_tuple6 {
+	struct in6_addr saddr;
+	struct in6_addr daddr;
+	__be16 sport;
+	__be16 dport;
+	__u8 protocol; /* IPPROTO_*: what is behind the extension headers */
+};
+
+static __always_inline int waggle_tuple6(struct __sk_buff *ctx, struct waggle_tuple6 *tuple)
+{
+	struct pkt_v6 pkt;
+	int ret = parse_v6(ctx, &pkt);
+
+	if (ret && ret != DROP_FRAG_NOT_FOUND)
+		return -1;
+	__builtin_memcpy(&tuple->saddr, &pkt.saddr, sizeof(tuple->saddr));
+	__builtin_memcpy(&tuple->daddr, &pkt.daddr, sizeof(tuple->daddr));
+	tuple->sport = pkt.l4.sport;
+	tuple->dport = pkt.l4.dport;
+	tuple->protocol = pkt.l4.protocol;
+	return 0;
+}
+
 /* ------------------------------------------------------------------ what the core knows */
 
 /*
- * Identity of the sender: a number that stands for its labels. Known for packets of local pods; otherwise it
- * is looked up by address, which is a longest-prefix match: ask once.
+ * Identity of the sender: a number that stands for its labels. Known for packets of pods of this node, and for those
+ * from other nodes; otherwise it is looked up by address, which is a longest-prefix match: ask once.
  */
 static __always_inline __u32 waggle_src_identity(struct __sk_buff *ctx)
 {
 	const struct pkt_state *st = state_get();
-	struct iphdr *ip;
+	struct addresses_v6 ip6;
+	struct addresses_v4 ip4;
 
 	if (st && st->src_identity)
 		return st->src_identity;
-	ip = ip_header_v4(ctx);
-	return ip ? identity_of_v4(ip->saddr) : IDENTITY_UNKNOWN;
+	if (ctx->protocol == bpf_htons(ETH_P_IPV6))
+		return addresses_load_v6(ctx, &ip6) ? IDENTITY_UNKNOWN : identity_of_v6(ip6.saddr);
+	return addresses_load_v4(ctx, &ip4) ? IDENTITY_UNKNOWN : identity_of_v4(ip4.saddr);
 }
 
 /* Identity of the destination as the packet is now: before the service stage, that of a service address. */
 static __always_inline __u32 waggle_dst_identity(struct __sk_buff *ctx)
 {
 	const struct pkt_state *st = state_get();
-	struct iphdr *ip;
+	struct addresses_v6 ip6;
+	struct addresses_v4 ip4;
 
 	if (st && st->dst_identity)
 		return st->dst_identity;
-	ip = ip_header_v4(ctx);
-	return ip ? identity_of_v4(ip->daddr) : IDENTITY_UNKNOWN;
+	if (ctx->protocol == bpf_htons(ETH_P_IPV6))
+		return addresses_load_v6(ctx, &ip6) ? IDENTITY_UNKNOWN : identity_of_v6(ip6.daddr);
+	return addresses_load_v4(ctx, &ip4) ? IDENTITY_UNKNOWN : identity_of_v4(ip4.daddr);
 }
 
 /* What conntrack knows of the connection. UNKNOWN at hooks before the conntrack stage and of the host. */

@@ -88,6 +88,18 @@ static __always_inline int addresses_load_v4(struct __sk_buff *ctx, struct addre
 	return 0;
 }
 
+/* Where the transport header begins, from the start of the frame; 0 when there is none in the packet. */
+static __always_inline __u32 l4_offset_v4(struct __sk_buff *ctx)
+{
+	const struct iphdr *ip = ip_header_v4(ctx);
+	__u32 ip_len;
+
+	if (!ip || ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
+		return 0;
+	ip_len = (*(const __u8 *)ip & 0x0f) * 4;
+	return ip_len < IPV4_MIN_HLEN ? 0 : IPV4_OFF + ip_len;
+}
+
 static __always_inline void parse_icmp_v4(const __u8 *icmp, struct pkt_l4 *l4)
 {
 	__be16 id = *(const __be16 *)(icmp + 4);

@@ -170,6 +170,19 @@ __attribute__((noinline, weak)) __u64 ipv6_walk(struct __sk_buff *ctx, __u32 off
 	return 0;
 }
 
+/* Where the transport header begins, from the start of the frame; 0 when there is none in the packet. */
+static __always_inline __u32 l4_offset_v6(struct __sk_buff *ctx)
+{
+	const struct ipv6_header *ip = ip_header_v6(ctx);
+	union ipv6_chain chain = {.l4_off = IPV6_L4_OFF};
+
+	if (!ip)
+		return 0;
+	if (ipv6_is_extension(ip->next_header))
+		chain.word = ipv6_walk(ctx, IPV6_L4_OFF, ip->next_header);
+	return chain.fragment == FRAGMENT_LATER ? 0 : chain.l4_off;
+}
+
 static __always_inline void parse_icmp_v6(const __u8 *icmp, struct pkt_l4 *l4)
 {
 	__be16 id = *(const __be16 *)(icmp + 4);
