@@ -30,7 +30,9 @@ import {
   CHAIN_MAP_PREFIX,
   CHAIN_POSITION_PREFIX,
   hooksOf,
+  OBJECT_KINDS,
   objectOf,
+  PIPELINE,
 } from "../../src/datapath/pipeline.ts";
 import {
   type HealthNode,
@@ -42,6 +44,14 @@ import {
   silentLogger,
 } from "../../src/hive/index.ts";
 import { scratchDirectory } from "./support.ts";
+
+/** Where each entry program hangs. */
+const entryKinds = new Map(
+  OBJECT_KINDS.flatMap((kind) => PIPELINE[kind].entries).map(({ program, attachment }) => [
+    program,
+    attachment,
+  ]),
+);
 
 type Program = FakeKernel["programs"][number];
 
@@ -114,6 +124,7 @@ export class FakeNode {
           datapath: "fake",
           "bpf-root": bpfRoot,
           devices: ["eth0"],
+          "pod-cidr-v6": "fd00:10:0:1::/64",
           ...flags,
         },
       },
@@ -187,11 +198,7 @@ export class FakeNode {
     const found: Record<string, readonly string[]> = {};
     for (const { ifindex, program } of this.kernel.links) {
       const calls = program.source.maps.get(CALLS_MAP)!;
-      const kind = program.source.name.includes("container")
-        ? "lxc"
-        : program.source.name.includes("netdev")
-          ? "netdev"
-          : "host";
+      const kind = entryKinds.get(program.source.name)!;
       for (const { slot, program: stage } of objectOf(kind).stages) {
         if (calls.slots.get(slot)?.source.name !== stage)
           throw new Error(`${ifindex}: slot ${slot} does not hold ${stage}`);

@@ -1,12 +1,14 @@
 import { join } from "node:path";
 import type { CompileResult, Datapath } from "../../datapath/index.ts";
 import { checkLayouts, mapSpecs } from "../../datapath/maps/index.ts";
+import { OBJECT_KINDS, PIPELINE } from "../../datapath/pipeline.ts";
 import type { Templates } from "./types.ts";
 
 /** Compiles the core's objects and checks them against the TypeScript codecs. */
 export class CompiledTemplates implements Templates {
   #lxc: CompileResult | undefined;
   #host: CompileResult | undefined;
+  #overlay: CompileResult | undefined;
   readonly #datapath: Datapath;
   readonly #source: string;
 
@@ -24,9 +26,15 @@ export class CompiledTemplates implements Templates {
     return this.#ready(this.#host);
   }
 
+  get overlay(): CompileResult {
+    return this.#ready(this.#overlay);
+  }
+
   /** @throws CompileError; LayoutError when C and TypeScript disagree about a struct */
   async compile(): Promise<void> {
-    [this.#lxc, this.#host] = await Promise.all([this.object("bpf_lxc.c"), this.object("bpf_host.c")]);
+    [this.#lxc, this.#host, this.#overlay] = await Promise.all(
+      OBJECT_KINDS.map((kind) => this.object(PIPELINE[kind].source)),
+    );
   }
 
   async object(file: string): Promise<CompileResult> {

@@ -33,6 +33,7 @@ export interface Templates {
   /** Ready after start. */
   readonly lxc: CompileResult;
   readonly host: CompileResult;
+  readonly overlay: CompileResult;
   /**
    * Compiles one more object of the core's, by its file in `bpf/`.
    * @throws CompileError; LayoutDriftError when C and TypeScript disagree about a struct

@@ -10,7 +10,7 @@ test("an endpoint is created with all that belongs to it, and deleted with all o
   t.is(web.state, "ready");
   t.is(node.endpoints.byName("default/web"), web);
   const chains = node.chains();
-  t.is(Object.keys(chains).filter((name) => name.startsWith(`${web.ifindex} `)).length, 7);
+  t.is(Object.keys(chains).filter((name) => name.startsWith(`${web.ifindex} `)).length, 14);
   t.notDeepEqual(node.inventory(), before);
   await node.endpoints.delete(web.id);
   t.deepEqual(node.inventory(), before);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Mutex } from "async-mutex";
 import type { Datapath, Program, RawMap } from "../../datapath/index.ts";
-import { hooksOf } from "../../datapath/pipeline.ts";
+import { type HookPoint, hooksOf } from "../../datapath/pipeline.ts";
 import type { Logger } from "../../hive/index.ts";
 import type { Table } from "../../table/index.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
@@ -52,7 +52,7 @@ export class TailCallLinker implements HookLinker {
     stages: ReadonlyMap<string, Program>,
   ): Promise<PreparedChains> {
     const plugins = this.#parts.plugins.list();
-    const hooks = hooksOf(ref.kind);
+    const hooks = hooksAt(ref);
     const targets = new Map(hooks.map((hook) => [hook.name, stages.get(hook.target)!]));
     const names = hooks.map(({ name }) => name);
     const built = await this.#parts.builder.build(ref, names, this.plan(plugins), byName(plugins), targets);
@@ -210,7 +210,7 @@ export class TailCallLinker implements HookLinker {
 
   /** Hooks whose running chain is another than the plan's; a plugin that failed before is tried again. */
   #changedHooks(attached: Attached, plan: HookPlan, plugins: ReadonlyMap<string, Plugin>): readonly string[] {
-    return hooksOf(attached.ref.kind)
+    return hooksAt(attached.ref)
       .map(({ name }) => name)
       .filter((hook) => {
         const running = attached.record(hook);
@@ -253,6 +253,10 @@ export class TailCallLinker implements HookLinker {
     return join(this.#parts.globals.pins.attachment(attachment), "chains");
   }
 }
+
+/** The hook points of an attachment, as far as their programs are loaded. */
+const hooksAt = ({ kind, families }: AttachmentRef): readonly HookPoint[] =>
+  hooksOf(kind).filter(({ family }) => families.includes(family));
 
 function byName(plugins: readonly Plugin[]): ReadonlyMap<string, Plugin> {
   return new Map(plugins.map((plugin) => [plugin.name, plugin]));

@@ -1,5 +1,5 @@
 import type { Program, RawMap } from "../../datapath/index.ts";
-import type { AttachmentKind } from "../../datapath/pipeline.ts";
+import type { AttachmentKind, IpFamily } from "../../datapath/pipeline.ts";
 import type { Plugin } from "../plugin-table/types.ts";
 
 /** Something hooks are linked into: an endpoint's device, a node device, cilium_host, or cilium_vxlan. */
@@ -9,6 +9,8 @@ export interface AttachmentRef {
   readonly kind: AttachmentKind;
   /** 0 unless kind is lxc. */
   readonly endpointId: number;
+  /** IP versions whose programs are loaded there. */
+  readonly families: readonly IpFamily[];
   /** Constants of the attachment that plugin programs may read (cfg_endpoint_id, cfg_identity, …). */
   readonly constants: Readonly<Record<string, number | bigint | Buffer>>;
 }

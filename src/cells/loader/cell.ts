@@ -1,4 +1,4 @@
-import type { Subscription } from "rxjs";
+import { defer, type Subscription, startWith } from "rxjs";
 import type { AttachMode } from "../../datapath/index.ts";
 import {
   type ConfigOf,
@@ -45,8 +45,8 @@ const lifetimes = {
 /** What the loader cell is told. */
 export const LoaderConfig = token<ConfigOf<typeof flags & typeof lifetimes>>("LoaderConfig");
 
-/** How often devices are tried again that a plugin keeps behind; a change of plugins does so at once. */
-const retryIntervalMs = 30_000;
+/** How often the programs of the node's devices are looked at; changes of devices and plugins do so at once. */
+const refreshIntervalMs = 10_000;
 
 /** Loads and attaches the core's programs. */
 export const loaderCell = module(
@@ -117,10 +117,13 @@ export const loaderCell = module(
         },
         stop: () => subscription?.unsubscribe(),
       });
-      const retry = jobs.timer("retry devices", () => loader.retry(), {
-        intervalMs: retryIntervalMs,
+      const retry = jobs.timer("device programs", () => loader.refresh(), {
+        intervalMs: refreshIntervalMs,
         debounceMs: 100,
       });
+      // With what is so by now: a device may have gone while the agent was starting.
+      const devices = defer(() => network.changes.pipe(startWith(network.config)));
+      jobs.observer("device changes", devices, () => loader.refresh(), { keep: "latest", retries: 3 });
       return loader;
     },
   ),

@@ -17,6 +17,7 @@ import {
   entriesOf,
   objectOf,
   POLICY_PROGRAM,
+  type Stage,
 } from "../../datapath/pipeline.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
 import type { AttachmentRef, HookLinker, PreparedChains } from "../hook-linker/index.ts";
@@ -99,7 +100,7 @@ export class AttachmentInstaller {
     let swung = false;
     try {
       collection = this.#load(plan, calls);
-      for (const { slot, program } of objectOf(ref.kind).stages) {
+      for (const { slot, program } of stagesAt(ref)) {
         bpf.setProgram(calls, slot, collection.programs.get(program)!);
       }
       prepared = await linker.prepare(ref, calls, collection.programs);
@@ -145,7 +146,7 @@ export class AttachmentInstaller {
     const { ref } = plan;
     const record = records.get(ref.name);
     if (record === undefined || record.fingerprint !== this.#fingerprint(plan)) return false;
-    if (!this.#runs(plan, record)) return false;
+    if (!this.#runs(ref, record)) return false;
     const calls = datapath.bpf.openPinnedMap(record.calls);
     if (calls === undefined) return false;
     const programs: LoadedProgram[] = [];
@@ -161,6 +162,18 @@ export class AttachmentInstaller {
     await linker.exclusive(() => linker.adopt(ref, calls));
     this.#dropStalePins(ref.name, record.calls);
     return true;
+  }
+
+  /** True when this agent has put the plan in place and nobody has taken any of it away since. */
+  holds(plan: InstallPlan): boolean {
+    const record = this.#installed.get(plan.ref.name)?.record;
+    return record?.fingerprint === this.#fingerprint(plan) && this.#runs(plan.ref, record);
+  }
+
+  /** True when what was put in place there last is in place. */
+  intact(ref: Pick<AttachmentRef, "name" | "kind" | "endpointId">): boolean {
+    const record = this.#installed.get(ref.name)?.record;
+    return record !== undefined && this.#runs(ref, record);
   }
 
   /** Detaches and forgets; harmless for an attachment whose device is gone, or that never was. */
@@ -204,7 +217,7 @@ export class AttachmentInstaller {
   #load(plan: InstallPlan, calls: RawMap): Collection {
     const { kind } = plan.ref;
     const entries = entriesOf(kind).map(({ program }) => program);
-    const stages = objectOf(kind).stages.map(({ program }) => program);
+    const stages = stagesAt(plan.ref).map(({ program }) => program);
     return this.#parts.datapath.bpf.load({
       object: plan.template.object,
       programs: [...entries, ...stages, ...(kind === "lxc" ? [POLICY_PROGRAM] : [])],
@@ -250,11 +263,11 @@ export class AttachmentInstaller {
     }
   }
 
-  #runs({ ref, ifindex }: InstallPlan, record: InstallRecord): boolean {
+  #runs(ref: Pick<AttachmentRef, "name" | "kind" | "endpointId">, record: InstallRecord): boolean {
     const { bpf } = this.#parts.datapath;
     const attached = entriesOf(ref.kind).every((entry) => {
       const attachment: Attachment | undefined = bpf.openAttachment(
-        this.#attachSpec(ref.name, ifindex, entry, record.mode),
+        this.#attachSpec(ref.name, record.ifindex, entry, record.mode),
       );
       const id = attachment?.programId();
       attachment?.close();
@@ -286,6 +299,10 @@ export class AttachmentInstaller {
     return JSON.stringify([plan.template.digest, plan.ifindex, this.#parts.mode, constants.sort()]);
   }
 }
+
+/** The stages of an attachment: those of an IP version that is off are not loaded. */
+const stagesAt = ({ kind, families }: AttachmentRef): readonly Stage[] =>
+  objectOf(kind).stages.filter(({ family }) => families.includes(family));
 
 function describePrograms(attachment: string, { programs }: Collection): LoadedProgram[] {
   return [...programs.values()].map((program) => {

@@ -1,3 +1,4 @@
+import { Mutex } from "async-mutex";
 import type { HealthScope, Logger } from "../../hive/index.ts";
 import type { Templates } from "../datapath/index.ts";
 import type { Endpoint } from "../endpoints/types.ts";
@@ -6,7 +7,14 @@ import type { AttachmentRef } from "../hook-linker/index.ts";
 import type { NodeNetwork } from "../node-config/index.ts";
 import type { PolicyMaps } from "../policy-maps/types.ts";
 import type { AttachmentInstaller, InstallPlan } from "./installer.ts";
-import { attachmentEndpoint, devicePlan, endpointAttachment, endpointPlan } from "./plans.ts";
+import {
+  attachmentEndpoint,
+  attachmentKind,
+  devicePlan,
+  endpointAttachment,
+  endpointPlan,
+  overlayPlan,
+} from "./plans.ts";
 import type { LoadedProgram, Loader } from "./types.ts";
 
 /** What the loader works with. */
@@ -27,46 +35,62 @@ export class DatapathLoader implements Loader {
   /** Node devices that plugins keep behind, by attachment. */
   readonly #behind = new Map<string, { readonly plan: InstallPlan; readonly reason: string }>();
 
+  readonly #mutex = new Mutex();
+
   constructor(parts: LoaderParts) {
     this.#parts = parts;
   }
 
   /**
    * Brings the node's devices up to date and lets go of devices that are configured no longer. A plugin that
-   * does not load keeps its device behind, not the agent down: see `retry`.
+   * does not load keeps its device behind, not the agent down: see `refresh`.
    *
    * @throws VerifierError, DatapathError when the core's own programs cannot be put in place
    */
   async start(): Promise<void> {
-    const { installer, network, templates } = this.#parts;
-    const { config } = network;
-    const plans = [
-      devicePlan("host", config.host, config, templates),
-      ...config.devices.map((device) => devicePlan("netdev", device, config, templates)),
-    ];
-    for (const plan of plans) await this.#bringUp(plan);
-    this.#report();
-    const wanted = new Set(plans.map(({ ref }) => ref.name));
-    for (const name of installer.known()) {
-      if (!wanted.has(name) && attachmentEndpoint(name) === undefined) await installer.uninstall(refOf(name));
-    }
+    await this.refresh();
   }
 
-  /** Tries devices again whose plugins did not load. */
-  async retry(): Promise<void> {
-    if (this.#behind.size === 0) return;
-    for (const { plan } of [...this.#behind.values()]) await this.#bringUp(plan);
-    this.#report();
+  /**
+   * Looks at the node's devices again: their programs go with a device that is taken away, plugins may load by now,
+   * and somebody may have detached what he did not know.
+   *
+   * @throws VerifierError, DatapathError
+   */
+  async refresh(): Promise<void> {
+    await this.#mutex.runExclusive(async () => {
+      const { installer } = this.#parts;
+      const plans = this.#devicePlans();
+      for (const plan of plans) await this.#bringUp(plan);
+      const wanted = new Set(plans.map(({ ref }) => ref.name));
+      for (const name of this.#behind.keys()) if (!wanted.has(name)) this.#behind.delete(name);
+      this.#report();
+      for (const name of installer.known()) {
+        if (!wanted.has(name) && attachmentEndpoint(name) === undefined)
+          await installer.uninstall(refOf(name));
+      }
+    });
+  }
+
+  #devicePlans(): readonly InstallPlan[] {
+    const { network, templates, lifetimes } = this.#parts;
+    const { config } = network;
+    return [
+      devicePlan("host", config.host, config, templates, lifetimes),
+      ...(config.overlay === undefined ? [] : [overlayPlan(config.overlay, config, templates)]),
+      ...config.devices.map((device) => devicePlan("netdev", device, config, templates, lifetimes)),
+    ];
   }
 
   async #bringUp(plan: InstallPlan): Promise<void> {
     const { installer, log } = this.#parts;
     const { name } = plan.ref;
+    if (installer.holds(plan) && !this.#behind.has(name)) return;
     try {
       const adopted = await installer.adopt(plan);
       if (!adopted) await installer.install(plan);
       this.#behind.delete(name);
-      log.debug({ attachment: name, adopted }, "device programs are in place");
+      log.info({ attachment: name, adopted }, "device programs are in place");
     } catch (error) {
       if (!(error instanceof RefusalError)) throw error;
       this.#behind.set(name, { plan, reason: error.message });
@@ -90,6 +114,10 @@ export class DatapathLoader implements Loader {
     const adopted = await this.#parts.installer.adopt(await this.#plan(endpoint));
     if (adopted) await this.#parts.policies.settle(endpoint);
     return adopted;
+  }
+
+  intact(endpointId: number): boolean {
+    return this.#parts.installer.intact(refOf(endpointAttachment(endpointId)));
   }
 
   unload(endpointId: number): Promise<void> {
@@ -122,9 +150,6 @@ export class DatapathLoader implements Loader {
   }
 }
 
-/** Attachments are named `<kind>-<device or id>`. */
 function refOf(name: string): Pick<AttachmentRef, "name" | "kind" | "endpointId"> {
-  const endpointId = attachmentEndpoint(name);
-  if (endpointId !== undefined) return { name, kind: "lxc", endpointId };
-  return { name, kind: name.startsWith("host-") ? "host" : "netdev", endpointId: 0 };
+  return { name, kind: attachmentKind(name), endpointId: attachmentEndpoint(name) ?? 0 };
 }
