@@ -3,7 +3,9 @@
 import { DropReason } from "../../src/datapath/drop-reasons.ts";
 import { BackendState, ServiceAlgorithm, ServiceProtocol } from "../../src/gen/waggle/v1/load_balancer.ts";
 import type { World } from "../../src/playground/index.ts";
+import { capture } from "../support/capture.ts";
 import { counted } from "../support/events.ts";
+import { EtherType, frame, ipv4, sendFrames } from "../support/frames.ts";
 import { ingress, open, setPolicy } from "../support/policy.ts";
 import { runPeer, startPeer } from "../support/programs.ts";
 import { upsertService } from "../support/services.ts";
@@ -15,7 +17,7 @@ import { type RegisterWorldTest, worldTests } from "../support/world-tests.ts";
 const backendPort = 7_000;
 const tcpPort = 80;
 const udpPort = 53;
-const { TCP, UDP } = ServiceProtocol;
+const { TCP, UDP, SCTP } = ServiceProtocol;
 const { ACTIVE, TERMINATING, QUARANTINED } = BackendState;
 
 /** Backends by pod, with their states. */
@@ -240,11 +242,56 @@ function register(test: RegisterWorldTest, family: Family): void {
   });
 }
 
+/** An SCTP packet whose checksum the datapath is to leave alone: an INIT chunk (RFC 9260). */
+function sctpInit(sourcePort: number, destinationPort: number): Buffer {
+  const packet = Buffer.alloc(32);
+  packet.writeUInt16BE(sourcePort, 0);
+  packet.writeUInt16BE(destinationPort, 2);
+  packet.writeUInt32BE(0xc0ffee11, 8);
+  packet[12] = 1;
+  packet.writeUInt16BE(20, 14);
+  return packet;
+}
+
+function registerSctp(test: RegisterWorldTest): void {
+  test("SCTP is led to a backend at the service's port, and back", async (t, world) => {
+    const [client, server] = [world.pod("pod1"), world.pod("pod2")];
+    const at = "10.96.0.21";
+    const name = "selection-sctp";
+    const backends = [{ ip: server.ipv4, port: 3_868 }];
+    await upsertService(world, { name, ip: at, port: 3_868, protocol: SCTP, backends });
+    const send = (
+      from: typeof client,
+      source: string,
+      destination: string,
+      ports: readonly [number, number],
+    ) =>
+      sendFrames(world, from.name, [
+        frame(
+          from.endpoint.nodeMac,
+          from.endpoint.mac,
+          EtherType.ipv4,
+          ipv4({ source, destination, protocol: 132 }, sctpInit(...ports)),
+        ),
+      ]);
+    const there = await capture(world, "pod2", "ip proto 132");
+    await send(client, client.ipv4, at, [41_000, 3_868]);
+    t.like(await there.next(), { source: `${client.ipv4}.41000`, destination: `${server.ipv4}.3868` });
+    await there.stop();
+    const back = await capture(world, "pod1", "ip proto 132 and dst port 41000");
+    await send(server, server.ipv4, client.ipv4, [3_868, 41_000]);
+    t.like(await back.next(), { source: `${at}.3868`, destination: `${client.ipv4}.41000` });
+    await back.stop();
+    await world.client.services.deleteService({ name });
+  });
+}
+
 await worldTests(
   "choosing backends of services",
   { pods: 4 },
   (test) => {
     for (const family of families) register(test, family);
+    registerSctp(test);
   },
   async (world) => {
     for (const at of ["pod2", "pod3", "pod4"]) {
