@@ -31,6 +31,7 @@ const headerMaps: ReadonlySet<string> = new Set([
   "cilium_events",
   "cilium_ipcache",
   "cilium_ipv4_frag_datagrams",
+  "cilium_ipv6_frag_datagrams",
   "cilium_metrics",
   "waggle_hook_stats",
   "waggle_ratelimit",
