@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * The programs of node devices (netdev) and of cilium_host (host), the node's own door to its pods. One copy for
- * each device. What is not IPv4 passes untouched.
+ * each device. What is not IP of a family that is on passes untouched.
  *
  *	network -> cil_from_netdev -> a pod's cil_lxc_policy, or the stack
  *	stack -> cil_to_netdev -> network
@@ -26,13 +26,34 @@
 #include "nodeport.h"
 #include "family_end.h"
 
+#include "family_v6.h"
+#include "conntrack_tuples.h"
+#include "nat.h"
+#include "icmp.h"
+#include "lb.h"
+#include "snat.h"
+#include "host.h"
+#include "masquerade.h"
+#include "nodeport.h"
+#include "family_end.h"
+
 #define DROP_FILE FILE_HOST
 
-/* Is this a packet for our stages? Frames without an Ethernet header are the stack's alone. */
-static __always_inline _Bool is_ours(const struct __sk_buff *ctx)
+/* Is this a packet of a family that has stages here? Frames without an Ethernet header are the stack's alone. */
+static __always_inline _Bool is_ipv4(const struct __sk_buff *ctx)
 {
-	return !cfg_is_l3_device && ctx->protocol == bpf_htons(ETH_P_IP);
+	return cfg_enable_ipv4 && !cfg_is_l3_device && ctx->protocol == bpf_htons(ETH_P_IP);
 }
+
+static __always_inline _Bool is_ipv6(const struct __sk_buff *ctx)
+{
+	return cfg_enable_ipv6 && !cfg_is_l3_device && ctx->protocol == bpf_htons(ETH_P_IPV6);
+}
+
+/* On to a hook point, of the packet's family. */
+#define JUMP_FAMILY(ctx, st, hook)                                                      \
+	(is_ipv6(ctx) ? JUMP(ctx, st, WAGGLE_SLOT_##hook##_v6)                          \
+		      : JUMP(ctx, st, WAGGLE_SLOT_##hook##_v4))
 
 /* Ingress of a node device. Frames that a bridge or a tap overhears for somebody else are not ours either. */
 SEC("tc")
@@ -40,14 +61,14 @@ int cil_from_netdev(struct __sk_buff *ctx)
 {
 	struct pkt_state *st;
 
-	if (!is_ours(ctx) || ctx->pkt_type == PACKET_OTHERHOST)
+	if ((!is_ipv4(ctx) && !is_ipv6(ctx)) || ctx->pkt_type == PACKET_OTHERHOST)
 		return TC_ACT_OK;
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
 	state_reset(st, 0, DIR_INGRESS);
 	trace(ctx, st, TRACE_FROM_NETWORK, 0);
-	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_from_netdev_v4));
+	return finish(ctx, st, JUMP_FAMILY(ctx, st, from_netdev));
 }
 
 /* Egress of a node device. */
@@ -56,13 +77,13 @@ int cil_to_netdev(struct __sk_buff *ctx)
 {
 	struct pkt_state *st;
 
-	if (!is_ours(ctx))
+	if (!is_ipv4(ctx) && !is_ipv6(ctx))
 		return TC_ACT_OK;
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
 	state_reset(st, 0, DIR_EGRESS);
-	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_to_netdev_v4));
+	return finish(ctx, st, JUMP_FAMILY(ctx, st, to_netdev));
 }
 
 /* Egress of cilium_host: the node talks to its pods. */
@@ -71,14 +92,14 @@ int cil_from_host(struct __sk_buff *ctx)
 {
 	struct pkt_state *st;
 
-	if (!is_ours(ctx))
+	if (!is_ipv4(ctx) && !is_ipv6(ctx))
 		return TC_ACT_OK;
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
 	state_reset(st, 0, DIR_INGRESS);
 	trace(ctx, st, TRACE_FROM_HOST, 0);
-	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_from_host_v4));
+	return finish(ctx, st, JUMP_FAMILY(ctx, st, from_host));
 }
 
 /* Ingress of cilium_host: a pod talks to its node. The identity in the mark has arrived: it is cleared. */
@@ -87,7 +108,7 @@ int cil_to_host(struct __sk_buff *ctx)
 {
 	struct pkt_state *st;
 
-	if (!is_ours(ctx))
+	if (!is_ipv4(ctx) && !is_ipv6(ctx))
 		return TC_ACT_OK;
 	st = state_get();
 	if (!st)
@@ -95,7 +116,7 @@ int cil_to_host(struct __sk_buff *ctx)
 	state_reset(st, 0, DIR_EGRESS);
 	st->src_identity = mark_take_identity(ctx);
 	st->dst_identity = IDENTITY_HOST;
-	return finish(ctx, st, JUMP(ctx, st, WAGGLE_SLOT_to_host_v4));
+	return finish(ctx, st, JUMP_FAMILY(ctx, st, to_host));
 }
 
 char bpf_license[] SEC("license") = "Dual BSD/GPL";

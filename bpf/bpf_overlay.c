@@ -18,6 +18,11 @@
 #include "overlay.h"
 #include "family_end.h"
 
+#include "family_v6.h"
+#include "icmp.h"
+#include "overlay.h"
+#include "family_end.h"
+
 #define DROP_FILE FILE_OVERLAY
 
 /*

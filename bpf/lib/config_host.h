@@ -27,6 +27,12 @@ CONFIG(__u8, cfg_nodeport, 0); /* services are served here */
 CONFIG(__u32, cfg_mtu, 1500);
 CONFIG(__u8, cfg_is_l3_device, 0); /* device without Ethernet headers */
 
+/* Are services served at this device? cilium_host only takes part in answering. */
+static __always_inline _Bool serves_network(void)
+{
+	return cfg_nodeport && cfg_ifindex != cfg_host_ifindex;
+}
+
 static __always_inline addr_v4 router_ip_v4(void)
 {
 	return cfg_router_ipv4;

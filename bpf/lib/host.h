@@ -74,8 +74,8 @@ static __always_inline int F(host_from_host)(struct __sk_buff *ctx, struct pkt_s
 
 	if (F(addresses_load)(ctx, &ip))
 		return DROP(st, DROP_INVALID);
-	if (F(is_to_many)(ip.daddr))
-		return DROP(st, DROP_MULTICAST);
+	if (F(is_to_many)(ip.daddr)) /* IPv6 announces itself on every link, this one included: nobody listens */
+		return IPV == 6 ? TC_ACT_OK : DROP(st, DROP_MULTICAST);
 	ep = F(endpoint_lookup)(ip.saddr);
 	st->src_identity = ep && endpoint_is_host(ep) ? IDENTITY_HOST : F(identity_of)(ip.saddr);
 	ep = F(endpoint_lookup)(ip.daddr);

@@ -84,7 +84,7 @@ static __always_inline _Bool F(answers_stranger)(struct __sk_buff *ctx, const st
 
 static __always_inline int F(host_masquerade)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	F(addr) addr = F(device_ip)();
+	struct F(snat_target) target = {.addr = F(device_ip)()};
 	struct F(pkt) pkt;
 	int ret = F(parse)(ctx, &pkt);
 
@@ -94,13 +94,15 @@ static __always_inline int F(host_masquerade)(struct __sk_buff *ctx, struct pkt_
 		mark_set(ctx, 0);
 	else if (F(answers_stranger)(ctx, &pkt))
 		return F(host_leave)(ctx, st);
-	if (F(addr_is_none)(addr))
+	if (F(addr_is_none)(target.addr))
 		return DROP(st, DROP_NAT_NO_MAPPING);
-	ret = F(snat_begin)(ctx, &pkt, addr);
+	ret = F(snat_create)(&pkt, &target);
+	if (!ret)
+		ret = F(snat_rewrite)(ctx, &pkt, TUPLE_F_OUT, &target);
 	return ret < 0 ? DROP(st, ret) : F(host_leave)(ctx, st);
 }
 
-/* Slot 7: the first packet of a connection that needs another source out there. */
+/* Slot 8: the first packet of a connection that needs another source out there. */
 SEC("tc")
 int F(tail_masquerade)(struct __sk_buff *ctx)
 {

@@ -60,7 +60,7 @@ static __always_inline int F(nodeport_translate)(struct __sk_buff *ctx, struct p
 	if (ret < 0)
 		return DROP(st, ret);
 	if (st->tunnel_ipv4 || (ep && !endpoint_is_host(ep) && client_in_tunnel))
-		return JUMP(ctx, st, SLOT(HOST_NODEPORT));
+		return JUMP(ctx, st, SLOT(HOST_NODEPORT_SNAT));
 	if (!ep)
 		mark_set(ctx, MARK_NODEPORT);
 	if (!ep || endpoint_is_host(ep))
@@ -70,31 +70,39 @@ static __always_inline int F(nodeport_translate)(struct __sk_buff *ctx, struct p
 	return DROP(st, DROP_EP_NOT_READY);
 }
 
-/* A packet to the frontend `svc`: to which backend, and how? */
-static __always_inline int F(nodeport_serve)(struct __sk_buff *ctx, struct pkt_state *st, struct F(pkt) *pkt,
-					     const struct F(lb_service) *svc, struct F(lb_key) *key)
+/* A packet to a frontend: to which backend, and how? The stack has what is none after all. */
+static __always_inline int F(host_nodeport)(struct __sk_buff *ctx, struct pkt_state *st)
 {
 	const struct F(lb_backend) *backend;
+	const struct F(lb_service) *svc;
+	struct F(quoted) quoted;
+	struct F(lb_key) key;
+	struct F(pkt) pkt;
 	int ret = 0;
 
-	backend = F(lb_select)(ctx, pkt, svc, key, &ret);
+	if (!serves_network() || F(parse)(ctx, &pkt) < 0)
+		return TC_ACT_OK;
+	if (pkt.l4.icmp_error) { /* about a packet of the frontend: for the backend that had sent it */
+		backend = F(quoted_parse)(ctx, pkt.l4.off + ICMP_HLEN, &quoted) ? (void *)0
+										 : F(lb_backend_of_reply)(&quoted);
+	} else {
+		svc = F(lb_lookup)(&pkt, &key);
+		backend = svc ? F(lb_select)(ctx, &pkt, svc, &key, &ret) : (void *)0;
+	}
 	if (backend)
-		return F(nodeport_translate)(ctx, st, pkt, backend);
+		return F(nodeport_translate)(ctx, st, &pkt, backend);
 	if (ret == DROP_NO_SERVICE)
 		return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_PORT_UNREACHABLE, ret);
-	return DROP(st, ret);
+	return ret < 0 ? DROP(st, ret) : TC_ACT_OK;
 }
 
-/* Somebody complains about a packet of a frontend: the complaint is for the backend that had sent it. */
-static __always_inline int F(nodeport_complaint)(struct __sk_buff *ctx, struct pkt_state *st, struct F(pkt) *pkt)
+/* Slot 6: serves a client of a service. */
+SEC("tc")
+int F(tail_nodeport)(struct __sk_buff *ctx)
 {
-	const struct F(lb_backend) *backend;
-	struct F(quoted) quoted;
+	struct pkt_state *st = state_get();
 
-	if (F(quoted_parse)(ctx, pkt->l4.off + ICMP_HLEN, &quoted))
-		return TC_ACT_OK;
-	backend = F(lb_backend_of_reply)(&quoted);
-	return backend ? F(nodeport_translate)(ctx, st, pkt, backend) : TC_ACT_OK;
+	return st ? finish(ctx, st, F(host_nodeport)(ctx, st)) : TC_ACT_SHOT;
 }
 
 static __always_inline int F(host_translate)(struct __sk_buff *ctx, struct pkt_state *st)
@@ -105,6 +113,8 @@ static __always_inline int F(host_translate)(struct __sk_buff *ctx, struct pkt_s
 	struct F(pkt) pkt;
 	int ret;
 
+	if (!serves_network() && !F(masquerade)())
+		return TC_ACT_OK;
 	if (F(parse)(ctx, &pkt) < 0)
 		return TC_ACT_OK; /* the stack may know better */
 	if (cfg_tunnel_port && pkt.l4.protocol == IPPROTO_UDP && pkt.l4.dport == bpf_htons(cfg_tunnel_port))
@@ -116,17 +126,17 @@ static __always_inline int F(host_translate)(struct __sk_buff *ctx, struct pkt_s
 		ep = F(endpoint_lookup)(pkt.daddr);
 		return ep && !endpoint_is_host(ep) ? F(host_to_pod)(ctx, st, pkt.saddr, ep) : TC_ACT_OK;
 	}
-	if (!cfg_nodeport)
-		return TC_ACT_OK;
-	if (pkt.l4.icmp_error)
-		return F(nodeport_complaint)(ctx, st, &pkt);
-	svc = F(lb_has_services)(&pkt) ? F(lb_lookup)(&pkt, &key) : (void *)0;
-	if (!svc || !(svc->flags & LB_F_OUTSIDE))
-		return TC_ACT_OK;
-	return F(nodeport_serve)(ctx, st, &pkt, svc, &key);
+	if (serves_network() && pkt.l4.icmp_error)
+		return JUMP(ctx, st, SLOT(HOST_NODEPORT));
+	if (serves_network() && F(lb_has_services)(&pkt)) {
+		svc = F(lb_lookup)(&pkt, &key);
+		if (svc && svc->flags & LB_F_OUTSIDE)
+			return JUMP(ctx, st, SLOT(HOST_NODEPORT));
+	}
+	return TC_ACT_OK;
 }
 
-/* Slot 5: undoes masquerading, and serves what the node serves. */
+/* Slot 5: undoes masquerading, and finds what the node serves. */
 SEC("tc")
 int F(tail_translate)(struct __sk_buff *ctx)
 {
@@ -135,17 +145,20 @@ int F(tail_translate)(struct __sk_buff *ctx)
 	return st ? finish(ctx, st, F(host_translate)(ctx, st)) : TC_ACT_SHOT;
 }
 
-static __always_inline int F(host_nodeport)(struct __sk_buff *ctx, struct pkt_state *st)
+static __always_inline int F(host_nodeport_snat)(struct __sk_buff *ctx, struct pkt_state *st)
 {
+	struct F(snat_target) target = {.addr = F(router_ip)()};
 	const struct endpoint_info *ep;
 	struct F(pkt) pkt;
-	int ret = F(parse)(ctx, &pkt);
+	int ret;
 
-	if (ret < 0)
-		return DROP(st, ret);
-	ret = F(snat_apply)(ctx, &pkt, TUPLE_F_OUT);
-	if (ret == SNAT_NONE)
-		ret = F(snat_begin)(ctx, &pkt, F(router_ip)());
+	if (!serves_network())
+		return TC_ACT_OK;
+	ret = F(parse)(ctx, &pkt);
+	if (!ret && !F(snat_find)(ctx, &pkt, TUPLE_F_OUT, &target))
+		ret = F(snat_create)(&pkt, &target);
+	if (!ret)
+		ret = F(snat_rewrite)(ctx, &pkt, TUPLE_F_OUT, &target);
 	if (ret < 0)
 		return DROP(st, ret);
 	if (st->tunnel_ipv4) {
@@ -160,13 +173,13 @@ static __always_inline int F(host_nodeport)(struct __sk_buff *ctx, struct pkt_st
 	return DROP(st, DROP_EP_NOT_READY);
 }
 
-/* Slot 6: to a backend in the name of the router address. */
+/* Slot 7: to a backend in the name of the router address. */
 SEC("tc")
-int F(tail_nodeport)(struct __sk_buff *ctx)
+int F(tail_nodeport_snat)(struct __sk_buff *ctx)
 {
 	struct pkt_state *st = state_get();
 
-	return st ? finish(ctx, st, F(host_nodeport)(ctx, st)) : TC_ACT_SHOT;
+	return st ? finish(ctx, st, F(host_nodeport_snat)(ctx, st)) : TC_ACT_SHOT;
 }
 
 #undef DROP_FILE

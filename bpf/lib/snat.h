@@ -82,44 +82,75 @@ static __always_inline _Bool F(snat_touch)(const struct F(ct_tuple) *key, struct
 	return flags & SNAT_F_ONE_WAY || F(snat_pair)(key, entry);
 }
 
-/* The same for an error about a packet of a mapping: the packet that it quotes is translated back. */
-static __always_inline int F(snat_apply_related)(struct __sk_buff *ctx, struct F(pkt) *pkt, __u8 view)
+/* What a translated end is called. */
+struct F(snat_target) {
+	F(addr) addr;
+	__be16 port;
+};
+
+/* The mapping that an error speaks of, by the packet that it quotes. */
+static __always_inline struct F(snat_entry) *F(snat_find_related)(struct __sk_buff *ctx, const struct F(pkt) *pkt,
+								  __u8 view)
 {
-	const struct F(snat_entry) *entry;
+	struct F(snat_entry) *entry;
 	struct F(ct_tuple) key;
 	struct F(quoted) quoted;
-	int ret;
 
 	if (F(quoted_parse)(ctx, pkt->l4.off + ICMP_HLEN, &quoted))
-		return SNAT_NONE;
+		return (void *)0;
 	F(ct_reply_key)(&key, &quoted.pkt, view);
 	entry = F(snat_lookup)(&key);
-	if (!entry || !F(snat_alive)(entry, key.nexthdr, ct_now()))
-		return SNAT_NONE;
-	ret = F(nat_related)(ctx, pkt, view == TUPLE_F_OUT ? NAT_DESTINATION : NAT_SOURCE, entry->to_addr,
-			     entry->to_port);
-	return ret < 0 ? ret : SNAT_DONE;
+	return entry && F(snat_alive)(entry, key.nexthdr, ct_now()) ? entry : (void *)0;
 }
 
 /*
- * Translates a packet of a known mapping: its source when `view` is TUPLE_F_OUT, the destination of a reply when it is
- * TUPLE_F_IN. SNAT_* or DROP_*.
+ * Finds the mapping of a packet by its source when `view` is TUPLE_F_OUT, or by its destination, as a reply, when it is
+ * TUPLE_F_IN; accounts the packet to it and says what that end becomes. Errors belong to the mapping of the packet
+ * that they quote.
  */
-static __always_inline int F(snat_apply)(struct __sk_buff *ctx, struct F(pkt) *pkt, __u8 view)
+static __always_inline _Bool F(snat_find)(struct __sk_buff *ctx, const struct F(pkt) *pkt, __u8 view,
+					  struct F(snat_target) *target)
 {
 	struct F(snat_entry) *entry;
 	struct F(ct_tuple) key;
 	__u32 now = ct_now();
+
+	if (pkt->l4.icmp_error) {
+		entry = F(snat_find_related)(ctx, pkt, view);
+		if (!entry)
+			return 0;
+	} else {
+		F(ct_key)(&key, pkt, view);
+		entry = F(snat_lookup)(&key);
+		if (!entry || !F(snat_alive)(entry, key.nexthdr, now) ||
+		    !F(snat_touch)(&key, entry, &pkt->l4, now))
+			return 0;
+	}
+	target->addr = entry->to_addr;
+	target->port = entry->to_port;
+	return 1;
+}
+
+/* Translates a packet whose mapping is found; `view` as for F(snat_find)(). 0 or DROP_*. */
+static __always_inline int F(snat_rewrite)(struct __sk_buff *ctx, struct F(pkt) *pkt, __u8 view,
+					   const struct F(snat_target) *target)
+{
+	if (pkt->l4.icmp_error)
+		return F(nat_related)(ctx, pkt, view == TUPLE_F_OUT ? NAT_DESTINATION : NAT_SOURCE,
+				      target->addr, target->port);
+	return F(nat_rewrite)(ctx, pkt, view == TUPLE_F_OUT ? NAT_SOURCE : NAT_DESTINATION, target->addr,
+			      target->port);
+}
+
+/* Translates a packet if it has a mapping. SNAT_* or DROP_*. */
+static __always_inline int F(snat_apply)(struct __sk_buff *ctx, struct F(pkt) *pkt, __u8 view)
+{
+	struct F(snat_target) target;
 	int ret;
 
-	if (pkt->l4.icmp_error)
-		return F(snat_apply_related)(ctx, pkt, view);
-	F(ct_key)(&key, pkt, view);
-	entry = F(snat_lookup)(&key);
-	if (!entry || !F(snat_alive)(entry, key.nexthdr, now) || !F(snat_touch)(&key, entry, &pkt->l4, now))
+	if (!F(snat_find)(ctx, pkt, view, &target))
 		return SNAT_NONE;
-	ret = F(nat_rewrite)(ctx, pkt, view == TUPLE_F_OUT ? NAT_SOURCE : NAT_DESTINATION, entry->to_addr,
-			     entry->to_port);
+	ret = F(snat_rewrite)(ctx, pkt, view, &target);
 	return ret < 0 ? ret : SNAT_DONE;
 }
 
@@ -167,51 +198,39 @@ static long F(snat_try)(__u32 index, struct F(snat_search) *search)
 }
 
 /*
- * Makes a mapping of the connection `key` to a port of `entry`->to_addr, and writes both of its entries. The search
- * begins with the connection's own port if that is one to be given out, else with one that follows from its addresses;
- * so a mapping that lost an entry finds itself again. SCTP keeps its port: its checksum could not be brought up to
- * date. 0 or DROP_NAT_NO_MAPPING.
+ * Makes a mapping for the packet, the first of its connection: its source is to be `target`->addr, at the port that is
+ * found. The search begins with the packet's own port if that is one to be given out, else with one that follows from
+ * its addresses; so a mapping that lost an entry finds itself again. SCTP keeps its port: its checksum could not be
+ * brought up to date. 0 or DROP_*.
  */
-static __always_inline int F(snat_create)(const struct F(ct_tuple) *key, struct F(snat_entry) *entry)
+static __always_inline int F(snat_create)(const struct F(pkt) *pkt, struct F(snat_target) *target)
 {
-	__u16 port = bpf_ntohs(key->sport);
+	__u64 ends = (__u64)pkt->l4.sport << 32 | (__u32)pkt->l4.dport << 16 | pkt->l4.protocol;
+	__u16 port = bpf_ntohs(pkt->l4.sport);
 	struct F(snat_search) search = {};
-
-	search.hash = F(hash_addr)(F(hash_addr)(0, key->saddr), key->daddr);
-	search.hash = hash_mix(search.hash, (__u64)key->sport << 32 | (__u32)key->dport << 16 | key->nexthdr);
-	if (key->nexthdr != IPPROTO_SCTP && (port < SNAT_PORT_MIN || port > SNAT_PORT_MAX))
-		port = snat_port(search.hash);
-	entry->to_port = bpf_htons(port);
-	F(snat_other)(key, entry, &search.key, &search.entry);
-	bpf_loop(SNAT_TRIES, F(snat_try), &search, 0);
-	if (!search.found)
-		return DROP_NAT_NO_MAPPING;
-	entry->to_port = search.key.dport;
-	return bpf_map_update_elem(&F(snat_map), key, entry, BPF_ANY) ? DROP_NAT_NO_MAPPING : 0;
-}
-
-/* Gives the packet, the first of a connection that has no mapping, a source of `addr`. 0 or DROP_*. */
-static __always_inline int F(snat_begin)(struct __sk_buff *ctx, struct F(pkt) *pkt, F(addr) addr)
-{
-	__u32 now = ct_now();
-	struct F(snat_entry) entry = {
-		.created = now,
-		.last_used = now,
-		.flags = snat_flags(0, &pkt->l4, CT_TX),
-		.to_addr = addr,
-	};
+	struct F(snat_entry) entry;
 	struct F(ct_tuple) key;
-	int ret;
 
-	if (pkt->l4.icmp_error) /* about a connection that was not translated, which therefore nobody knows out there */
+	if (pkt->l4.icmp_error) /* about a connection that has no mapping: nobody out there knows it */
 		return DROP_NAT_NO_MAPPING;
 	if (!pkt->l4.sport)
 		return DROP_NAT_UNSUPP_PROTO;
-	F(ct_key)(&key, pkt, TUPLE_F_OUT);
-	ret = F(snat_create)(&key, &entry);
-	if (ret < 0)
-		return ret;
-	return F(nat_rewrite)(ctx, pkt, NAT_SOURCE, addr, entry.to_port);
+	search.hash = hash_mix(F(hash_addr)(F(hash_addr)(0, pkt->saddr), pkt->daddr), ends);
+	if (pkt->l4.protocol != IPPROTO_SCTP && (port < SNAT_PORT_MIN || port > SNAT_PORT_MAX))
+		port = snat_port(search.hash);
+	F(ct_reply_key)(&search.key, pkt, TUPLE_F_IN);
+	search.key.daddr = target->addr;
+	search.key.dport = bpf_htons(port);
+	search.entry.created = search.entry.last_used = ct_now();
+	search.entry.flags = snat_flags(0, &pkt->l4, CT_TX);
+	search.entry.to_addr = pkt->saddr;
+	search.entry.to_port = pkt->l4.sport;
+	bpf_loop(SNAT_TRIES, F(snat_try), &search, 0);
+	if (!search.found)
+		return DROP_NAT_NO_MAPPING;
+	target->port = search.key.dport;
+	F(snat_other)(&search.key, &search.entry, &key, &entry);
+	return bpf_map_update_elem(&F(snat_map), &key, &entry, BPF_ANY) ? DROP_NAT_NO_MAPPING : 0;
 }
 
 /*

@@ -32,9 +32,29 @@ struct {
 	__type(value, struct ipv4_nat_entry);
 } cilium_snat_v4_external SEC(".maps");
 
+struct ipv6_nat_entry {
+	__u64 created;
+	__u32 last_used;
+	__u32 flags;
+	addr_v6 to_addr;
+	__be16 to_port;
+	__u16 pad[3];
+};
+
+_Static_assert(sizeof(struct ipv6_nat_entry) == 40, "IPv6 source NAT value is 40 bytes");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 131072);
+	__type(key, struct ipv6_ct_tuple);
+	__type(value, struct ipv6_nat_entry);
+} cilium_snat_v6_external SEC(".maps");
+
 /* The names that F() finds. */
 #define snat_entry_v4 ipv4_nat_entry
+#define snat_entry_v6 ipv6_nat_entry
 #define snat_map_v4 cilium_snat_v4_external
+#define snat_map_v6 cilium_snat_v6_external
 
 /*
  * Ports, and echo identifiers, that translated sources get: below those that the node's own sockets take by

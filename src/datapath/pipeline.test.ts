@@ -51,7 +51,7 @@ test("hook points and entries are found by attachment", (t) => {
   t.is(hookPoint("nowhere"), undefined);
   t.deepEqual(
     hooksOf("host").map((hook) => hook.name),
-    ["from_host_v4", "to_host_v4"],
+    ["from_host_v4", "to_host_v4", "from_host_v6", "to_host_v6"],
   );
   t.deepEqual(
     entriesOf("netdev").map((entry) => `${entry.program} ${entry.direction}`),

@@ -240,20 +240,18 @@ const HOST: PipelineObject = {
     { program: "cil_from_host", attachment: "host", direction: "egress" },
     { program: "cil_to_host", attachment: "host", direction: "ingress" },
   ],
-  stages: stagesOf(
-    [4],
-    [
-      [0, "tail_from_netdev"],
-      [1, "tail_to_netdev"],
-      [2, "tail_from_host"],
-      [3, "tail_to_host"],
-      [4, "tail_icmp_error"],
-      [5, "tail_translate"],
-      [6, "tail_nodeport"],
-      [7, "tail_masquerade"],
-    ],
-  ),
-  hooks: hooksFor([4], "host", [
+  stages: stagesOf(FAMILIES, [
+    [0, "tail_from_netdev"],
+    [1, "tail_to_netdev"],
+    [2, "tail_from_host"],
+    [3, "tail_to_host"],
+    [4, "tail_icmp_error"],
+    [5, "tail_translate"],
+    [6, "tail_nodeport"],
+    [7, "tail_nodeport_snat"],
+    [8, "tail_masquerade"],
+  ]),
+  hooks: hooksFor(FAMILIES, "host", [
     {
       ...netdev,
       at: [16, "from_netdev"],
@@ -290,15 +288,12 @@ const OVERLAY: PipelineObject = {
     { program: "cil_from_overlay", attachment: "overlay", direction: "ingress" },
     { program: "cil_to_overlay", attachment: "overlay", direction: "egress" },
   ],
-  stages: stagesOf(
-    [4],
-    [
-      [0, "tail_from_overlay"],
-      [1, "tail_to_overlay"],
-      [2, "tail_icmp_error"],
-    ],
-  ),
-  hooks: hooksFor([4], "overlay", [
+  stages: stagesOf(FAMILIES, [
+    [0, "tail_from_overlay"],
+    [1, "tail_to_overlay"],
+    [2, "tail_icmp_error"],
+  ]),
+  hooks: hooksFor(FAMILIES, "overlay", [
     {
       ...overlay,
       at: [16, "from_overlay"],
@@ -346,13 +341,13 @@ function pathsOf(family: IpFamily): readonly TailCallPath[] {
     },
     {
       name: named("network to pod"),
-      // The stage, and for NodePorts two more that translate destination and source.
-      coreCalls: 1 + 2 + 1 + toPod.length,
+      // The stage, and for NodePorts three more: what is it, which backend, in whose name.
+      coreCalls: 1 + 3 + 1 + toPod.length,
       hooks: [`from_netdev_v${family}`, ...toPod],
     },
     { name: named("stack to pod"), coreCalls: toPod.length, hooks: toPod },
     // Up to the tunnel's device, where a new run begins.
-    { name: named("network to overlay"), coreCalls: 1 + 2, hooks: [`from_netdev_v${family}`] },
+    { name: named("network to overlay"), coreCalls: 1 + 3, hooks: [`from_netdev_v${family}`] },
     // The second call makes a new mapping of a masqueraded source.
     { name: named("node to network"), coreCalls: 2, hooks: [`to_netdev_v${family}`] },
     { name: named("host to pod or overlay"), coreCalls: 1, hooks: [`from_host_v${family}`] },
@@ -371,9 +366,7 @@ function pathsOf(family: IpFamily): readonly TailCallPath[] {
  * trip through the stack begins a new run, whose count starts at zero. The call through
  * `cilium_call_policy` into the destination's programs belongs to the run of the sender.
  */
-export const TAIL_CALL_PATHS: readonly TailCallPath[] = FAMILIES.flatMap(pathsOf).filter(({ hooks }) =>
-  hooks.every((hook) => HOOK_BY_NAME.has(hook)),
-);
+export const TAIL_CALL_PATHS: readonly TailCallPath[] = FAMILIES.flatMap(pathsOf);
 
 /** The path that costs the most tail calls without plugins. */
 export const WORST_PATH: TailCallPath = TAIL_CALL_PATHS.reduce((worst, path) =>

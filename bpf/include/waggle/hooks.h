@@ -65,6 +65,12 @@
 #define WAGGLE_HOOK_POINT_to_host_v4 ~, 1
 #define WAGGLE_HOOK_POINT_from_overlay_v4 ~, 1
 #define WAGGLE_HOOK_POINT_to_overlay_v4 ~, 1
+#define WAGGLE_HOOK_POINT_from_netdev_v6 ~, 1
+#define WAGGLE_HOOK_POINT_to_netdev_v6 ~, 1
+#define WAGGLE_HOOK_POINT_from_host_v6 ~, 1
+#define WAGGLE_HOOK_POINT_to_host_v6 ~, 1
+#define WAGGLE_HOOK_POINT_from_overlay_v6 ~, 1
+#define WAGGLE_HOOK_POINT_to_overlay_v6 ~, 1
 
 #define WAGGLE_SECOND(a, b, ...) b
 #define WAGGLE_PROBE(...) WAGGLE_SECOND(__VA_ARGS__, 0, 0)

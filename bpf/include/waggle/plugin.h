@@ -13,7 +13,7 @@
  *
  * The file is hooks/lxc.c for the hook points of pods (from_container_*, to_container_*), hooks/host.c for those
  * of node devices and the host (from_netdev_v4, to_netdev_v4, from_host_v4, to_host_v4), and hooks/overlay.c for
- * those of the tunnel to other nodes (from_overlay_v4, to_overlay_v4);
+ * those of the tunnel to other nodes (from_overlay_v4, to_overlay_v4); each of them has a twin ending in _v6;
  * plugin.yaml lists the hook points that the plugin implements. The agent compiles it with
  *
  *	clang -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -I bpf/include

@@ -80,8 +80,8 @@ static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats 
 		"HOOK(" #name "): no such hook point. Pods (hooks/lxc.c): "                          \
 		"from_container_pre_{service,ct,policy,forward}_{v4,v6}, "                           \
 		"to_container_pre_{ct,policy,deliver}_{v4,v6}. Host (hooks/host.c): "                \
-		"from_netdev_v4, to_netdev_v4, from_host_v4, to_host_v4. Overlay "                   \
-		"(hooks/overlay.c): from_overlay_v4, to_overlay_v4. See <waggle/hooks.h>.");         \
+		"{from,to}_{netdev,host}_{v4,v6}. Overlay (hooks/overlay.c): "                       \
+		"{from,to}_overlay_{v4,v6}. See <waggle/hooks.h>.");                                 \
 	const volatile __u32 cfg_slot_##name SEC(".rodata.config") = 0;                              \
 	const volatile __u32 cfg_pos_##name SEC(".rodata.config") = 0;                               \
 	struct {                                                                                     \
