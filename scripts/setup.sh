@@ -30,6 +30,8 @@ need bpftool have bpftool
 need iperf3 have iperf3
 need nftables have nft
 need nginx-light have nginx
+need etcd-server have etcd
+need etcd-client have etcdctl
 need tcpdump have tcpdump
 need hping3 have hping3
 need netcat-openbsd have nc
@@ -77,7 +79,7 @@ else
     esac
   done
   say "system packages: installing ${packages[*]}"
-  # No services: nginx is wanted as a program for tests, not as a daemon on this machine.
+  # No services: nginx and etcd are wanted as programs for tests, not as daemons on this machine.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' >$policy
