@@ -27,7 +27,7 @@ async function holder(
   t: ExecutionContext,
   name: string,
   endpoint: string,
-  options: { readonly stateDir?: string; readonly grace?: string } = {},
+  options: { readonly stateDir?: string; readonly grace?: string; readonly ttl?: string } = {},
 ): Promise<Holder> {
   const hive = new Hive({
     name,
@@ -45,7 +45,7 @@ async function holder(
         "state-dir": options.stateDir ?? (await temporary(t, `ids-${name}`)),
         kvstore: "etcd",
         "etcd-endpoints": endpoint,
-        "kvstore-lease-ttl": "2s",
+        "kvstore-lease-ttl": options.ttl ?? "2s",
         "identity-restore-grace-period": options.grace ?? "10m",
       },
     },
@@ -95,8 +95,10 @@ test("nodes that ask for the same labels at once get the same numbers, and diffe
 
 test("a number is free once nobody has held it for the grace period, and not before", async (t) => {
   const { endpoint } = await etcd(t);
-  const a = await holder(t, "a", endpoint, { grace: "2s" });
-  const b = await holder(t, "b", endpoint, { grace: "2s" });
+  // The lease outlives the grace period, so that no delay of this machine ends a hold.
+  const settings = { grace: "2s", ttl: "20s" };
+  const a = await holder(t, "a", endpoint, settings);
+  const b = await holder(t, "b", endpoint, settings);
   const { id } = await a.ids.acquire({ app: "web" });
   t.is((await b.ids.acquire({ app: "web" })).id, id);
   await a.ids.release(id);

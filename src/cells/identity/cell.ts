@@ -111,6 +111,7 @@ function ofCluster(
         positions: state.collection(positionsName),
         decode: decodeNumber,
         settleMs,
+        leased: false,
         onChange,
         onDiskError: (err) => log.warn({ err }, "what is known of identities cannot be stored"),
       }),

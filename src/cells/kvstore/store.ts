@@ -74,24 +74,17 @@ export interface KvSession {
   /** Aborts, with the reason, when the session ends. */
   readonly signal: AbortSignal;
 
-  get(key: string): Promise<KvEntry | undefined>;
   /** Everything below the prefix, read in pages. */
   list(prefix: string): Promise<KvSnapshot>;
   txn(txn: KvTxn): Promise<KvTxnResult>;
   /**
-   * Reports changes after a revision, in their order and those of one transaction together, until the session ends
-   * or the caller's signal aborts.
+   * Reports changes after a revision, in their order and those of one transaction together, until the session ends.
    *
    * @param onEvents called synchronously as changes arrive: a slow reader slows the connection down
    * @returns never; rejects with KvCompactedError when the store has forgotten that far back, otherwise with why it
    * ended
    */
-  watch(
-    prefix: string,
-    after: number,
-    onEvents: (events: readonly KvEvent[]) => void,
-    signal?: AbortSignal,
-  ): Promise<never>;
+  watch(prefix: string, after: number, onEvents: (events: readonly KvEvent[]) => void): Promise<never>;
 }
 
 /** Whether the store can be reached, since when, and why not. */
@@ -106,7 +99,6 @@ export interface KvStore {
   readonly leaseTtlMs: number;
   /** Whether this node holds the lease or held it before, also in earlier runs of the agent. */
   isOwnLease(lease: string): boolean;
-  readonly session: KvSession | undefined;
   /** The running session, or undefined while there is none; starts with the present one. */
   readonly sessions: Observable<KvSession | undefined>;
   readonly status: Observable<KvStatus>;

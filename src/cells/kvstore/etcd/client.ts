@@ -93,11 +93,11 @@ export class EtcdClient {
     return this.#call("write", this.#etcd.kv.txn(request));
   }
 
-  /** @returns the lease's id and the time to live the server chose, in seconds */
-  async grantLease(ttlSeconds: number): Promise<{ id: string; ttlSeconds: number }> {
+  /** @returns the lease's id; the server may give it a longer time to live */
+  async grantLease(ttlSeconds: number): Promise<string> {
     const granted = await this.#call("grant a lease", this.#etcd.leaseClient.leaseGrant({ TTL: ttlSeconds }));
     if (granted.error !== "") throw new KvStoreError("grant a lease", `etcd ${this.endpoint}`, granted.error);
-    return { id: granted.ID, ttlSeconds: Number(granted.TTL) };
+    return granted.ID;
   }
 
   watchStream(): Promise<IDuplexStream<IWatchRequest, IWatchResponse>> {

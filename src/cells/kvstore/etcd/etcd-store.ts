@@ -46,10 +46,6 @@ export class EtcdStore implements KvStore {
     return this.#parts.memory.isOwn(lease);
   }
 
-  get session(): KvSession | undefined {
-    return this.#sessions.value;
-  }
-
   get sessions(): Observable<KvSession | undefined> {
     return this.#sessions.asObservable();
   }

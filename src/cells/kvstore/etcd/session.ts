@@ -90,17 +90,12 @@ export class EtcdSession implements KvSession {
     this.#parts.client.close();
   }
 
-  async get(key: string): Promise<KvEntry | undefined> {
-    const { kvs } = await this.#guard(this.#parts.client.range({ key: Buffer.from(this.#parts.root + key) }));
-    return kvs.map((kv) => entryOf(kv, this.#parts.root))[0];
-  }
-
   async list(prefix: string): Promise<KvSnapshot> {
     const { key: start, range_end } = rangeOf(this.#parts.root + prefix);
     const entries: KvEntry[] = [];
     let revision = 0;
     for (let key = start; ; ) {
-      const page: IRangeResponse = await this.#guard(
+      const page: IRangeResponse = await this.#guard(() =>
         // All pages as of the first one's revision.
         this.#parts.client.range({ key, range_end, limit: pageSize, revision }),
       );
@@ -118,7 +113,7 @@ export class EtcdSession implements KvSession {
       lasting: "0",
       leased: this.lease,
       tombstone: write.some((op) => op.kind === "put" && op.lifetime === "tombstone")
-        ? await this.#guard(this.#tombstones.get())
+        ? await this.#guard(() => this.#tombstones.get())
         : "0",
     };
     const request = {
@@ -126,7 +121,7 @@ export class EtcdSession implements KvSession {
       success: write.map((op) => writeOf(op, root, leases)),
       failure: otherwiseRead.map((key) => ({ request_range: { key: Buffer.from(root + key) } })),
     };
-    const { succeeded, header, responses } = await this.#guard(client.txn(request));
+    const { succeeded, header, responses } = await this.#guard(() => client.txn(request));
     const revision = Number(header.revision);
     memory.sawRevision(revision);
     if (succeeded) return { succeeded, revision };
@@ -134,20 +129,14 @@ export class EtcdSession implements KvSession {
     return { succeeded, revision, found };
   }
 
-  async watch(
-    prefix: string,
-    after: number,
-    onEvents: (events: readonly KvEvent[]) => void,
-    signal?: AbortSignal,
-  ): Promise<never> {
+  async watch(prefix: string, after: number, onEvents: (events: readonly KvEvent[]) => void): Promise<never> {
     const { client, root, memory } = this.#parts;
-    const either = signal === undefined ? this.signal : AbortSignal.any([this.signal, signal]);
     const seen = (events: readonly KvEvent[]): void => {
       onEvents(events);
       const last = events.at(-1);
       if (last !== undefined) memory.sawRevision(last.kind === "put" ? last.entry.mod : last.mod);
     };
-    return this.#guard(watchPrefix(client, root, prefix, after, seen, either));
+    return this.#guard(() => watchPrefix(client, root, prefix, after, seen, this.signal));
   }
 
   /** Someone who found the store set back starts a new life of it, and all begin anew. */
@@ -161,10 +150,10 @@ export class EtcdSession implements KvSession {
     });
   }
 
-  async #guard<T>(call: Promise<T>): Promise<T> {
+  async #guard<T>(call: () => Promise<T>): Promise<T> {
     this.signal.throwIfAborted();
     try {
-      return await call;
+      return await call();
     } catch (error) {
       if (error instanceof KvStoreError && error.cause instanceof EtcdLeaseInvalidError) {
         const lost = new KvLeaseLostError(this.lease);
@@ -207,7 +196,7 @@ async function currentLease({ client, leaseTtlMs, memory }: SessionParts): Promi
       if (!(error instanceof KvLeaseLostError)) throw error;
     }
   }
-  const { id } = await client.grantLease(Math.ceil(leaseTtlMs / 1000));
+  const id = await client.grantLease(Math.ceil(leaseTtlMs / 1000));
   await memory.obtained(id);
   return id;
 }

@@ -20,7 +20,7 @@ export class TombstoneLease {
   /** @throws KvStoreError */
   async get(): Promise<string> {
     if (this.#current === undefined || performance.now() >= this.#current.until) {
-      const { id } = await this.#client.grantLease((tombstoneTtlMs + shareMs) / 1000);
+      const id = await this.#client.grantLease((tombstoneTtlMs + shareMs) / 1000);
       this.#current = { id, until: performance.now() + shareMs };
     }
     return this.#current.id;

@@ -66,6 +66,7 @@ export class StoredCollection<T> implements SharedCollection<T>, Follower {
       positions: state.collection<StoredPosition>(positionsName),
       decode: decodeText,
       settleMs: leased ? parts.settleMs : 0,
+      leased,
       onChange: (keys) => this.#refresh([...keys]),
       ...(leased ? {} : { onNewLife: (before, now) => outbox.refill(before, now) }),
       onDiskError,

@@ -22,10 +22,12 @@ export interface ReplicaParts<R> {
   /** @throws when the text is no record of this kind */
   decode(key: string, text: string): R;
   /**
-   * How long after a session's beginning keys that are gone are held on to, in milliseconds: after an outage all
-   * leases may have run out, or the store may have been emptied, and those who live bring their keys back.
+   * How long after a session's beginning keys that may come back are held on to, in milliseconds: those that an emptied
+   * store lacks, and those whose lease may have run out in an outage.
    */
   readonly settleMs: number;
+  /** Whether keys end with leases, so that any of them that is gone after an outage may come back. */
+  readonly leased: boolean;
   /** Called with the keys that changed, after they have. */
   onChange(keys: Iterable<string>): void;
   /**
@@ -144,8 +146,9 @@ export class Replica<R> {
     for (const [key, entry] of before) {
       touched.add(key);
       if (this.#entries.has(key)) continue;
-      this.#entries.set(key, entry);
-      this.#vanished(key);
+      // Revisions of another life of the store say nothing in this one.
+      this.#entries.set(key, newLife ? { ...entry, mod: 0 } : entry);
+      this.#vanished(key, newLife);
     }
     this.#epoch = session.epoch;
     this.#revision = snapshot.revision;
@@ -164,7 +167,7 @@ export class Replica<R> {
       if (mod <= Math.max(this.#entries.get(key)?.mod ?? 0, this.#deleted.get(key) ?? 0)) continue;
       touched.add(key);
       if (event.kind === "put") this.#learn(event.entry);
-      else this.#vanished(key);
+      else this.#vanished(key, false);
     }
     for (const [key, revision] of this.#deleted) {
       if (revision <= this.#revision) this.#deleted.delete(key);
@@ -176,12 +179,14 @@ export class Replica<R> {
   #learn({ key: full, value, mod, lease }: KvEntry): void {
     const key = full.slice(this.#parts.prefix.length);
     this.#take(key, value, mod, lease);
-    this.#disk.changed(key, { text: value, mod, lease });
+    // What cannot be read is read, and told, again after a restart only if it is a key that can be stored.
+    if (isStorable(key)) this.#disk.changed(key, { text: value, mod, lease });
   }
 
   #take(key: string, text: string, mod: number, lease: string): void {
     this.#leaving.delete(key);
     try {
+      checkKey(key);
       this.#entries.set(key, { record: this.#parts.decode(key, text), text, mod, lease });
       this.#unreadable.delete(key);
     } catch (error) {
@@ -190,9 +195,10 @@ export class Replica<R> {
     }
   }
 
-  #vanished(key: string): void {
+  #vanished(key: string, newLife: boolean): void {
     const entry = this.#entries.get(key);
-    if (entry === undefined || performance.now() >= this.#settledAt) {
+    const mayReturn = (newLife || this.#parts.leased) && performance.now() < this.#settledAt;
+    if (entry === undefined || !mayReturn) {
       this.#forget(key);
       return;
     }
@@ -204,7 +210,7 @@ export class Replica<R> {
     this.#entries.delete(key);
     this.#leaving.delete(key);
     this.#unreadable.delete(key);
-    this.#disk.changed(key, undefined);
+    if (isStorable(key)) this.#disk.changed(key, undefined);
   }
 
   /** Once things have settled, what has not come back is gone. */
@@ -223,6 +229,13 @@ export class Replica<R> {
   #position(): StoredPosition {
     return { epoch: this.#epoch, revision: this.#revision };
   }
+}
+
+/** Keys of the state store are shorter than 1 KiB, the collection's name included, without control characters. */
+const isStorable = (key: string): boolean => Buffer.byteLength(key) <= 512 && !/\p{Cc}/u.test(key);
+
+function checkKey(key: string): void {
+  if (!isStorable(key)) throw new Error("the key has more than 512 bytes, or control characters");
 }
 
 const stored = ({ text, mod, lease }: ReplicaEntry<unknown>): StoredEntry => ({ text, mod, lease });
