@@ -1,4 +1,5 @@
-import type { Subscription } from "rxjs";
+import { filter, merge, type Observable, retry, type Subscription, tap } from "rxjs";
+import type { NetChange, NetOps } from "../../datapath/index.ts";
 import { type LxcEntry, type LxcKey, lxcMap } from "../../datapath/maps/index.ts";
 import {
   contribute,
@@ -17,16 +18,18 @@ import { Identities } from "../identity/index.ts";
 import { NodeIpam } from "../ipam/index.ts";
 import { IpCaches } from "../ipcache/index.ts";
 import { Loading } from "../loader/index.ts";
-import { NodeNetworking } from "../node-config/index.ts";
+import { type NodeConfig, NodeNetworking } from "../node-config/index.ts";
 import { PluginTable } from "../plugin-table/index.ts";
 import { Policies } from "../policy-maps/index.ts";
 import { State } from "../state/index.ts";
-import { hostAddresses, type LocalAddress, lxcMapOps } from "./lxc-map.ts";
+import { hostAddresses, isHostAddress, type LocalAddress, lxcMapOps } from "./lxc-map.ts";
 import { StoredEndpointManager } from "./manager.ts";
 import type { Endpoint, EndpointManager } from "./types.ts";
 
-/** How often endpoints that are not ready are tried again; a change of plugins does so at once. */
-const retryIntervalMs = 30_000;
+/** How often endpoints are compared with what is there; a change that is known of does so at once. */
+const upkeepIntervalMs = 10_000;
+/** How long a watch of the kernel's changes that has ended rests. */
+const rewatchMs = 1_000;
 
 /** Creates, changes and removes endpoints. */
 export const Endpoints = token<EndpointManager>("Endpoints");
@@ -125,18 +128,51 @@ export const endpointsCell = module(
           restored.table();
           restored.addresses();
           restored.ipcache();
-          subscription = plugins.changes().subscribe(() => retry.trigger());
+          subscription = merge(
+            plugins.changes(),
+            rest.identities.renumbered,
+            rest.network.changes.pipe(tap((config) => followNode(addresses, config))),
+            podDevicesGone(rest.datapath.net, table),
+          ).subscribe(() => upkeep.trigger());
+          // What has changed while they were restored.
+          followNode(addresses, rest.network.config);
+          upkeep.trigger();
         },
         stop: async () => {
           subscription?.unsubscribe();
           await addressReconciler.stop();
         },
       });
-      const retry = jobs.timer("retry endpoints", () => manager.retry(), {
-        intervalMs: retryIntervalMs,
+      const upkeep = jobs.timer("upkeep of endpoints", () => manager.upkeep(), {
+        intervalMs: upkeepIntervalMs,
         debounceMs: 100,
       });
       return manager;
     },
   ),
 );
+
+/** Makes the rows of the node's own addresses those that it has. */
+function followNode(addresses: RWTable<LocalAddress, string>, config: NodeConfig): void {
+  const own = hostAddresses(config);
+  const kept = new Set(own.map(({ address }) => address));
+  const gone = addresses.list().filter((row) => isHostAddress(row) && !kept.has(row.address));
+  addresses.deleteMany(gone.map(({ address }) => address));
+  const known = new Set(addresses.list().map(({ address }) => address));
+  addresses.upsertMany(own.filter(({ address }) => !known.has(address)));
+}
+
+/** Tells when a device of an endpoint's is taken away. */
+function podDevicesGone(net: NetOps, endpoints: Table<Endpoint, number>): Observable<NetChange> {
+  return net.watch().pipe(
+    filter(
+      (change) =>
+        change.kind === "link" &&
+        change.gone &&
+        endpoints
+          .list()
+          .some(({ state, hostInterface }) => state === "ready" && hostInterface === change.link.name),
+    ),
+    retry({ delay: rewatchMs }),
+  );
+}

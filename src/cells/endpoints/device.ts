@@ -1,9 +1,15 @@
-import { type Datapath, DatapathError, type LinkInfo, type NetNamespace } from "../../datapath/index.ts";
+import {
+  type Datapath,
+  DatapathError,
+  type LinkInfo,
+  type NetNamespace,
+  type NetOps,
+  type VethSpec,
+} from "../../datapath/index.ts";
 import { failedPrecondition, invalidArgument } from "../errors.ts";
-import type { PodAddresses } from "../ipam/index.ts";
 import { type NodeConfig, quietenIpv6 } from "../node-config/index.ts";
 import { configurePod, unconfigurePod } from "./pod-network.ts";
-import type { EndpointSpec } from "./types.ts";
+import type { Endpoint, EndpointSpec } from "./types.ts";
 
 /** A pod's pair of devices, as the datapath needs to know it. */
 export interface PodDevices {
@@ -30,24 +36,26 @@ export class PodDeviceMaker {
 
   /**
    * Creates a veth pair into the pod's namespace, or takes the interfaces that the spec names, and gives the pod
-   * its addresses and routes over the routers.
+   * its addresses and routes over the routers. A pair that the endpoint had, and that is gone, gets one in its place
+   * that looks the same to everybody who knows it by number or address.
    *
    * @throws RefusalError when the namespace or an interface does not fit; nothing is left behind then
    */
-  async make(id: number, spec: EndpointSpec, addresses: PodAddresses, node: NodeConfig): Promise<PodDevices> {
+  async make(endpoint: Endpoint, node: NodeConfig): Promise<PodDevices> {
+    const { spec } = endpoint;
     const namespace = this.#open(spec);
     try {
       const pair =
         spec.hostInterface === undefined
-          ? await this.#create(id, spec, namespace, addresses, node)
+          ? await this.#create(endpoint, namespace, node)
           : await this.#adopt(spec.hostInterface, spec, namespace);
       try {
         await refuseForeignRoute(namespace, pair.peer);
         await this.#configureHost(pair.host);
-        await configurePod(namespace.net, pair.peer, addresses, node);
+        await configurePod(namespace.net, pair.peer, endpoint, node);
       } catch (error) {
         if (spec.hostInterface === undefined) await this.#datapath.net.deleteLink(pair.host.ifindex);
-        else await unconfigurePod(namespace.net, pair.peer, addresses, node);
+        else await unconfigurePod(namespace.net, pair.peer, endpoint, node);
         throw error;
       }
       const { host, peer } = pair;
@@ -58,7 +66,8 @@ export class PodDeviceMaker {
   }
 
   /** Removes what `make` made, as far as it is still there; adopted interfaces stay, without our addresses. */
-  async remove(id: number, spec: EndpointSpec, addresses: PodAddresses, node: NodeConfig): Promise<void> {
+  async remove(endpoint: Endpoint, node: NodeConfig): Promise<void> {
+    const { id, spec } = endpoint;
     if (spec.hostInterface === undefined) {
       const link = await this.#datapath.net.linkByName(endpointDevice(id));
       if (link !== undefined) await this.#datapath.net.deleteLink(link.ifindex);
@@ -74,7 +83,7 @@ export class PodDeviceMaker {
     }
     try {
       const peer = await namespace.net.linkByName(spec.podInterface);
-      if (peer !== undefined) await unconfigurePod(namespace.net, peer, addresses, node);
+      if (peer !== undefined) await unconfigurePod(namespace.net, peer, endpoint, node);
     } finally {
       namespace.close();
     }
@@ -92,12 +101,11 @@ export class PodDeviceMaker {
   }
 
   async #create(
-    id: number,
-    spec: EndpointSpec,
+    endpoint: Endpoint,
     namespace: NetNamespace,
-    { ipv6 }: PodAddresses,
     { mtu }: NodeConfig,
   ): Promise<{ host: LinkInfo; peer: LinkInfo }> {
+    const { id, spec, ipv6 } = endpoint;
     if ((await namespace.net.linkByName(spec.podInterface)) !== undefined) {
       throw failedPrecondition(
         `${spec.netns} has an interface ${spec.podInterface} already; remove it, or name the host side of it as host_interface`,
@@ -108,7 +116,8 @@ export class PodDeviceMaker {
     const stale = await this.#datapath.net.linkByName(name);
     if (stale !== undefined) await this.#datapath.net.deleteLink(stale.ifindex);
     const { net } = this.#datapath;
-    const pair = await net.createVeth({ name, peerName: spec.podInterface, peerNamespace: namespace, mtu });
+    const veth = { name, peerName: spec.podInterface, peerNamespace: namespace, mtu };
+    const pair = endpoint.ifindex === 0 ? await net.createVeth(veth) : await createAgain(net, veth, endpoint);
     if (ipv6 === "") return pair;
     try {
       for (const [there, device] of [
@@ -146,6 +155,21 @@ export class PodDeviceMaker {
     // Pods' packets enter here, but the route back to them leads over cilium_host.
     await net.setSysctl(`ipv4/conf/${host.name}/rp_filter`, "0");
     await net.setLink(host.ifindex, { up: true });
+  }
+}
+
+/** The index may have been taken meanwhile; then the device is another one. */
+async function createAgain(
+  net: NetOps,
+  spec: VethSpec,
+  { ifindex, mac, nodeMac }: PodDevices,
+): Promise<{ host: LinkInfo; peer: LinkInfo }> {
+  const macs = { mac: nodeMac, peerMac: mac };
+  try {
+    return await net.createVeth({ ...spec, ...macs, ifindex });
+  } catch (error) {
+    if (!(error instanceof DatapathError)) throw error;
+    return net.createVeth({ ...spec, ...macs });
   }
 }
 

@@ -40,6 +40,9 @@ export function hostAddresses(node: NodeConfig): readonly LocalAddress[] {
   }));
 }
 
+/** True for a row of `hostAddresses`. */
+export const isHostAddress = ({ entry }: LocalAddress): boolean => (entry.flags & ENDPOINT_F_HOST) !== 0;
+
 /** Brings cilium_lxc in line with the table of local addresses. */
 export function lxcMapOps(map: () => BpfMap<LxcKey, LxcEntry>): ReconcilerOps<LocalAddress> {
   return {

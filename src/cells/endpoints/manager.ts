@@ -1,10 +1,10 @@
-import { bootMoment, type Datapath } from "../../datapath/index.ts";
+import type { Datapath } from "../../datapath/index.ts";
 import type { HealthScope, Logger } from "../../hive/index.ts";
 import type { RWTable } from "../../table/index.ts";
 import { alreadyExists, failedPrecondition, notFound, RefusalError } from "../errors.ts";
-import type { IdentityAllocator, Labels } from "../identity/index.ts";
+import type { IdentityAllocator } from "../identity/index.ts";
 import { labelViolations } from "../identity/index.ts";
-import type { Ipam, PodAddresses } from "../ipam/types.ts";
+import type { Ipam } from "../ipam/types.ts";
 import type { Loader } from "../loader/index.ts";
 import type { NodeNetwork } from "../node-config/index.ts";
 import type { PolicyMaps } from "../policy-maps/types.ts";
@@ -15,8 +15,10 @@ import { endpointDevice, PodDeviceMaker } from "./device.ts";
 import { EndpointIds } from "./ids.ts";
 import { EndpointQueues } from "./queues.ts";
 import { asRefusal } from "./refusals.ts";
-import type { Endpoint, EndpointManager, EndpointPolicy, EndpointSpec } from "./types.ts";
+import { changed, newEndpoint } from "./rows.ts";
+import type { Endpoint, EndpointChange, EndpointManager, EndpointSpec } from "./types.ts";
 import { UndoStack } from "./undo.ts";
+import { type Need, needOf } from "./upkeep.ts";
 import { validatePolicy, validateSpec } from "./validate.ts";
 
 /** What the manager works with. */
@@ -94,30 +96,57 @@ export class StoredEndpointManager implements EndpointManager {
     });
   }
 
-  async update(
-    id: number,
-    change: { readonly labels?: Labels; readonly policy?: EndpointPolicy },
-    signal?: AbortSignal,
-  ): Promise<Endpoint> {
+  async update(id: number, change: EndpointChange, signal?: AbortSignal): Promise<Endpoint> {
     if (change.policy !== undefined) validatePolicy(change.policy);
     const violations = labelViolations(change.labels ?? {}, "labels");
     if (violations.length > 0) {
       throw new RefusalError("INVALID_ARGUMENT", violations[0]!.description, { violations });
     }
+    if (change.labels !== undefined) return this.#reidentify(id, "spec changed", change, signal);
+    await this.#exclusive(id, signal, (endpoint) => this.#save(changed(endpoint, change)));
+    return unlessAborted(this.#regenerateSoon(id, "spec changed", false), signal);
+  }
+
+  /** Changes an endpoint, and acquires its labels again. */
+  async #reidentify(
+    id: number,
+    reason: string,
+    change: EndpointChange,
+    signal?: AbortSignal,
+  ): Promise<Endpoint> {
     let former: number | undefined;
     await this.#exclusive(id, signal, async (endpoint) => {
-      const labels = change.labels ?? endpoint.spec.labels;
-      const spec = { ...endpoint.spec, labels, policy: change.policy ?? endpoint.spec.policy };
-      if (change.labels === undefined) return this.#save({ ...endpoint, spec });
-      const identity = await this.#parts.identities.acquire(labels);
-      await this.#save({ ...endpoint, spec, identity: identity.id });
+      const next = changed(endpoint, change);
+      const identity = await this.#parts.identities.acquire(next.spec.labels);
+      await this.#save({ ...next, identity: identity.id });
       former = endpoint.identity;
     });
     // Until its programs are replaced the pod sends as whom it was: others' rules must know that identity so long.
-    const regenerated = this.#regenerateSoon(id, "spec changed", false).finally(async () => {
+    const regenerated = this.#regenerateSoon(id, reason, false).finally(async () => {
       if (former !== undefined) await this.#release(former, id);
     });
     return unlessAborted(regenerated, signal);
+  }
+
+  /** Makes a pair of devices in the place of the one that somebody has deleted, and looks just like it. */
+  async #remake(id: number, reason: string): Promise<Endpoint> {
+    await this.#exclusive(id, undefined, async (endpoint) => {
+      const { spec } = endpoint;
+      try {
+        const devices = await this.#devices.make(endpoint, this.#parts.network.config);
+        await this.#save({ ...endpoint, ...devices });
+      } catch (error) {
+        const problem = asRefusal(error, `endpoint ${spec.name}`);
+        const stateReason = `${reason}, and cannot be made anew: ${problem.message}`;
+        if (endpoint.state !== "not-ready" || endpoint.stateReason !== stateReason) {
+          await this.#save({ ...endpoint, state: "not-ready", stateReason });
+        }
+        this.#report();
+        throw problem;
+      }
+    });
+    this.#parts.log.warn({ endpoint: id, reason }, "a pod's devices are made anew");
+    return this.#regenerateSoon(id, reason, false);
   }
 
   async regenerate(id: number, reason: string, signal?: AbortSignal): Promise<Endpoint> {
@@ -136,15 +165,25 @@ export class StoredEndpointManager implements EndpointManager {
     });
   }
 
-  /** Tries endpoints again that are not ready though their devices are there, as after a change of plugins. */
-  async retry(): Promise<void> {
-    const behind = this.table.list().filter(({ state }) => state === "not-ready");
-    if (behind.length === 0) return;
-    const links = new Map((await this.#parts.datapath.net.links()).map((link) => [link.name, link]));
-    for (const { id, ifindex, hostInterface, stateReason } of behind) {
-      if (links.get(hostInterface)?.ifindex !== ifindex) continue;
-      // What went wrong is in the row and in the log.
-      await this.#regenerateSoon(id, stateReason, false).catch(() => undefined);
+  /** Compares all endpoints with what is there, and does what is needed: see `needOf`. */
+  async upkeep(): Promise<void> {
+    const { datapath, identities, loader } = this.#parts;
+    const links = new Map((await datapath.net.links()).map((link) => [link.name, link]));
+    for (const endpoint of this.table.list()) {
+      const need = needOf(endpoint, { links, identities, loader });
+      // What goes wrong is in the row and in the log.
+      if (need !== undefined) await this.#meet(endpoint.id, need).catch(() => undefined);
+    }
+  }
+
+  #meet(id: number, { kind, reason }: Need): Promise<Endpoint> {
+    switch (kind) {
+      case "devices":
+        return this.#remake(id, reason);
+      case "identity":
+        return this.#reidentify(id, reason, {});
+      case "programs":
+        return this.#regenerateSoon(id, reason, false);
     }
   }
 
@@ -195,8 +234,8 @@ export class StoredEndpointManager implements EndpointManager {
     undo.add("identity", () => identities.release(identity.id));
     signal?.throwIfAborted();
 
-    undo.add("devices", () => this.#devices.remove(id, spec, created, network.config));
-    const devices = await this.#devices.make(id, spec, created, network.config);
+    undo.add("devices", () => this.#devices.remove(created, network.config));
+    const devices = await this.#devices.make(created, network.config);
     const endpoint: Endpoint = { ...created, ...devices, identity: identity.id, generation: 1 };
     this.table.upsert(endpoint);
     signal?.throwIfAborted();
@@ -261,11 +300,11 @@ export class StoredEndpointManager implements EndpointManager {
   /** May be repeated after a failure: numbers are given back only when nothing of the endpoint is left. */
   async #tearDown(endpoint: Endpoint): Promise<void> {
     const { loader, policies, ipam, stored, network } = this.#parts;
-    const { id, spec, identity } = endpoint;
+    const { id, identity } = endpoint;
     await this.#addresses.withdraw(endpoint);
     await loader.unload(id);
     policies.remove(id);
-    await this.#devices.remove(id, spec, endpoint, network.config);
+    await this.#devices.remove(endpoint, network.config);
     await stored.delete(String(id));
     this.table.delete(id);
     ipam.release(endpoint);
@@ -333,23 +372,4 @@ export class StoredEndpointManager implements EndpointManager {
       );
     }
   }
-}
-
-function newEndpoint(id: number, spec: EndpointSpec, { ipv4, ipv6 }: PodAddresses): Endpoint {
-  return {
-    id,
-    spec,
-    ipv4,
-    ipv6,
-    state: "creating",
-    stateReason: "",
-    identity: 0,
-    hostInterface: "",
-    ifindex: 0,
-    mac: "",
-    nodeMac: "",
-    generation: 0,
-    createdAt: new Date().toISOString(),
-    createdOn: bootMoment(),
-  };
 }

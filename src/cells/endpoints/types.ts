@@ -80,6 +80,12 @@ export interface Endpoint {
   readonly createdOn?: BootMoment;
 }
 
+/** What is to change of an endpoint; all else stays. */
+export interface EndpointChange {
+  readonly labels?: Labels;
+  readonly policy?: EndpointPolicy;
+}
+
 export interface EndpointManager {
   readonly table: Table<Endpoint, number>;
   get(id: number): Endpoint | undefined;
@@ -87,11 +93,7 @@ export interface EndpointManager {
   /** Resolves when traffic flows; on failure everything is undone. @throws RefusalError */
   create(spec: EndpointSpec, signal?: AbortSignal): Promise<Endpoint>;
   /** Changes labels or policy; resolves when enforced. */
-  update(
-    id: number,
-    change: { readonly labels?: Labels; readonly policy?: EndpointPolicy },
-    signal?: AbortSignal,
-  ): Promise<Endpoint>;
+  update(id: number, change: EndpointChange, signal?: AbortSignal): Promise<Endpoint>;
   /** Resolves when nothing of it is left. @throws RefusalError NOT_FOUND */
   delete(id: number, signal?: AbortSignal): Promise<void>;
   /** Loads programs and hooks anew, also where those that run are right; resolves when they are in place. */

@@ -170,12 +170,6 @@ export class AttachmentInstaller {
     return record?.fingerprint === this.#fingerprint(plan) && this.#runs(plan.ref, record);
   }
 
-  /** True when what was put in place there last is in place. */
-  intact(ref: Pick<AttachmentRef, "name" | "kind" | "endpointId">): boolean {
-    const record = this.#installed.get(ref.name)?.record;
-    return record !== undefined && this.#runs(ref, record);
-  }
-
   /** Detaches and forgets; harmless for an attachment whose device is gone, or that never was. */
   async uninstall(ref: Pick<AttachmentRef, "name" | "kind" | "endpointId">): Promise<void> {
     const { datapath, globals, linker, records } = this.#parts;

@@ -1,4 +1,5 @@
 import { Mutex } from "async-mutex";
+import { POLICY_MAP } from "../../datapath/maps/index.ts";
 import type { HealthScope, Logger } from "../../hive/index.ts";
 import type { Templates } from "../datapath/index.ts";
 import type { Endpoint } from "../endpoints/types.ts";
@@ -116,8 +117,9 @@ export class DatapathLoader implements Loader {
     return adopted;
   }
 
-  intact(endpointId: number): boolean {
-    return this.#parts.installer.intact(refOf(endpointAttachment(endpointId)));
+  holds(endpoint: Endpoint): boolean {
+    const { installer, network, templates, lifetimes } = this.#parts;
+    return installer.holds(endpointPlan(endpoint, network.config, templates, {}, lifetimes));
   }
 
   unload(endpointId: number): Promise<void> {
@@ -146,7 +148,7 @@ export class DatapathLoader implements Loader {
   async #plan(endpoint: Endpoint): Promise<InstallPlan> {
     const { network, templates, policies, lifetimes } = this.#parts;
     const policy = await policies.ensure(endpoint);
-    return endpointPlan(endpoint, network.config, templates, policy.raw, lifetimes);
+    return endpointPlan(endpoint, network.config, templates, { [POLICY_MAP]: policy.raw }, lifetimes);
   }
 }
 

@@ -1,6 +1,5 @@
 import { ipv4Constant, ipv6Bytes, macBytes } from "../../datapath/address.ts";
-import { type RawMap, secondsOfThisBoot } from "../../datapath/index.ts";
-import { POLICY_MAP } from "../../datapath/maps/index.ts";
+import { secondsOfThisBoot } from "../../datapath/index.ts";
 import type { AttachmentKind } from "../../datapath/pipeline.ts";
 import type { Templates } from "../datapath/index.ts";
 import type { Endpoint } from "../endpoints/types.ts";
@@ -24,12 +23,12 @@ export function attachmentKind(name: string): AttachmentKind {
   return kind ?? "netdev";
 }
 
-/** What runs at an endpoint's device. */
+/** What runs at an endpoint's device. @param maps its own, by C name; they make no difference to what runs */
 export function endpointPlan(
   endpoint: Endpoint,
   node: NodeConfig,
   templates: Templates,
-  policy: RawMap,
+  maps: InstallPlan["maps"],
   lifetimes: Readonly<Record<string, number>>,
 ): InstallPlan {
   const { id, ifindex, identity } = endpoint;
@@ -65,7 +64,7 @@ export function endpointPlan(
       cfg_created_s: secondsOfThisBoot(endpoint.createdOn),
       ...lifetimes,
     },
-    maps: { [POLICY_MAP]: policy },
+    maps,
   };
 }
 

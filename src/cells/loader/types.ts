@@ -16,8 +16,8 @@ export interface Loader {
   load(endpoint: Endpoint): Promise<void>;
   /** True when what is pinned and attached already is what `load` would make: then it was adopted. */
   adopt(endpoint: Endpoint): Promise<boolean>;
-  /** False when somebody has detached or replaced the endpoint's programs. */
-  intact(endpointId: number): boolean;
+  /** True when what runs is what `load` would make, the policy's entries aside. */
+  holds(endpoint: Endpoint): boolean;
   unload(endpointId: number): Promise<void>;
   /** Unloads the endpoints that are not among these; resolves to their number. */
   prune(wanted: ReadonlySet<number>): Promise<number>;
