@@ -1,11 +1,12 @@
 import { setTimeout as sleepFor } from "node:timers/promises";
-import { filter, firstValueFrom, map, type Subscription } from "rxjs";
+import { distinctUntilChanged, filter, firstValueFrom, map, type Observable, type Subscription } from "rxjs";
 import {
   config,
   Health,
   type HealthScope,
   Lifecycle,
   Log,
+  type Logger,
   module,
   provide,
   token,
@@ -72,6 +73,7 @@ export const kvstoreCell = module(
           memory.load();
           following.load();
           subscription = store.status.subscribe((status) => reportStatus(status, health));
+          subscription.add(logOutages(store.status, log));
           const current = following.start(store);
           store.start();
           const away = firstValueFrom(
@@ -115,4 +117,12 @@ function reportStatus(status: KvStatus, health: HealthScope): void {
       health.degraded(`no etcd since ${since}: working with what was last known`, status.reason);
     }
   }
+}
+
+/** Says once when the store goes, and once when it is back. */
+function logOutages(statuses: Observable<KvStatus>, log: Logger): Subscription {
+  return statuses.pipe(distinctUntilChanged((a, b) => a.state === b.state)).subscribe((status) => {
+    if (status.state === "connected") log.info({ endpoint: status.endpoint }, "the shared store is reached");
+    if (status.state === "away") log.warn({ err: status.reason }, "the shared store cannot be reached");
+  });
 }

@@ -143,10 +143,13 @@ export function entryOf({ key, value, mod_revision, lease }: IKeyValue, prefix: 
   };
 }
 
-/** gRPC prefixes its texts with a number and a name: "14 UNAVAILABLE: …". */
+/** What gRPC wraps into "14 UNAVAILABLE: No connection established. Last error: Error: …. Resolution note: …". */
 function reasonOf(thrown: unknown): string {
   if (thrown instanceof GRPCDeadlineExceededError) return "no answer in time";
-  return messageOf(thrown).replace(/^\d+ [A-Z_]+: /, "");
+  return messageOf(thrown)
+    .replace(/^\d+ [A-Z_]+: /, "")
+    .replace(/^No connection established\. Last error: (?:Error: )?/, "")
+    .replace(/\.? Resolution note:.*$/s, "");
 }
 
 async function readCredentials(tls: TlsFiles): Promise<NonNullable<IOptions["credentials"]>> {

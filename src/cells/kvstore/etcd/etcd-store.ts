@@ -84,7 +84,9 @@ export class EtcdStore implements KvStore {
     let failures = 0;
     for (let turn = 0; !this.#stopped.signal.aborted; turn += 1) {
       try {
-        const session = await this.#connect(endpoints[turn % endpoints.length]!);
+        // An agent that stops does not wait for a server that does not answer.
+        const connecting = this.#connect(endpoints[turn % endpoints.length]!);
+        const session = await unlessAborted(connecting, this.#stopped.signal);
         const began = performance.now();
         this.#status.next({ state: "connected", since: new Date(), endpoint: session.endpoint });
         this.#sessions.next(session);
@@ -96,6 +98,7 @@ export class EtcdStore implements KvStore {
         failures = 0;
         this.#lost(reason);
       } catch (error) {
+        if (this.#stopped.signal.aborted) break;
         failures += 1;
         const all = failures % endpoints.length === 0;
         // Before the first contact one server that does not answer means little.
@@ -126,6 +129,18 @@ export class EtcdStore implements KvStore {
     // Up to half of it at random, so that the agents of a cluster do not come back in step.
     const delay = pause * (1 - Math.random() / 2);
     await sleepFor(delay, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
+  }
+}
+
+/** Waits for the work unless the signal aborts first; rejects with its reason then, and nobody minds the work's end. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(asError(signal.reason));
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

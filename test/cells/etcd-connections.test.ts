@@ -64,3 +64,18 @@ test("of several endpoints one that answers is found, at the start and when anot
   await server.start();
   await eventually("it is found again", () => a.complaints() === "", 15_000);
 });
+
+test("an agent whose etcd does not answer starts and stops all the same", async (t) => {
+  const server = await EtcdServer.start();
+  t.teardown(() => server.remove());
+  server.pause();
+  const began = performance.now();
+  const a = await sharer(t, "a", [server.endpoint]);
+  t.true(performance.now() - began < 8_000, "it waits 5 s for the first contact");
+  await a.things.put("x", { text: "1" });
+  t.deepEqual(a.pending("things"), ["x"]);
+  const stopping = performance.now();
+  await a.stop();
+  t.true(performance.now() - stopping < 2_000);
+  server.resume();
+});
