@@ -20,7 +20,7 @@ export const policyEnums = {
 } as const;
 
 export const ruleSyntax =
-  "(allow|deny) (ingress|egress) (any|host|world|KEY=VALUE[,KEY=VALUE]) [any|tcp|udp|icmp[/PORT]]";
+  "(allow|deny) (ingress|egress) (any|host|world|KEY=VALUE[,KEY=VALUE]) [any|icmp|tcp|udp|sctp[/PORT]]";
 
 const reserved = new Set(["host", "world", "unmanaged", "health", "init", "remote-node"]);
 
@@ -38,7 +38,7 @@ function peer(text: string): PolicyPeer["peer"] {
 /** "allow ingress app=web tcp/80" as a rule. @throws UsageError */
 export function parseRule(text: string): PolicyRule {
   const [action, direction, who, what = "any", ...more] = text.trim().split(/\s+/);
-  const protocol = /^(any|tcp|udp|icmp)(?:\/(\d+))?$/.exec(what);
+  const protocol = /^(any|tcp|udp|icmp|sctp)(?:\/(\d+))?$/.exec(what);
   if (
     (action !== "allow" && action !== "deny") ||
     (direction !== "ingress" && direction !== "egress") ||
@@ -52,7 +52,7 @@ export function parseRule(text: string): PolicyRule {
     action: action === "allow" ? PolicyAction.ALLOW : PolicyAction.DENY,
     direction: direction === "ingress" ? TrafficDirection.INGRESS : TrafficDirection.EGRESS,
     peer: { peer: peer(who) },
-    protocol: PolicyProtocol[protocol[1]!.toUpperCase() as "ANY" | "TCP" | "UDP" | "ICMP"],
+    protocol: PolicyProtocol[protocol[1]!.toUpperCase() as "ANY" | "TCP" | "UDP" | "ICMP" | "SCTP"],
     port: Number(protocol[2] ?? 0),
   };
 }

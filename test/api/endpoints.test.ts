@@ -123,7 +123,7 @@ test("every wrong field of a specification is named, in one answer, with what is
     "spec.policy.rules[0].peer: required: any, reserved or labels",
     "spec.policy.rules[0].protocol: 99 is none of",
     "spec.policy.rules[0].port: 70000 is not between 0 and 65535",
-    "spec.policy.rules[1].port: a port needs the protocol TCP or UDP",
+    "spec.policy.rules[1].port: a port needs the protocol TCP, UDP or SCTP",
     'spec.policy.rules[1].peer.reserved: "mars" is none of host, world',
     "spec.policy.rules[2].peer.labels: at least one label",
     "spec.policy.rules[3].peer.any: must be true",

@@ -108,7 +108,9 @@ test("rules become entries for each identity they select", async (t) => {
   );
   t.deepEqual(contents(pin(kernel, 12)), [
     "Egress: 0 0/ICMP allow",
+    "Egress: 0 0/ICMPv6 allow",
     "Egress: 0 53/UDP allow",
+    "Egress: 2 443/SCTP allow",
     "Egress: 2 443/TCP allow",
     "Egress: 2 443/UDP allow",
     "Ingress: 1 0/ANY allow",
@@ -220,7 +222,9 @@ function rulesAllow(
       each.peer.kind === "any" ||
       (each.peer.kind === "labels" && identity === web) ||
       (each.peer.kind === "reserved" && identity === 2);
-    const protocols = { any: [6, 17, 1], tcp: [6], udp: [17], icmp: [1] }[each.protocol];
+    const protocols = { any: [6, 17, 1, 58, 132], tcp: [6], udp: [17], icmp: [1, 58], sctp: [132] }[
+      each.protocol
+    ];
     return peer && protocols.includes(protocol) && (each.port === 0 || each.port === port);
   });
   return hits.some(({ action }) => action === "allow") && !hits.some(({ action }) => action === "deny");
@@ -230,8 +234,8 @@ test("the map means what the rules mean, and in between nobody is treated as nei
   const { kernel, policies, identities } = await started(t);
   const web = (await identities.acquire({ app: "web" })).id;
   const packets: Packet[] = [web, 2, 77].flatMap((identity) => [
-    { identity, protocol: 1, port: 0 },
-    ...[6, 17].flatMap((protocol) => [80, 81].map((port) => ({ identity, protocol, port }))),
+    ...[1, 58].map((protocol) => ({ identity, protocol, port: 0 })),
+    ...[6, 17, 132].flatMap((protocol) => [80, 81].map((port) => ({ identity, protocol, port }))),
   ]);
   let seed = 7;
   const pick = <T>(from: readonly T[]): T => {
@@ -248,7 +252,15 @@ test("the map means what the rules mean, and in between nobody is treated as nei
   const wrong: string[] = [];
   for (let round = 0; round < 600; round += 1) {
     const texts = Array.from({ length: pick([0, 1, 2, 3, 5, 8]) }, () => {
-      const [protocol, port] = pick(["any 0", "any 80", "tcp 0", "tcp 80", "udp 80", "icmp 0"]).split(" ");
+      const [protocol, port] = pick([
+        "any 0",
+        "any 80",
+        "tcp 0",
+        "tcp 80",
+        "udp 80",
+        "sctp 80",
+        "icmp 0",
+      ]).split(" ");
       return `${pick(["allow", "allow", "deny"])} ingress ${pick(["any", "app=web", "world"])} ${protocol} ${port}`;
     });
     const rules = texts.map(rule);

@@ -26,10 +26,11 @@ const protocols = {
   tcp: PolicyProtocol.TCP,
   udp: PolicyProtocol.UDP,
   icmp: PolicyProtocol.ICMP,
+  sctp: PolicyProtocol.SCTP,
 } as const;
 
 /** "any", "icmp", "tcp", "tcp/80", "udp/53". */
-export type Traffic = "any" | "icmp" | "tcp" | "udp" | `tcp/${number}` | `udp/${number}`;
+export type Traffic = "any" | "icmp" | "tcp" | "udp" | "sctp" | `tcp/${number}` | `udp/${number}`;
 
 function rule(
   action: PolicyAction,

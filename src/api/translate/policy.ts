@@ -20,6 +20,7 @@ const protocols = {
   tcp: PolicyProtocolEnum.TCP,
   udp: PolicyProtocolEnum.UDP,
   icmp: PolicyProtocolEnum.ICMP,
+  sctp: PolicyProtocolEnum.SCTP,
 } as const;
 const protocolWords = inverse(protocols);
 
@@ -54,8 +55,11 @@ function readRule(field: string, message: PolicyRuleMessage, violations: Violati
   checkEnum(`${field}.protocol`, message.protocol, PolicyProtocolEnum, violations);
   const protocol: PolicyProtocol = protocolWords.get(message.protocol) ?? "any";
   checkRange(`${field}.port`, port, 0, 65_535, violations);
-  if (port !== 0 && protocol !== "tcp" && protocol !== "udp") {
-    violations.add(`${field}.port`, `a port needs the protocol TCP or UDP, not ${protocol.toUpperCase()}`);
+  if (port !== 0 && (protocol === "any" || protocol === "icmp")) {
+    violations.add(
+      `${field}.port`,
+      `a port needs the protocol TCP, UDP or SCTP, not ${protocol.toUpperCase()}`,
+    );
   }
   return {
     direction: direction === TrafficDirection.EGRESS ? "egress" : "ingress",

@@ -16,7 +16,8 @@ export type EndpointState =
   | "not-ready"
   | "disconnecting";
 
-export type PolicyProtocol = "any" | "tcp" | "udp" | "icmp";
+/** icmp: ICMP and ICMPv6. */
+export type PolicyProtocol = "any" | "tcp" | "udp" | "icmp" | "sctp";
 
 /** One rule: allow or deny one kind of peer, protocol and port. */
 export interface PolicyRule {

@@ -2,12 +2,13 @@ import { isIPv4, isIPv6 } from "node:net";
 import { isAbsolute, normalize } from "node:path";
 import { type FieldViolation, invalidArgument } from "../errors.ts";
 import { labelViolations, reservedNames } from "../identity/index.ts";
-import type { EndpointPolicy, EndpointSpec, PolicyRule } from "./types.ts";
+import type { EndpointPolicy, EndpointSpec, PolicyProtocol, PolicyRule } from "./types.ts";
 
 const endpointName = /^[a-z0-9]([-a-z0-9./_]{0,251}[a-z0-9])?$/;
 /** What the kernel takes for an interface name (dev_valid_name in net/core/dev.c), less what shells trip over. */
 const interfaceName = /^[A-Za-z0-9_][-A-Za-z0-9_.]{0,14}$/;
 const mostRules = 4096;
+const withPorts = new Set<PolicyProtocol>(["tcp", "udp", "sctp"]);
 const reservedPeers = new Set<string>(reservedNames);
 
 /** @throws RefusalError INVALID_ARGUMENT with a violation for every field that is wrong */
@@ -65,10 +66,10 @@ function ruleViolations(rule: PolicyRule, path: string): readonly FieldViolation
   if (!Number.isInteger(rule.port) || rule.port < 0 || rule.port > 65_535) {
     violations.push({ field: `${path}.port`, description: `${rule.port} is no port from 0 (all) to 65535` });
   }
-  if (rule.port !== 0 && rule.protocol !== "tcp" && rule.protocol !== "udp") {
+  if (rule.port !== 0 && !withPorts.has(rule.protocol)) {
     violations.push({
       field: `${path}.port`,
-      description: `a port needs protocol tcp or udp, not ${rule.protocol}`,
+      description: `a port needs protocol tcp, udp or sctp, not ${rule.protocol}`,
     });
   }
   if (rule.peer.kind === "reserved" && !reservedPeers.has(rule.peer.name)) {

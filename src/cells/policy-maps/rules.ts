@@ -11,11 +11,12 @@ const protocolNumbers: Readonly<Record<PolicyProtocol, readonly number[]>> = {
   any: [Protocol.any],
   tcp: [Protocol.tcp],
   udp: [Protocol.udp],
-  icmp: [Protocol.icmp],
+  icmp: [Protocol.icmp, Protocol.icmpv6],
+  sctp: [Protocol.sctp],
 };
 
 /** Protocols that have ports, for rules that name a port but no protocol: a key cannot leave out the one before it. */
-const withPorts = [Protocol.tcp, Protocol.udp];
+const withPorts = [Protocol.tcp, Protocol.udp, Protocol.sctp];
 
 /** A key as text, for maps and sets. */
 export const policyKeyText = ({ identity, direction, protocol, port, portBits }: PolicyKey): string =>
