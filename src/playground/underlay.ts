@@ -43,6 +43,9 @@ async function layCable(namespace: string, other: string, peer: string): Promise
   await run(["ip", "link", "add", device, ...ends]);
 }
 
+/** The address that a host of the underlay has on its link alone: "fe80::11" of "fd00:18::11". */
+const linkLocal = (address: string): string => address.replace(/^.*::/, "fe80::");
+
 /** Gives a host its addresses. */
 async function configure({ namespace, ipv4, ipv6: address }: Host, ipv6: boolean): Promise<void> {
   await ipBatch(
@@ -50,6 +53,8 @@ async function configure({ namespace, ipv4, ipv6: address }: Host, ipv6: boolean
     `address add ${ipv4}/${prefixLength} dev ${device}`,
     // Routes over an address under examination (RFC 4862) would fail.
     ...(ipv6 ? [`address add ${address}/${prefixLengthV6} dev ${device} nodad`] : []),
+    // A router asks for the neighbours of those it forwards for from its own address on the link, or not at all.
+    ...(ipv6 ? [`address add ${linkLocal(address)}/64 dev ${device} nodad`] : []),
     `link set ${device} up`,
   );
 }
