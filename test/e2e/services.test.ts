@@ -110,15 +110,6 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
     });
   }
 
-  test(`${family.name}: an outside backend serves, and the client sees the service`, async (t, world) => {
-    await serve(world, family, "spread-tcp", 80, TCP, ["outside"]);
-    await serve(world, family, "spread-udp", 53, UDP, ["outside"]);
-    t.deepEqual(await askNames(world, "pod1", family.vip, 80, 3), { names: { outside: 3 }, failed: [] });
-    const report = await askUdp(world, "pod1", family.vip, 53, { flows: 3, each: 2 });
-    t.is(report.intact, 6);
-    t.deepEqual(report.sources, [`${family.vip}:53`]);
-  });
-
   test(`${family.name}: a pod that is its service's only backend reaches itself`, async (t, world) => {
     await serve(world, family, "spread-tcp", 80, TCP, ["pod2"]);
     t.deepEqual(await askNames(world, "pod2", family.vip, 80, 3), { names: { pod2: 3 }, failed: [] });
@@ -275,18 +266,30 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
     t.deepEqual((await askNames(world, "pod1", family.vip, 53, 3)).names, { pod3: 3 });
     t.deepEqual((await askUdp(world, "pod1", family.vip, 53, { each: 3 })).names, { pod4: 3 });
   });
+}
+
+/** Services between pods and the outside. */
+function outsideTests(test: RegisterWorldTest, family: Family): void {
+  test(`${family.name}: an outside backend serves, and the client sees the service`, async (t, world) => {
+    await serve(world, family, "spread-tcp", 80, TCP, ["outside"]);
+    await serve(world, family, "spread-udp", 53, UDP, ["outside"]);
+    t.deepEqual(await askNames(world, "pod1", family.vip, 80, 3), { names: { outside: 3 }, failed: [] });
+    const report = await askUdp(world, "pod1", family.vip, 53, { flows: 3, each: 2 });
+    t.is(report.intact, 6);
+    t.deepEqual(report.sources, [`${family.vip}:53`]);
+  });
 
   test(`${family.name}: from outside, the node's port and an external IP lead to the backends`, async (t, world) => {
     const more = { nodePort: family === ipv4 ? 30_080 : 30_086, externalIps: [family.externalIp] };
-    const made = await serve(world, family, "outside/tcp", 80, TCP, ["pod2", "pod3"], more);
-    await serve(world, family, "outside/udp", 53, UDP, ["pod3", "pod4"], more);
+    const made = await serve(world, family, "outside/tcp", 8_088, TCP, ["pod2", "pod3"], more);
+    await serve(world, family, "outside/udp", 5_353, UDP, ["pod3", "pod4"], more);
     t.true(made.frontends.every(({ state }) => state === FrontendState.ACTIVE));
     const node = family.nodeAddress(world);
     const route = [family.externalIp, "via", node];
     await world.run("outside", ["ip", "route", "replace", ...route]);
     for (const [address, port, udpPort] of [
       [node, more.nodePort, more.nodePort],
-      [family.externalIp, 80, 53],
+      [family.externalIp, 8_088, 5_353],
     ] as const) {
       const { names, failed } = await askNames(world, "outside", address, port, 30);
       t.deepEqual(failed, []);
@@ -303,9 +306,10 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
 
 await worldTests(
   "services",
-  { pods: 4 },
+  { pods: 4, ipv6: true },
   (test) => {
     for (const family of families) familyTests(test, family);
+    outsideTests(test, ipv4);
 
     test("nginx behind a service: 10 MB arrive unharmed", async (t, world) => {
       const web = await startWeb(world, "pod2", 8_080, 10 * 1024 * 1024);
@@ -321,9 +325,11 @@ await worldTests(
   },
   async (world) => {
     for (const at of ["pod2", "pod3", "pod4", "outside"]) {
-      await startPeer(world, at, "tcp-server", backendPort, at);
-      for (const family of families)
-        await startPeer(world, at, "udp", "serve", backendPort, at, family.address(world, at));
+      for (const family of families) {
+        const address = family.address(world, at);
+        await startPeer(world, at, "tcp-server", backendPort, at, address);
+        await startPeer(world, at, "udp", "serve", backendPort, at, address);
+      }
     }
   },
 );
