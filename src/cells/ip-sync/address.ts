@@ -3,7 +3,6 @@ import { ipBytes, ipFromBytes } from "../../datapath/address.ts";
 import type { Change } from "../../table/index.ts";
 import type { IpCacheEntry } from "../ipcache/index.ts";
 import type { SharedRow } from "../kvstore/index.ts";
-import type { RoutingMode } from "../node-config/index.ts";
 import { hostPrefix } from "../node-config/index.ts";
 
 /** Who has an address, and on which node; the address is the key. */
@@ -33,12 +32,12 @@ export function decodePodAddress(value: unknown, key: string): PodAddress {
 /** The text under which an address is shared: one for each address. @throws DatapathError INVALID_ARGUMENT */
 export const addressKey = (address: string): string => ipFromBytes(ipBytes(address));
 
-/** The IP cache's entry of another node's pod. */
-export function entryOf(key: string, { identity, node }: PodAddress, mode: RoutingMode): IpCacheEntry {
+/** The IP cache's entry of another node's pod. With native routing, too, it names the node: such addresses are the cluster's. */
+export function entryOf(key: string, { identity, node }: PodAddress): IpCacheEntry {
   return {
     prefix: hostPrefix(key),
     identity,
-    tunnelEndpoint: mode === "tunnel" ? node : "0.0.0.0",
+    tunnelEndpoint: node,
     encryptKey: 0,
     source: "kvstore",
   };

@@ -26,7 +26,7 @@ export const ipSyncCell = module(
     },
     ({ shared, nodes, endpoints, ipcache, network, lifecycle, jobs, health }) => {
       const addresses = shared.open({ name: "addresses", leased: true, decode: decodePodAddress });
-      const importer = new AddressImporter(ipcache, () => network.config.routingMode);
+      const importer = new AddressImporter(ipcache);
       let admitted = false;
       const publisher = new AddressPublisher({
         endpoints: endpoints.table,

@@ -1,17 +1,14 @@
 import type { IpCache, IpCacheEntry } from "../ipcache/index.ts";
-import type { RoutingMode } from "../node-config/index.ts";
 import { type AddressChange, entryOf } from "./address.ts";
 
 /** Brings addresses of other nodes' pods into the IP cache, a batch of changes at a time. */
 export class AddressImporter {
   readonly #ipcache: IpCache;
-  readonly #mode: () => RoutingMode;
   /** What each key has become in the IP cache. */
   readonly #prefixes = new Map<string, string>();
 
-  constructor(ipcache: IpCache, mode: () => RoutingMode) {
+  constructor(ipcache: IpCache) {
     this.#ipcache = ipcache;
-    this.#mode = mode;
   }
 
   /** How many addresses of other nodes are known. */
@@ -23,12 +20,11 @@ export class AddressImporter {
   apply(changes: readonly AddressChange[]): void {
     const entries = new Map<string, IpCacheEntry>();
     const gone = new Set<string>();
-    const mode = this.#mode();
     for (const change of changes) {
       if (change.kind === "sync") continue;
       // What is this node's own comes from its endpoints.
       if (change.kind === "upsert" && !change.row.own) {
-        const entry = entryOf(change.key, change.row.value, mode);
+        const entry = entryOf(change.key, change.row.value);
         this.#prefixes.set(change.key, entry.prefix);
         entries.set(entry.prefix, entry);
         gone.delete(entry.prefix);

@@ -40,7 +40,7 @@ export const nodesCell = module(
       let told = "";
       const review = (): void => {
         const { peers, problems } = membership.review();
-        addresses.set(peers, network.config.routingMode);
+        addresses.set(peers);
         network.setPeers(peers);
         const report = problems.join("; ");
         if (problems.length === 0) health.ok(`${table.size} nodes`);
