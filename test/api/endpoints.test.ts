@@ -83,6 +83,7 @@ test("every wrong field of a specification is named, in one answer, with what is
       podInterface: "an-interface-name-too-long",
       hostInterface: "a/b",
       ipv4: "10.0.0.256",
+      ipv6: "fe80::5",
       labels: { "-bad": "x", good: "-bad" },
       policy: {
         rules: [
@@ -116,6 +117,7 @@ test("every wrong field of a specification is named, in one answer, with what is
     "spec.pod_interface:",
     "spec.host_interface:",
     'spec.ipv4: "10.0.0.256" is not an IPv4 address',
+    "spec.ipv6: fe80::5 is not an address that others can reach a host by",
     'spec.labels["-bad"]',
     'spec.labels["good"]',
     "spec.policy.rules[0].direction: neither INGRESS nor EGRESS",

@@ -147,7 +147,7 @@ test("rich errors are understood by other clients", async (t) => {
   const { fieldViolations } = BadRequest.decode(Buffer.from(details[0].value, "base64"));
   t.like(fieldViolations[0], {
     field: "prefix",
-    description: '"x" is not an IPv4 prefix such as 10.0.0.0/8',
+    description: '"x" is not a prefix such as 10.0.0.0/8 or fd00::/64',
   });
 });
 
@@ -161,7 +161,7 @@ test("the standard health service follows the server's state", async (t) => {
   const unknown = await failure(call(health, health.check, { service: "nothing" }));
   t.is(unknown.code, status.NOT_FOUND);
   const { statuses } = await call(health, health.list, HealthListRequest.fromPartial({}));
-  t.is(Object.keys(statuses).length, 8);
+  t.is(Object.keys(statuses).length, 9);
   const seen: number[] = [];
   const watch = health.watch({ service: "" });
   const ended = new Promise<void>((resolve) => {

@@ -55,11 +55,13 @@ test("prefixes that are none, or have host bits, are refused with the right one"
     "10.2.0.0/-1",
     "10.2.0.0/08",
     "a/8",
-    "fd00::/8",
+    "fd00::/129",
+    "fe80::1%eth0/64",
     "1.2.3.4/32/1",
   ]) {
-    t.is(await reasons(prefix), `"${prefix}" is not an IPv4 prefix such as 10.0.0.0/8`);
+    t.is(await reasons(prefix), `"${prefix}" is not a prefix such as 10.0.0.0/8 or fd00::/64`);
   }
+  t.is(await reasons("fd00::1/64"), "fd00::1/64 has host bits set; the prefix is fd00::/64");
 });
 
 test("a batch is checked as a whole, duplicates included", async (t) => {

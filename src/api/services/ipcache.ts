@@ -5,7 +5,7 @@ import { registration, type ServiceRegistration } from "../registration.ts";
 import { type ApiRuntime, readPage, takePage, watchTable } from "../runtime/index.ts";
 import { ipCacheEntryToMessage, readIPCacheEntry, readSource } from "../translate/ipcache.ts";
 import { checkCount } from "../validate/fields.ts";
-import { checkIPv4, prefixOrder, readPrefix } from "../validate/network.ts";
+import { checkIP, prefixOrder, readPrefix } from "../validate/network.ts";
 import { validated } from "../validate/violations.ts";
 
 /** Entries of one UpsertIPCacheEntries. */
@@ -66,7 +66,7 @@ export function ipCacheService({ ipCache }: IpCacheServiceDeps, runtime: ApiRunt
     },
 
     lookupIpCacheEntry({ address }) {
-      validated((violations) => checkIPv4("address", address, violations));
+      validated((violations) => checkIP("address", address, violations));
       const entry = ipCache.lookup(address);
       if (entry === undefined) throw notFound("IP cache entry for", address);
       return { entry: ipCacheEntryToMessage(entry) };

@@ -12,7 +12,7 @@ import {
   checkObjectName,
   checkRange,
 } from "../validate/fields.ts";
-import { checkUnicastIPv4 } from "../validate/network.ts";
+import { checkUnicastIPv4, checkUnicastIPv6 } from "../validate/network.ts";
 import type { Violations } from "../validate/violations.ts";
 import { policyToMessage, readPolicy } from "./policy.ts";
 
@@ -47,6 +47,7 @@ export function readEndpointSpec(
   checkInterface(`${field}.pod_interface`, podInterface, violations);
   checkInterface(`${field}.host_interface`, hostInterface, violations);
   if (ipv4 !== "") checkUnicastIPv4(`${field}.ipv4`, ipv4, violations);
+  if (ipv6 !== "") checkUnicastIPv6(`${field}.ipv6`, ipv6, violations);
   checkLabels(`${field}.labels`, labels, violations);
   return {
     name,

@@ -106,7 +106,10 @@ export function readMapKey(
         );
         return undefined;
       }
-      const prefix = readPrefix(`${field}.cidr`, key.value, violations, true);
+      const prefix = readPrefix(`${field}.cidr`, key.value, violations, {
+        ipv4Only: true,
+        addressAllowed: true,
+      });
       return prefix && prefixToKey(prefix.address, prefix.length);
     }
     default:

@@ -1,10 +1,6 @@
-import { isIPv4 } from "node:net";
+import { isIP, isIPv4, isIPv6 } from "node:net";
+import { cidrContains, formatCidr, ipBytes, parseCidr } from "../../datapath/address.ts";
 import { quote, type Violations } from "./violations.ts";
-
-/** The 32 bits of a dotted quad that is known to be one. */
-export function ipv4ToNumber(address: string): number {
-  return address.split(".").reduce((sum, byte) => sum * 256 + Number(byte), 0);
-}
 
 /** A dotted quad without leading zeros. */
 export function checkIPv4(field: string, value: string, violations: Violations): void {
@@ -22,12 +18,32 @@ export function checkUnicastIPv4(field: string, value: string, violations: Viola
   if (first === 0 || first >= 224) violations.add(field, `${value} is not an address that a host can have`);
 }
 
+/** An address of either family, without a zone. */
+export function checkIP(field: string, value: string, violations: Violations): void {
+  if (value === "") violations.add(field, "required");
+  else if (isIP(value) === 0 || value.includes("%")) {
+    violations.add(field, `${quote(value)} is not an IP address such as 10.0.1.5 or fd00::5`);
+  }
+}
+
+/** Prefixes whose addresses no single host has, or only on one link (RFC 4291). */
+const noHostIPv6 = ["::/128", "::1/128", "ff00::/8", "fe80::/10"] as const;
+
+/** An address that one host can have, and that others can reach it by. */
+export function checkUnicastIPv6(field: string, value: string, violations: Violations): void {
+  if (!isIPv6(value) || value.includes("%")) {
+    violations.add(field, `${quote(value)} is not an IPv6 address such as fd00::5`);
+  } else if (noHostIPv6.some((prefix) => cidrContains(prefix, value))) {
+    violations.add(field, `${value} is not an address that others can reach a host by`);
+  }
+}
+
 /** 1 to 65535. */
 export function checkPort(field: string, value: number, violations: Violations): void {
   if (value < 1 || value > 65_535) violations.add(field, `${value} is not a port between 1 and 65535`);
 }
 
-/** An IPv4 prefix in parts. */
+/** A prefix in parts. */
 export interface Prefix {
   readonly address: string;
   readonly length: number;
@@ -35,51 +51,56 @@ export interface Prefix {
   readonly text: string;
 }
 
+/** What is taken for a prefix. */
+export interface PrefixOptions {
+  /** IPv4 alone. */
+  readonly ipv4Only?: boolean;
+  /** An address alone stands for itself. */
+  readonly addressAllowed?: boolean;
+}
+
 /**
- * Reads an IPv4 prefix, whose host bits must be zero; an address alone is a /32 where `addressAllowed`.
- * Undefined when it is none; then the violations say why.
+ * Reads a prefix, whose host bits must be zero. Undefined when it is none; then the violations say why.
  */
 export function readPrefix(
   field: string,
   value: string,
   violations: Violations,
-  addressAllowed = false,
+  { ipv4Only = false, addressAllowed = false }: PrefixOptions = {},
 ): Prefix | undefined {
   if (value === "") {
     violations.add(field, "required");
     return undefined;
   }
   const [address = "", digits, ...rest] = value.split("/");
-  const length = digits === undefined && addressAllowed ? 32 : parseLength(digits);
-  if (!isIPv4(address) || length === undefined || rest.length > 0) {
-    const accepted = addressAllowed
-      ? "an IPv4 prefix such as 10.0.0.0/8, or an address"
-      : "an IPv4 prefix such as 10.0.0.0/8";
-    violations.add(field, `${quote(value)} is not ${accepted}`);
+  const family = address.includes("%") ? 0 : isIP(address);
+  const bits = family === 4 ? 32 : 128;
+  const length = digits === undefined && addressAllowed ? bits : parseLength(digits, bits);
+  if (family === 0 || (ipv4Only && family !== 4) || length === undefined || rest.length > 0) {
+    const examples = ipv4Only
+      ? "an IPv4 prefix such as 10.0.0.0/8"
+      : "a prefix such as 10.0.0.0/8 or fd00::/64";
+    violations.add(field, `${quote(value)} is not ${examples}${addressAllowed ? ", or an address" : ""}`);
     return undefined;
   }
-  const network = networkOf(address, length);
-  if (network !== address) {
-    violations.add(field, `${value} has host bits set; the prefix is ${network}/${length}`);
+  const network = parseCidr(`${address}/${length}`);
+  if (!ipBytes(network.address).equals(ipBytes(address))) {
+    violations.add(field, `${value} has host bits set; the prefix is ${formatCidr(network)}`);
     return undefined;
   }
-  return { address, length, text: `${address}/${length}` };
+  return { address: network.address, length, text: formatCidr(network) };
 }
 
-function parseLength(digits: string | undefined): number | undefined {
-  if (digits === undefined || !/^(0|[1-9]\d?)$/.test(digits)) return undefined;
+function parseLength(digits: string | undefined, most: number): number | undefined {
+  if (digits === undefined || !/^(0|[1-9]\d{0,2})$/.test(digits)) return undefined;
   const length = Number(digits);
-  return length <= 32 ? length : undefined;
+  return length <= most ? length : undefined;
 }
 
-function networkOf(address: string, length: number): string {
-  const size = 2 ** (32 - length);
-  const network = Math.floor(ipv4ToNumber(address) / size) * size;
-  return [24, 16, 8, 0].map((shift) => Math.floor(network / 2 ** shift) % 256).join(".");
-}
-
-/** Orders prefixes by address, then by length; fits a double exactly. */
-export function prefixOrder(prefix: string): number {
-  const [address = "0.0.0.0", length = "32"] = prefix.split("/");
-  return ipv4ToNumber(address) * 64 + Number(length);
+/** Orders prefixes by family, address and length: numbers for IPv4, texts, which come after numbers, for IPv6. */
+export function prefixOrder(prefix: string): number | string {
+  const { address, prefixLength } = parseCidr(prefix);
+  const bytes = ipBytes(address);
+  if (bytes.length === 4) return bytes.readUInt32BE() * 64 + prefixLength;
+  return `${bytes.toString("hex")}/${String(prefixLength).padStart(3, "0")}`;
 }
