@@ -43,6 +43,12 @@ const families: readonly Family[] = [
     address: (world, pod) => world.pod(pod).ipv4,
     nodeAddress: (world) => world.addressing.nodeIpv4,
   },
+  {
+    name: "IPv6",
+    vip: "fd00:96::20",
+    address: (world, pod) => world.pod(pod).ipv6,
+    nodeAddress: (world) => world.addressing.nodeIpv6,
+  },
 ];
 
 /** A service over TCP and one over UDP, with the same backends. */
@@ -72,6 +78,7 @@ async function serve(world: World, family: Family, backends: Backends, options: 
 function register(test: RegisterWorldTest, family: Family): void {
   const { vip } = family;
   const source = (port: number): string => `${vip}:${port}`;
+  const other = { name: `selection-other-${family.name.toLowerCase()}`, ip: vip, port: 54, protocol: UDP };
   const namesOf = async (world: World, count = 12, at = vip, port = tcpPort): Promise<readonly string[]> => {
     const { names, failed } = await askNames(world, "pod1", at, port, count);
     if (failed.length > 0) throw new Error(failed.join(", "));
@@ -130,8 +137,7 @@ function register(test: RegisterWorldTest, family: Family): void {
   test(`${family.name}: a backend that left one service of two loses that one's flows`, async (t, world) => {
     await serve(world, family, { pod2: ACTIVE });
     const backend = { ip: family.address(world, "pod2"), port: backendPort };
-    const other = { name: "selection-other", ip: vip, port: 54, protocol: UDP, backends: [backend] };
-    await upsertService(world, other);
+    await upsertService(world, { ...other, backends: [backend] });
     const flow = udpFlow(world, "pod1", vip, udpPort);
     const otherFlow = udpFlow(world, "pod1", vip, 54);
     t.is((await flow.ask()).name, "pod2");
@@ -288,7 +294,7 @@ function registerSctp(test: RegisterWorldTest): void {
 
 await worldTests(
   "choosing backends of services",
-  { pods: 4 },
+  { pods: 4, ipv6: true },
   (test) => {
     for (const family of families) register(test, family);
     registerSctp(test);
