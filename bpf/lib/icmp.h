@@ -1,31 +1,35 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * ICMP errors (RFC 792, RFC 4443): turning a packet that is refused into the answer to its sender. Once for each
- * family (family_v4.h). Which error it is, a stage says with REFUSE() (icmp_error.h).
+ * ICMP errors (RFC 792, RFC 4443) and resets: turning a packet that is refused into the answer to its sender. Once for
+ * each family (family_v4.h). Which error it is, a stage says with REFUSE() (icmp_error.h).
  */
 #include "icmp_v4.h"
 #include "icmp_v6.h"
+#include "tcp_reset.h"
 
-/*
- * Replaces the packet by the error that the state describes, from `router` to the packet's sender, Ethernet
- * addresses swapped. 0, or DROP_INVALID when no answer may be given, or another DROP_*.
- */
-static __always_inline int F(icmp_error)(struct __sk_buff *ctx, const struct pkt_state *st, F(addr) router)
+/* Sends the frame back where it came from. 0 or DROP_INVALID. */
+static __always_inline int F(icmp_turn_round)(struct __sk_buff *ctx)
+{
+	struct ethhdr *eth = frame_head(ctx, ETH_HLEN);
+	struct mac sender, receiver;
+
+	if (!eth)
+		return DROP_INVALID;
+	sender = mac_load(eth->h_source);
+	receiver = mac_load(eth->h_dest);
+	eth_rewrite(eth, sender, receiver);
+	return 0;
+}
+
+/* Replaces the packet by the error that the state describes, from `router` to its sender. 0 or DROP_*. */
+static __always_inline int F(icmp_answer)(struct __sk_buff *ctx, const struct pkt_state *st,
+					  const struct F(pkt) *pkt, F(addr) router)
 {
 	struct F(icmp_reply) reply = {};
-	struct mac sender, receiver;
-	struct ethhdr *eth;
-	struct F(pkt) pkt;
 	__u32 quote_len;
 	int ret;
 
-	ret = F(parse)(ctx, &pkt);
-	if (ret)
-		return ret;
-	if (!F(icmp_may_answer)(&pkt))
-		return DROP_INVALID;
-
-	quote_len = pkt.l4.off - ETH_HLEN + ICMP_QUOTE_L4_MAX;
+	quote_len = pkt->l4.off - ETH_HLEN + ICMP_QUOTE_L4_MAX;
 	if (quote_len > ctx->len - ETH_HLEN)
 		quote_len = ctx->len - ETH_HLEN;
 	/*
@@ -38,21 +42,35 @@ static __always_inline int F(icmp_error)(struct __sk_buff *ctx, const struct pkt
 	if (bpf_skb_load_bytes(ctx, ETH_HLEN, reply.quote, quote_len))
 		return DROP_INVALID;
 	F(icmp_describe)(&reply.icmp, st);
-	ret = F(icmp_head)(&reply, router, pkt.saddr, quote_len);
+	ret = F(icmp_head)(&reply, router, pkt->saddr, quote_len);
 	if (ret)
 		return ret;
+	return bpf_skb_change_tail(ctx, ETH_HLEN + quote_len, 0) ||
+			       bpf_skb_adjust_room(ctx, sizeof(reply.ip) + sizeof(reply.icmp),
+						   BPF_ADJ_ROOM_MAC, 0) ||
+			       bpf_skb_store_bytes(ctx, ETH_HLEN, &reply,
+						   sizeof(reply.ip) + sizeof(reply.icmp),
+						   BPF_F_RECOMPUTE_CSUM)
+		       ? DROP_WRITE_ERROR
+		       : 0;
+}
 
-	if (bpf_skb_change_tail(ctx, ETH_HLEN + quote_len, 0) ||
-	    bpf_skb_adjust_room(ctx, sizeof(reply.ip) + sizeof(reply.icmp), BPF_ADJ_ROOM_MAC, 0) ||
-	    bpf_skb_store_bytes(ctx, ETH_HLEN, &reply, sizeof(reply.ip) + sizeof(reply.icmp),
-				BPF_F_RECOMPUTE_CSUM))
-		return DROP_WRITE_ERROR;
+/*
+ * Replaces the packet by the answer that the state describes to its sender, Ethernet addresses swapped: an error from
+ * `router`, or, where nobody serves TCP, a reset. 0, or DROP_INVALID when no answer may be given, or another DROP_*.
+ */
+static __always_inline int F(icmp_error)(struct __sk_buff *ctx, const struct pkt_state *st, F(addr) router)
+{
+	struct F(pkt) pkt;
+	int ret = F(parse)(ctx, &pkt);
 
-	eth = frame_head(ctx, ETH_HLEN + sizeof(reply.ip) + sizeof(reply.icmp));
-	if (!eth)
+	if (ret)
+		return ret;
+	if (!F(icmp_may_answer)(&pkt))
 		return DROP_INVALID;
-	sender = mac_load(eth->h_source);
-	receiver = mac_load(eth->h_dest);
-	eth_rewrite(eth, sender, receiver);
-	return 0;
+	if (st->icmp_error == ICMP_ERROR_PORT_UNREACHABLE && F(tcp_may_reset)(&pkt))
+		ret = F(tcp_reset)(ctx, &pkt);
+	else
+		ret = F(icmp_answer)(ctx, st, &pkt, router);
+	return ret ? ret : F(icmp_turn_round)(ctx);
 }
