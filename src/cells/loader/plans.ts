@@ -94,7 +94,7 @@ export function devicePlan(
       cfg_device_ipv6: ipv6Constant(ipv6),
       cfg_masquerade_ipv4: outside && node.masquerade.ipv4 && ipv4 !== undefined ? 1 : 0,
       cfg_masquerade_ipv6: outside && node.masquerade.ipv6 && ipv6 !== undefined ? 1 : 0,
-      cfg_nodeport: outside ? 1 : 0,
+      cfg_nodeport: 1, // at cilium_host backends' answers are led back to their clients
       cfg_mtu: device.mtu,
       cfg_is_l3_device: 0,
       cfg_created_s: 0,
