@@ -8,10 +8,20 @@ import { join, resolve } from "node:path";
 import { createKernelDatapath } from "../src/datapath/index.ts";
 import { OBJECT_KINDS, type ObjectKind, PIPELINE } from "../src/datapath/pipeline.ts";
 
+/** Objects by their sources: those with a pipeline, and the programs of sockets, which have none. */
+const sources: Readonly<Record<ObjectKind | "sock", string>> = {
+  ...(Object.fromEntries(OBJECT_KINDS.map((kind) => [kind, PIPELINE[kind].source])) as Record<
+    ObjectKind,
+    string
+  >),
+  sock: "bpf_sock.c",
+};
+const kinds = [...OBJECT_KINDS, "sock"] as const;
+
 const root = resolve(import.meta.dirname, "..");
 
 /** Constants that switch code on and off, with the values that matter, by object. */
-const features: Readonly<Record<ObjectKind, Readonly<Record<string, readonly number[]>>>> = {
+const features: Readonly<Record<ObjectKind | "sock", Readonly<Record<string, readonly number[]>>>> = {
   lxc: {
     cfg_enforce_ingress: [0, 1],
     cfg_enforce_egress: [0, 1],
@@ -26,6 +36,7 @@ const features: Readonly<Record<ObjectKind, Readonly<Record<string, readonly num
     cfg_tunnel_ifindex: [0, 1],
   },
   overlay: { cfg_enable_ipv4: [0, 1], cfg_enable_ipv6: [0, 1] },
+  sock: {},
 };
 
 interface Row {
@@ -52,9 +63,9 @@ export async function measurePrograms(cacheDir: string): Promise<readonly Row[]>
   const bpf = join(root, "bpf");
   const rows = new Map<string, Row>();
   try {
-    for (const kind of OBJECT_KINDS) {
+    for (const kind of kinds) {
       const { object } = await datapath.compiler.compile({
-        source: join(bpf, PIPELINE[kind].source),
+        source: join(bpf, sources[kind]),
         includes: [join(bpf, "include"), join(bpf, "lib"), bpf],
         defines: {},
       });
@@ -65,7 +76,7 @@ export async function measurePrograms(cacheDir: string): Promise<readonly Row[]>
         const collection = datapath.bpf.load({ object, constants, verifierStats: true });
         for (const program of collection.programs.values()) {
           const row = rows.get(`${kind}/${program.name}`) ?? {
-            object: PIPELINE[kind].source,
+            object: sources[kind],
             program: program.name,
             instructions: sizes.get(program.name) ?? 0,
             verified: 0,
