@@ -25,15 +25,24 @@ const backendFields = ["ip", "port", "id", "state", "node"];
 
 /** Reads the services of a file's text. @throws UsageError that says where the text is wrong */
 export function readServiceFile(path: string, text: string): readonly UpsertServiceRequest[] {
-  let content: unknown;
-  try {
-    content = parse(text);
-  } catch (error) {
-    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  const content = readText(path, text);
   const services = Array.isArray(content) ? content : (content as { services?: unknown } | null)?.services;
   if (!Array.isArray(services)) throw new UsageError(`${path} has neither a list nor a field "services"`);
   return services.map((service, index) => new Reader(`${path}: services[${index}]`).service(service));
+}
+
+function readText(path: string, text: string): unknown {
+  try {
+    // All JSON is YAML, but takes a parser of YAML many times as long, which counts with thousands of services.
+    return JSON.parse(text);
+  } catch {
+    // Then it is YAML, or wrong in both.
+  }
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 /** One object of the file; what it throws says where it is. */

@@ -62,6 +62,14 @@ test("growing and shrinking writes only what changes and leaves no slot behind",
   noLetDown(t, kernel);
 });
 
+test("a service that is written again as it is changes nothing", async (t) => {
+  const { kernel, services } = await fresh(t);
+  await services.upsert(service("web", "10.96.0.1", ["10.0.1.2"]));
+  const [revision, entries] = [services.table.revision, kernel.journal.length];
+  await services.upsertMany([service("web", "10.96.0.1", ["10.0.1.2"])]);
+  t.deepEqual([services.table.revision, kernel.journal.length], [revision, entries]);
+});
+
 test("services share backends, and a backend stays as long as one of them has it", async (t) => {
   const { kernel, services } = await fresh(t);
   await services.upsert(service("a", "10.96.0.1", ["10.0.1.2"]));

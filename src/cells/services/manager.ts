@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Reconciler, Table } from "../../table/index.ts";
 import { invalidArgument, notFound } from "../errors.ts";
 import { Admission, type Admitted, type ServiceCapacity } from "./admission.ts";
@@ -120,7 +121,9 @@ export class SharedServiceManager implements ServiceManager {
       for (const service of services)
         admitted.push(this.#admission.admit(service, this.table.get(service.name)));
       await Promise.all(
-        admitted.map(({ spec: { name, ...spec }, order }) => shared.put(name, { ...spec, order })),
+        admitted
+          .filter(({ spec }) => !this.#isStored(spec))
+          .map(({ spec: { name, ...spec }, order }) => shared.put(name, { ...spec, order })),
       );
       const pace = new Pace();
       for (let start = 0; start < services.length; start += BATCH) {
@@ -131,6 +134,12 @@ export class SharedServiceManager implements ServiceManager {
       for (const one of admitted) one.close();
     }
     return services.map(({ name }) => this.#get(name));
+  }
+
+  /** Whoever repeats all services now and then does not make all nodes write them again. */
+  #isStored(spec: ServiceSpec): boolean {
+    const old = this.table.get(spec.name);
+    return old !== undefined && isDeepStrictEqual(specOf(old), spec);
   }
 
   async #reconciled(rows: readonly Service[], signal?: AbortSignal): Promise<readonly Service[]> {
