@@ -13,7 +13,7 @@ import { nodeFlags } from "../../src/cells/node-config/settings.ts";
 import { Policies, policyMapsCell } from "../../src/cells/policy-maps/index.ts";
 import { Services, servicesCell } from "../../src/cells/services/index.ts";
 import { stateCell } from "../../src/cells/state/index.ts";
-import type { Lb4Key, Lb4Service } from "../../src/datapath/maps/index.ts";
+import type { LbKey, LbService } from "../../src/datapath/maps/index.ts";
 import { config, Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
 import { nodeNetwork, scratchDirectory, wantedService } from "./support.ts";
 
@@ -64,7 +64,7 @@ test("an agent's worth of cells works on the fake datapath", async (t) => {
     encryptKey: 0,
   });
   await hive.get(Services).upsert(wantedService("default/web", "10.96.0.1", [address]));
-  const slots = await hive.get(GlobalMapsToken).typed<Lb4Key, Lb4Service>("cilium_lb4_services_v2").entries();
+  const slots = await hive.get(GlobalMapsToken).typed<LbKey, LbService>("cilium_lb4_services_v2").entries();
   t.is(slots.length, 2);
   const endpoint = {
     id: 12,

@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from "ava";
 import { RefusalError } from "../../src/cells/errors.ts";
 import type { ServiceManager, WantedService } from "../../src/cells/services/index.ts";
-import type { Lb4Key, Lb4Service } from "../../src/datapath/maps/index.ts";
+import type { LbKey, LbService } from "../../src/datapath/maps/index.ts";
 import { ReconcileError } from "../../src/table/index.ts";
 import { letDowns } from "./let-downs.ts";
 import { lbMaps, refusal, ServiceNode } from "./service-node.ts";
@@ -129,7 +129,7 @@ test("numbers and services survive a restart; stale entries of the kernel go", a
   const before = (await kernel.print(servicesMap)).sort();
 
   // Entries of a service that the agent has forgotten, and a slot too many.
-  const map = kernel.typed<Lb4Key, Lb4Service>(servicesMap);
+  const map = kernel.typed<LbKey, LbService>(servicesMap);
   map.update(
     { address: "10.96.0.1", port: 80, slot: 3, protocol: 6, scope: 0 },
     { backendId: 77, count: 0, revNatIndex: 2, flags: 0, flags2: 0, qcount: 0 },
