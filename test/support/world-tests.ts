@@ -59,7 +59,8 @@ export async function worldTests(
       await prepare(world);
     });
     ava.serial.afterEach.always("the agent's log", async (t) => {
-      if (!t.passed && world !== undefined) t.log(complaints(await world.agentLog(logLines)));
+      if (t.passed || world === undefined) return;
+      for (const node of world.nodes) t.log(`${node.name}: ${complaints(await node.agentLog(logLines))}`);
     });
     ava.serial.after.always("nothing is left of the world", async (t) => {
       if (world === undefined) return;

@@ -1,0 +1,16 @@
+// Agents of a cluster are replaced one after another, and killed, while all pods talk to each other all the time.
+
+import { allToAll, damaged } from "../support/all-to-all.ts";
+import { worldTests } from "../support/world-tests.ts";
+
+await worldTests("rolling restarts of a cluster", { nodes: 3, pods: 4, ipv6: true }, (test) => {
+  test("agents are restarted one by one, and one is killed: nothing that pods send is lost", async (t, world) => {
+    const traffic = await allToAll(world);
+    for (const node of world.nodes) await node.restartAgent();
+    await world.node("node2").restartAgent("SIGKILL");
+    const reports = await traffic.end();
+    t.true(reports.every(({ sent }) => sent > 50));
+    t.is(reports.length, 4 * 3 * 2 * 3, "every pod to every other, both families, three protocols");
+    t.deepEqual(damaged(reports), []);
+  });
+});
