@@ -1,0 +1,185 @@
+// What nodes share goes through etcd; what already works does not depend on it.
+
+import { ServiceProtocol, UpsertServiceRequest } from "../../src/gen/waggle/v1/load_balancer.ts";
+import { run, type World, type WorldNode } from "../../src/playground/index.ts";
+import {
+  identityOf,
+  nodesKnownTo,
+  patienceMs,
+  unreached,
+  untilHealth,
+  untilKnown,
+  untilNodesAre,
+  untilReached,
+} from "../support/cluster.ts";
+import { addNamespace, byName, specFor } from "../support/endpoints.ts";
+import { eventually } from "../support/eventually.ts";
+import { worldTests } from "../support/world-tests.ts";
+
+const names = ["node1", "node2", "node3"];
+
+/** Writes a service at a node. */
+const serve = (node: WorldNode, name: string, ip: string) =>
+  node.client.services.upsertService(
+    UpsertServiceRequest.fromPartial({
+      service: {
+        name,
+        ip,
+        port: 80,
+        protocol: ServiceProtocol.TCP,
+        backends: [{ ip: "10.0.1.99", port: 80 }],
+      },
+    }),
+  );
+
+const servicesAt = async (node: WorldNode): Promise<readonly string[]> =>
+  (await node.client.services.listServices({ pageSize: 0, pageToken: "" })).services.map(({ name }) => name);
+
+/** Waits until each node has exactly these services. */
+async function untilServicesAre(world: World, wanted: readonly string[]): Promise<void> {
+  for (const node of world.nodes) {
+    await eventually(
+      `${node.name} has the services ${wanted.join(", ")}`,
+      async () => {
+        const there = await servicesAt(node);
+        if (there.join() !== wanted.join()) throw new Error(`it has ${there.join(", ")}`);
+        return true;
+      },
+      patienceMs,
+    );
+  }
+}
+
+await worldTests(
+  "what nodes share",
+  { nodes: 3, pods: 3, ipv6: true, agentArguments: ["--kvstore-lease-ttl", "5s"] },
+  (test) => {
+    test("nodes know each other, each other's pods, and services written anywhere", async (t, world) => {
+      await untilNodesAre(world.nodes, names);
+      for (const pod of world.pods) await untilKnown(world.nodes, pod);
+      await untilReached(world);
+      await serve(world.nodes[1]!, "test/first", "198.18.1.1");
+      await untilServicesAre(world, ["test/first"]);
+      await untilHealth(world.nodes, "ok");
+      t.pass();
+    });
+
+    test("labels have one identity on all nodes, wherever they came up first", async (t, world) => {
+      const [one, two, three] = world.nodes as [WorldNode, WorldNode, WorldNode];
+      const specs = await Promise.all(
+        [one, two, three].map(async () =>
+          specFor(await addNamespace(t, world), { labels: { tier: "everywhere" } }),
+        ),
+      );
+      const made = await Promise.all(
+        [one, two, three].map((node, index) => node.client.endpoints.createEndpoint({ spec: specs[index]! })),
+      );
+      const identities = new Set(made.map(({ endpoint }) => endpoint!.identity));
+      t.is(identities.size, 1);
+      await Promise.all(
+        [one, two, three].map((node, index) =>
+          node.client.endpoints.deleteEndpoint({ endpoint: byName(specs[index]!.name) }),
+        ),
+      );
+    });
+
+    test("without etcd traffic and local changes go on; when it is back, everybody hears of them", async (t, world) => {
+      const [one, two, three] = world.nodes as [WorldNode, WorldNode, WorldNode];
+      await world.etcd.kill();
+      await untilHealth(world.nodes, "degraded");
+      t.deepEqual(await unreached(world), []);
+      t.deepEqual(await nodesKnownTo(two), names, "the last known state stays");
+
+      await serve(one, "test/second", "198.18.1.2");
+      await three.client.services.deleteService({ name: "test/first" });
+      const spec = specFor(await addNamespace(t, world), { labels: { app: "pod1" } });
+      const { endpoint } = await one.client.endpoints.createEndpoint({ spec });
+      t.is(endpoint?.identity, world.pod("pod1").endpoint.identity, "known labels keep their identity");
+      t.deepEqual(await servicesAt(two), ["test/first"], "it has not heard of anything");
+
+      await world.etcd.start();
+      await untilHealth(world.nodes, "ok");
+      await untilServicesAre(world, ["test/second"]);
+      await eventually(
+        "another node knows the new pod",
+        async () => (await identityOf(two, endpoint!.ipv4)) === endpoint!.identity,
+        patienceMs,
+      );
+      await one.client.endpoints.deleteEndpoint({ endpoint: byName(spec.name) });
+      await eventually(
+        "another node has forgotten the pod",
+        async () => (await identityOf(two, endpoint!.ipv4)) === undefined,
+        patienceMs,
+      );
+    });
+
+    test("an etcd that hangs is noticed, and its return as well", async (t, world) => {
+      world.etcd.pause();
+      try {
+        await untilHealth(world.nodes, "degraded");
+        t.deepEqual(await unreached(world), []);
+        await serve(world.nodes[2]!, "test/third", "198.18.1.3");
+      } finally {
+        world.etcd.resume();
+      }
+      await untilHealth(world.nodes, "ok");
+      await untilServicesAre(world, ["test/second", "test/third"]);
+      await untilNodesAre(world.nodes, names);
+    });
+
+    test("an etcd that has lost everything is told everything again", async (t, world) => {
+      const before = world.pods.map(({ endpoint }) => endpoint.identity);
+      await world.etcd.wipe();
+      await untilHealth(world.nodes, "ok");
+      await eventually(
+        "etcd has the nodes again",
+        async () => {
+          const keys = await world.etcd.ctl("get", "--prefix", "waggle/", "--keys-only");
+          return names.every((name) => keys.includes(name));
+        },
+        patienceMs,
+      );
+      await untilServicesAre(world, ["test/second", "test/third"]);
+      await untilNodesAre(world.nodes, names);
+      for (const [index, pod] of world.pods.entries()) {
+        const { endpoint } = await pod.node.client.endpoints.getEndpoint({
+          endpoint: byName(pod.endpointName),
+        });
+        t.is(endpoint?.identity, before[index], "nobody's identity has changed");
+        await untilKnown(world.nodes, pod);
+      }
+      t.deepEqual(await unreached(world), []);
+    });
+
+    test("a node whose agent is gone disappears with its lease, and comes back with its agent", async (t, world) => {
+      const [one, two, three] = world.nodes as [WorldNode, WorldNode, WorldNode];
+      await three.killAgent("SIGKILL");
+      t.deepEqual(await unreached(world), [], "nothing needs the agent at once");
+      await untilNodesAre([one, two], ["node1", "node2"]);
+      t.deepEqual(await unreached(world, world.pods.slice(0, 2)), []);
+      await three.startAgent();
+      await untilNodesAre(world.nodes, names);
+      for (const pod of world.pods) await untilKnown(world.nodes, pod);
+      await untilReached(world);
+      await untilHealth(world.nodes, "ok");
+    });
+
+    test("a node that is cut off keeps its own pods connected, and is one of the others again when it is back", async (t, world) => {
+      const [one, two, three] = world.nodes as [WorldNode, WorldNode, WorldNode];
+      await world.setPlugged("node2", false);
+      try {
+        await untilNodesAre([one, three], ["node1", "node3"]);
+        await untilHealth([two], "degraded");
+        t.deepEqual(await unreached(world, [world.pods[0]!, world.pods[2]!]), []);
+        const { ipv4 } = world.pod("pod2");
+        await run(["nsenter", `--net=/run/netns/${two.namespace}`, "--", "ping", "-c", "1", "-W", "2", ipv4]);
+      } finally {
+        await world.setPlugged("node2", true);
+      }
+      await untilNodesAre(world.nodes, names);
+      for (const pod of world.pods) await untilKnown(world.nodes, pod);
+      await untilReached(world);
+      await untilHealth(world.nodes, "ok");
+    });
+  },
+);
