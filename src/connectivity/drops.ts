@@ -8,6 +8,8 @@ interface Drop {
   readonly at: number;
   readonly source: string;
   readonly destination: string;
+  /** Drops with the same are alike: node, reason and addresses. */
+  readonly kind: string;
   readonly text: string;
 }
 
@@ -34,15 +36,16 @@ export class DropWatch {
     } catch (error) {
       // Traffic is what is tested; that an agent cannot tell of drops is worth a line where one is missed.
       const text = `${label} tells nothing of drops: ${error instanceof Error ? error.message : String(error)}`;
-      this.#add({ at: Number.POSITIVE_INFINITY, source: "", destination: "", text });
+      this.#add({ at: Number.POSITIVE_INFINITY, source: "", destination: "", kind: text, text });
     }
   }
 
   #take(message: MonitorResponse, node: string): void {
     if (message.event?.$case !== "drop") return;
-    const { sourceIp = "", destinationIp = "" } = message.event.value.packet?.summary ?? {};
-    const text = `${node}: ${message.text}`;
-    this.#add({ at: performance.now(), source: sourceIp, destination: destinationIp, text });
+    const { packet, reasonName } = message.event.value;
+    const { sourceIp: source = "", destinationIp: destination = "" } = packet?.summary ?? {};
+    const kind = `${node} ${reasonName} ${source} ${destination}`;
+    this.#add({ at: performance.now(), source, destination, kind, text: `${node}: ${message.text}` });
   }
 
   #add(drop: Drop): void {
@@ -52,7 +55,7 @@ export class DropWatch {
 
   /**
    * Drops since a moment (performance.now()) that concern some addresses: those between two of them, or where there
-   * are none, those of which one end is among them. Alike ones are shown once.
+   * are none, those of which one end is among them. Of those that are alike the first is shown.
    */
   concerning(addresses: readonly string[], since: number): readonly string[] {
     const recent = this.#drops.filter(({ at }) => at >= since);
@@ -62,8 +65,11 @@ export class DropWatch {
       ({ source, destination, at }) =>
         known.has(source) || known.has(destination) || at === Number.POSITIVE_INFINITY,
     );
-    const texts = (between.length > 0 ? between : touching).map(({ text }) => text);
-    return [...new Set(texts)].slice(0, mostShown);
+    const groups = Map.groupBy(between.length > 0 ? between : touching, ({ kind }) => kind);
+    return [...groups.values()].slice(0, mostShown).map(([first, ...more]) => {
+      const alike = more.length === 0 ? "" : ` (and ${more.length} more)`;
+      return `${first!.text}${alike}`;
+    });
   }
 
   /** Ends the streams. */
