@@ -8,60 +8,64 @@ import type { Family, NodeParty, Party, PodParty, Topology } from "./topology.ts
 /** Traffic that goes through services: it needs ports. */
 const kinds = ["fragments", "tcp", "udp"] as const satisfies readonly Kind[];
 
-/** Sends one kind of traffic to an address of the service whose only backend is `backend`. */
-async function through(
-  exchanges: Exchanges,
+/** A way to the only backend of a service. */
+interface Way {
+  readonly path: PathName;
+  readonly from: Party;
+  readonly backend: Party;
+  /** Through this node's port; otherwise through the cluster IP. */
+  readonly node?: NodeParty;
+  /** Whether the backend must see who asks: nothing within the cluster is masqueraded. */
+  readonly seen: boolean;
+}
+
+async function send(
+  way: Way,
   kind: (typeof kinds)[number],
-  from: Party,
-  backend: Party,
   family: Family,
-  at: (service: { readonly ip: string; readonly port: number; readonly nodePort: number }) => {
-    readonly address: string;
-    readonly port: number;
-  },
+  exchanges: Exchanges,
   signal: AbortSignal,
 ): Promise<string> {
+  const { from, backend, node, seen } = way;
   const protocol = kind === "tcp" ? "tcp" : "udp";
-  const service = await exchanges.service(backend, family, protocol, signal);
-  const target = { ...at(service), server: backend.label };
+  const { ip, port, nodePort } = await exchanges.service(backend, family, protocol, signal);
+  const target = {
+    ...(node === undefined ? { address: ip, port } : { address: node[family], port: nodePort }),
+    server: backend.label,
+    sources: seen ? [from[family]] : [],
+  };
   return kind === "fragments"
     ? exchanges.udpFragments(from, target)
     : exchanges.transport(protocol, from, target);
 }
 
-/** Cases of a pod that asks a ClusterIP. */
-const clusterIp = (path: PathName, from: Party, backend: Party): readonly PathCase[] =>
-  commonFamilies(from, backend).flatMap((family) =>
+/** All kinds of traffic that way, in the families that everybody on it speaks. */
+function along(way: Way): readonly PathCase[] {
+  const { path, from, backend, node } = way;
+  const parties = node === undefined ? [from, backend] : [from, node, backend];
+  const service = node === undefined ? "service" : `${node.label}'s port`;
+  return commonFamilies(...parties).flatMap((family) =>
     kinds.map((kind) => ({
       ...{ path, family, kind },
       from: from.label,
-      to: backend === from ? "service → itself" : `service → ${backend.label}`,
-      addresses: [from[family], backend[family]],
-      run: (exchanges, signal) =>
-        through(exchanges, kind, from, backend, family, ({ ip, port }) => ({ address: ip, port }), signal),
+      to: `${service} → ${backend === from ? "itself" : backend.label}`,
+      addresses: parties.map((party) => party[family]),
+      run: (exchanges, signal) => send(way, kind, family, exchanges, signal),
     })),
   );
+}
 
-/** Cases of somebody who asks a node's port. */
-const nodePort = (path: PathName, from: Party, node: NodeParty, backend: Party): readonly PathCase[] =>
-  commonFamilies(from, node, backend).flatMap((family) =>
-    kinds.map((kind) => ({
-      ...{ path, family, kind },
-      from: from.label,
-      to: `${node.label}'s port → ${backend.label}`,
-      addresses: [from[family], node[family], backend[family]],
-      run: (exchanges, signal) =>
-        through(
-          exchanges,
-          kind,
-          from,
-          backend,
-          family,
-          ({ nodePort: port }) => ({ address: node[family], port }),
-          signal,
-        ),
-    })),
-  );
+/** A pod that asks a cluster IP. A pod that is its own backend sees somebody else, or its answers would not return. */
+const clusterIp = (path: PathName, from: PodParty, backend: Party): readonly PathCase[] =>
+  along({ path, from, backend, seen: backend !== from });
+
+/** A pod that asks a node's port. */
+const podAsksPort = (from: PodParty, node: NodeParty, backend: Party): readonly PathCase[] =>
+  along({ path: "nodeport-from-pod", from, node, backend, seen: backend !== from });
+
+/** The outside that asks a node's port. It may be seen as the node. */
+const outsideAsksPort = (path: PathName, from: Party, node: NodeParty, backend: Party): readonly PathCase[] =>
+  along({ path, from, node, backend, seen: false });
 
 /** A pod that asks for what nobody serves is told so at once. */
 const empty = (from: PodParty): readonly PathCase[] =>
@@ -93,15 +97,17 @@ export function serviceCases({ nodes, pods, outside }: Topology): readonly PathC
       if (next !== undefined) cases.push(...clusterIp("pod-to-service-host", one, next));
       cases.push(...clusterIp("pod-to-service-hairpin", one, one));
       cases.push(...empty(one));
-      cases.push(...nodePort("nodeport-from-pod", one, node, two ?? one));
-      if (next !== undefined) cases.push(...nodePort("nodeport-from-pod", one, next, remote ?? one));
+      cases.push(...podAsksPort(one, node, two ?? one));
+      if (next !== undefined) cases.push(...podAsksPort(one, next, remote ?? one));
     }
     if (outside !== undefined) {
-      if (one !== undefined) cases.push(...nodePort("nodeport-from-outside-local", outside, node, one));
+      if (one !== undefined)
+        cases.push(...outsideAsksPort("nodeport-from-outside-local", outside, node, one));
       if (remote !== undefined)
-        cases.push(...nodePort("nodeport-from-outside-remote", outside, node, remote));
-      cases.push(...nodePort("nodeport-from-outside-host", outside, node, node));
-      if (next !== undefined) cases.push(...nodePort("nodeport-from-outside-host", outside, node, next));
+        cases.push(...outsideAsksPort("nodeport-from-outside-remote", outside, node, remote));
+      cases.push(...outsideAsksPort("nodeport-from-outside-host", outside, node, node));
+      if (next !== undefined)
+        cases.push(...outsideAsksPort("nodeport-from-outside-host", outside, node, next));
     }
     return cases;
   });
