@@ -11,13 +11,25 @@ export type RegisterWorldTest = (title: string, implementation: WorldTest) => vo
 
 const logLines = 200;
 
-/** Warnings and errors of the log (pino levels 40 and up), and whatever else is no log line. */
+interface LogLine {
+  readonly level: number;
+  readonly module?: string;
+  readonly msg?: string;
+  readonly err?: { readonly message?: string };
+}
+
+/** A warning or an error of the log (pino levels 40 and up) in words; whatever else is no log line as it is. */
+function complaint(line: string): readonly string[] {
+  if (!line.startsWith("{")) return line === "" ? [] : [line];
+  const { level, module, msg, err, ...rest } = JSON.parse(line) as LogLine & Record<string, unknown>;
+  if (level < 40) return [];
+  const { time, pid: _pid, hostname: _hostname, name: _name, ...facts } = rest;
+  const at = new Date(Number(time)).toISOString().slice(11, 23);
+  return [`${at} ${module}: ${msg}${err === undefined ? "" : `: ${err.message}`} ${JSON.stringify(facts)}`];
+}
+
 const complaints = (log: string): string =>
-  log
-    .split("\n")
-    .filter((line) => !/^\{"level":[123]0,/.test(line))
-    .slice(-20)
-    .join("\n") || "the agent did not complain";
+  log.split("\n").flatMap(complaint).slice(-20).join("\n") || "the agent did not complain";
 
 /** Why tests that load programs into the kernel cannot run here; undefined when they can. */
 async function whyNot(): Promise<string | undefined> {
