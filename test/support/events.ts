@@ -1,5 +1,6 @@
 // What the monitor stream and the counters of the datapath say.
 
+import type { AgentClient } from "../../src/client/index.ts";
 import type {
   DropEvent,
   MonitorRequest,
@@ -7,8 +8,12 @@ import type {
   TraceEvent,
   VerdictEvent,
 } from "../../src/gen/waggle/v1/datapath.ts";
-import type { World } from "../../src/playground/index.ts";
 import { eventually } from "./eventually.ts";
+
+/** A node, or a world for its first one. */
+export interface Observed {
+  readonly client: AgentClient;
+}
 
 /** Events of a monitor stream, collected until it is ended. */
 export class Listener {
@@ -17,8 +22,8 @@ export class Listener {
   readonly #done: Promise<void>;
   #error: unknown;
 
-  constructor(world: World, request: Partial<MonitorRequest>) {
-    const stream = world.client.datapath.monitor(
+  constructor({ client }: Observed, request: Partial<MonitorRequest>) {
+    const stream = client.datapath.monitor(
       { drops: false, traces: false, verdicts: false, endpointId: 0, ...request },
       { signal: this.#abort.signal },
     );
@@ -52,22 +57,22 @@ export class Listener {
 }
 
 /** Opens a monitor stream and resolves when the agent has it. */
-export async function listen(world: World, request: Partial<MonitorRequest>): Promise<Listener> {
-  const watchers = async (): Promise<number> => (await world.client.agent.getStatus({})).watchers;
+export async function listen(observed: Observed, request: Partial<MonitorRequest>): Promise<Listener> {
+  const watchers = async (): Promise<number> => (await observed.client.agent.getStatus({})).watchers;
   const before = await watchers();
-  const listener = new Listener(world, request);
+  const listener = new Listener(observed, request);
   await eventually("the agent has the monitor stream", async () => (await watchers()) > before);
   return listener;
 }
 
 /** Packets counted for a drop reason (without sign; 0 forwarded) in both directions. */
-export async function counted(world: World, reason: number): Promise<number> {
-  const { metrics } = await world.client.datapath.getMetrics({});
+export async function counted({ client }: Observed, reason: number): Promise<number> {
+  const { metrics } = await client.datapath.getMetrics({});
   return metrics.filter((row) => row.reason === reason).reduce((sum, row) => sum + Number(row.packets), 0);
 }
 
 /** All packets counted as dropped. */
-export async function droppedPackets(world: World): Promise<number> {
-  const { metrics } = await world.client.datapath.getMetrics({});
+export async function droppedPackets({ client }: Observed): Promise<number> {
+  const { metrics } = await client.datapath.getMetrics({});
   return metrics.filter((row) => row.reason >= 16).reduce((sum, row) => sum + Number(row.packets), 0);
 }
