@@ -29,6 +29,8 @@ need util-linux have nsenter
 need bpftool have bpftool
 need iperf3 have iperf3
 need nftables have nft
+need sockperf have sockperf
+need wrk have wrk
 need nginx-light have nginx
 need etcd-server have etcd
 need etcd-client have etcdctl

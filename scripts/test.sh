@@ -79,14 +79,14 @@ isolated=(unshare --net sh -c 'ip link set lo up && exec "$@"' sh)
 folders=$(printf '%s\n' test/*/ | grep -v '^test/support/$')
 may=$(node --conditions=waggle-source --disable-warning=ExperimentalWarning scripts/may.ts)
 if [ "$may" = bpf ]; then
-  tests unit "${isolated[@]}" -- 'src/**/*.test.ts'
+  tests unit "${isolated[@]}" -- 'src/**/*.test.ts' 'bench/**/*.test.ts'
   for folder in $folders; do
     tests "$(basename "$folder")" "${isolated[@]}" -- "$folder**/*.test.ts"
   done
 else
   # Without BPF: everything but what says by its place or name that it needs the kernel.
   alone=(env NO_KERNEL_TESTS=1)
-  tests unit "${alone[@]}" -- 'src/**/*.test.ts' '!src/**/*kernel*.test.ts'
+  tests unit "${alone[@]}" -- 'src/**/*.test.ts' 'bench/**/*.test.ts' '!src/**/*kernel*.test.ts'
   for folder in $folders; do
     name=$(basename "$folder")
     case $name in

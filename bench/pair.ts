@@ -1,0 +1,157 @@
+// Two namespaces that can talk, and the ways they can be joined: by a wire, as others do it, or by Waggle.
+
+import { randomBytes } from "node:crypto";
+import { run } from "../src/playground/command.ts";
+import { createWorld } from "../src/playground/index.ts";
+import { addNamespace, inNamespace, setSysctl } from "../src/playground/namespaces.ts";
+import { Undo } from "../src/playground/undo.ts";
+
+/** Two ends of a connection to be measured. */
+export interface Pair {
+  readonly name: string;
+  /** Namespaces by name. */
+  readonly client: string;
+  readonly server: string;
+  /** The server's address. */
+  readonly ipv4: string;
+  close(): Promise<void>;
+}
+
+const client = "10.90.0.1";
+const server = "10.90.0.2";
+
+/** A name of its own for every pair, so that several can stand at once. */
+const unique = (): string => `wgb${randomBytes(3).toString("hex")}`;
+
+const ip = (namespace: string, ...args: readonly string[]): Promise<string> =>
+  run(["ip", "-n", namespace, ...args]);
+
+/** Creates the namespaces and takes everything down again when `build` fails. */
+async function pair(
+  name: string,
+  extra: readonly string[],
+  build: (names: Readonly<Record<string, string>>) => Promise<void>,
+): Promise<Pair> {
+  const id = unique();
+  const undo = new Undo();
+  const names = Object.fromEntries(["client", "server", ...extra].map((role) => [role, `${id}-${role}`]));
+  try {
+    for (const namespace of Object.values(names)) await addNamespace(namespace, false, undo);
+    await build(names);
+  } catch (error) {
+    await undo.run();
+    throw error;
+  }
+  return { name, client: names.client!, server: names.server!, ipv4: server, close: () => undo.run() };
+}
+
+/** The limit: nothing but the wire between the two. */
+export const directPair = (): Promise<Pair> =>
+  pair("direct veth", [], async ({ client: a, server: b }) => {
+    await run([
+      "ip",
+      "link",
+      "add",
+      "eth0",
+      "netns",
+      a!,
+      "type",
+      "veth",
+      "peer",
+      "name",
+      "eth0",
+      "netns",
+      b!,
+    ]);
+    await ip(a!, "address", "add", `${client}/24`, "dev", "eth0");
+    await ip(b!, "address", "add", `${server}/24`, "dev", "eth0");
+    for (const end of [a!, b!]) await ip(end, "link", "set", "eth0", "up");
+  });
+
+/** What a simple CNI does: both on a bridge of the node. */
+export const bridgedPair = (): Promise<Pair> =>
+  pair("bridge", ["node"], async ({ client: a, server: b, node }) => {
+    await ip(node!, "link", "add", "br0", "type", "bridge");
+    await ip(node!, "link", "set", "br0", "up");
+    for (const [end, address, port] of [
+      [a!, client, "p1"],
+      [b!, server, "p2"],
+    ] as const) {
+      await run([
+        "ip",
+        "link",
+        "add",
+        port,
+        "netns",
+        node!,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "eth0",
+        "netns",
+        end,
+      ]);
+      await ip(node!, "link", "set", port, "master", "br0", "up");
+      await ip(end, "address", "add", `${address}/24`, "dev", "eth0");
+      await ip(end, "link", "set", "eth0", "up");
+    }
+  });
+
+const statefulFilter = `
+table inet filter {
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state established,related accept
+    ct state invalid drop
+    ip saddr 10.90.0.0/24 ip daddr 10.90.0.0/24 accept
+  }
+}
+`;
+
+/** What a routing CNI with policies in nftables does: the node routes, connection tracking and a filter in between. */
+export const routedPair = (): Promise<Pair> =>
+  pair("routed veth, nftables conntrack", ["node"], async ({ client: a, server: b, node }) => {
+    for (const [end, address, port] of [
+      [a!, client, "p1"],
+      [b!, server, "p2"],
+    ] as const) {
+      await run([
+        "ip",
+        "link",
+        "add",
+        port,
+        "netns",
+        node!,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "eth0",
+        "netns",
+        end,
+      ]);
+      await ip(node!, "link", "set", port, "up");
+      await ip(node!, "address", "add", "169.254.1.1/32", "dev", port);
+      await ip(node!, "route", "add", `${address}/32`, "dev", port);
+      await ip(end, "address", "add", `${address}/32`, "dev", "eth0");
+      await ip(end, "link", "set", "eth0", "up");
+      await ip(end, "route", "add", "169.254.1.1/32", "dev", "eth0");
+      await ip(end, "route", "add", "default", "via", "169.254.1.1", "dev", "eth0");
+    }
+    await setSysctl(node!, "net/ipv4/ip_forward", "1");
+    await run(inNamespace(node!, ["nft", "-f", "-"]), { input: statefulFilter });
+  });
+
+/** Two pods of one node with Waggle between them. */
+export async function wagglePair(): Promise<Pair> {
+  const world = await createWorld({ pods: 2 });
+  const [a, b] = world.pods;
+  return {
+    name: "waggle",
+    client: a!.namespace,
+    server: b!.namespace,
+    ipv4: b!.ipv4,
+    close: async () => void (await world.destroy()),
+  };
+}

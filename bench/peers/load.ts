@@ -1,0 +1,101 @@
+// Load from kept tools, and what they measured. Every run is bounded in time.
+
+import { run } from "../../src/playground/command.ts";
+import { inNamespace } from "../../src/playground/namespaces.ts";
+import { ports } from "./servers.ts";
+
+/** Who sends to whom. */
+export interface Way {
+  /** Namespace that sends. */
+  readonly from: string;
+  readonly to: string;
+}
+
+interface IperfEnd {
+  readonly end: {
+    readonly sum_received: { readonly bits_per_second: number };
+    readonly sum: { readonly packets: number; readonly lost_packets: number; readonly seconds: number };
+  };
+}
+
+async function iperf3({ from, to }: Way, seconds: number, ...args: readonly string[]): Promise<IperfEnd> {
+  const text = await run(
+    inNamespace(from, [
+      "iperf3",
+      "--client",
+      to,
+      "--port",
+      `${ports.iperf3}`,
+      "--json",
+      "--time",
+      `${seconds}`,
+      ...args,
+    ]),
+    { timeoutMs: seconds * 1_000 + 20_000 },
+  );
+  return JSON.parse(text) as IperfEnd;
+}
+
+/** TCP throughput in Gbit/s, one stream, as received. */
+export async function tcpThroughput(way: Way, seconds: number): Promise<number> {
+  return (await iperf3(way, seconds)).end.sum_received.bits_per_second / 1e9;
+}
+
+/** UDP datagrams of 64 bytes a second that arrived, sent as fast as one core can. */
+export async function udpPackets(way: Way, seconds: number): Promise<number> {
+  const { sum } = (await iperf3(way, seconds, "--udp", "--bitrate", "0", "--length", "64")).end;
+  return (sum.packets - sum.lost_packets) / sum.seconds;
+}
+
+/** Requests and responses one after the other over one TCP connection. */
+export interface RequestResponse {
+  readonly ratePerSecond: number;
+  /** Round-trip times in microseconds. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
+export async function tcpRequestResponse({ from, to }: Way, seconds: number): Promise<RequestResponse> {
+  const text = await run(
+    inNamespace(from, [
+      ...["sockperf", "ping-pong", "--tcp", "-i", to, "-p", `${ports.sockperf}`],
+      ...["-m", "64", "-t", `${Math.max(1, Math.round(seconds))}`, "--full-rtt"],
+    ]),
+    { timeoutMs: seconds * 1_000 + 20_000 },
+  );
+  const figure = (pattern: RegExp, what: string): number => {
+    const match = pattern.exec(text);
+    if (match === null) throw new Error(`sockperf said nothing of ${what}:\n${text.slice(-1_000)}`);
+    return Number(match[1]);
+  };
+  // Its warm-up and its last moments are left out of this line.
+  const received = figure(/Valid Duration\].*ReceivedMessages=(\d+)/, "received messages");
+  const runTime = figure(/Valid Duration\] RunTime=([\d.]+) sec/, "its run time");
+  return {
+    ratePerSecond: received / runTime,
+    p50: figure(/percentile 50\.000 =\s+([\d.]+)/, "the median"),
+    p99: figure(/percentile 99\.000 =\s+([\d.]+)/, "the 99th percentile"),
+  };
+}
+
+/** HTTP requests a second, each over a TCP connection of its own, 16 at a time. */
+export async function connectRate({ from, to }: Way, seconds: number): Promise<number> {
+  const text = await run(
+    inNamespace(from, [
+      ...[
+        "wrk",
+        "--threads",
+        "1",
+        "--connections",
+        "16",
+        "--duration",
+        `${Math.max(1, Math.round(seconds))}s`,
+      ],
+      ...["--header", "Connection: close", `http://${to}:${ports.http}/`],
+    ]),
+    { timeoutMs: seconds * 1_000 + 20_000 },
+  );
+  const match = /^Requests\/sec:\s+([\d.]+)/m.exec(text);
+  if (match === null) throw new Error(`wrk said nothing of a rate:\n${text}`);
+  return Number(match[1]);
+}

@@ -1,0 +1,5 @@
+import type { Suite } from "../suite.ts";
+import { podToPod } from "./pod-to-pod.ts";
+
+/** All suites, in the order of the page. */
+export const suites: readonly Suite[] = [podToPod];
