@@ -18,6 +18,7 @@ const types = {
   be16: TypeMessage.BE16,
   be32: TypeMessage.BE32,
   ipv4: TypeMessage.IPV4,
+  ipv6: TypeMessage.IPV6,
   bytes: TypeMessage.BYTES,
 } as const satisfies Record<PluginRecordFieldType, TypeMessage>;
 

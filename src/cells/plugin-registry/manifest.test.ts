@@ -134,12 +134,12 @@ test("faults in the layout of a record are reported with their lines", (t) => {
   const found = faults(
     valid
       .replace("name: port", "name: saddr")
-      .replace("type: ipv4", "type: ipv6")
+      .replace("type: ipv4", "type: ipv5")
       .replace(", size: 6", "")
       .replace("offset: 4", "offset: -4"),
   );
   t.deepEqual(found, [
-    '25: type: "ipv6" must be one of u8, u16, u32, u64, be16, be32, ipv4, bytes',
+    '25: type: "ipv5" must be one of u8, u16, u32, u64, be16, be32, ipv4, ipv6, bytes',
     "26: offset: must be a whole number from 0 to 65535",
     "27: size is missing: how many bytes",
   ]);

@@ -47,6 +47,7 @@ const recordTypeSizes: Readonly<Record<PluginRecordFieldType, number | undefined
   be16: 2,
   be32: 4,
   ipv4: 4,
+  ipv6: 16,
   bytes: undefined,
 };
 

@@ -24,9 +24,18 @@ export interface PluginHook {
 
 /**
  * How a member of a record is stored. Numbers u8 to u64 are in the machine's byte order, be16 and be32 in the
- * network's; ipv4 is an address in network order.
+ * network's; ipv4 and ipv6 are addresses as on the wire.
  */
-export type PluginRecordFieldType = "u8" | "u16" | "u32" | "u64" | "be16" | "be32" | "ipv4" | "bytes";
+export type PluginRecordFieldType =
+  | "u8"
+  | "u16"
+  | "u32"
+  | "u64"
+  | "be16"
+  | "be32"
+  | "ipv4"
+  | "ipv6"
+  | "bytes";
 
 /** A member of a record that the plugin writes. */
 export interface PluginRecordField {

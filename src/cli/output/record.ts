@@ -19,7 +19,14 @@ const widths: Readonly<Partial<Record<Type, number>>> = {
   [Type.BE16]: 5,
   [Type.BE32]: 10,
   [Type.IPV4]: 15,
+  [Type.IPV6]: 39,
 };
+
+/** An IPv6 address as RFC 5952 writes it, which the parser of URLs knows. */
+function ipv6Text(address: Buffer): string {
+  const groups = address.toString("hex").match(/.{4}/g) ?? [];
+  return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
+}
 
 function fieldValue({ offset, size, type }: PluginRecordField, record: Buffer): FieldValue {
   if (offset + size > record.length) return null;
@@ -38,6 +45,8 @@ function fieldValue({ offset, size, type }: PluginRecordField, record: Buffer): 
       return record.readUInt32BE(offset);
     case Type.IPV4:
       return [...record.subarray(offset, offset + size)].join(".");
+    case Type.IPV6:
+      return ipv6Text(record.subarray(offset, offset + size));
     default:
       return record.toString("hex", offset, offset + size);
   }

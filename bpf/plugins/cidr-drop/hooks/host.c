@@ -7,5 +7,13 @@ HOOK(from_netdev_v4)
 	void *end;
 	const struct iphdr *ip = waggle_ipv4(ctx, &end);
 
-	return ip ? check(ip->saddr) : HOOK_DROP;
+	return ip ? check_v4(ip->saddr) : HOOK_DROP;
+}
+
+HOOK(from_netdev_v6)
+{
+	void *end;
+	const struct ipv6hdr *ip = waggle_ipv6(ctx, &end);
+
+	return ip ? check_v6(&ip->saddr) : HOOK_DROP;
 }

@@ -8,7 +8,7 @@ HOOK(from_container_pre_ct_v4)
 	void *end;
 	const struct iphdr *ip = waggle_ipv4(ctx, &end);
 
-	return ip ? check(ip->daddr) : HOOK_DROP;
+	return ip ? check_v4(ip->daddr) : HOOK_DROP;
 }
 
 HOOK(to_container_pre_ct_v4)
@@ -16,5 +16,21 @@ HOOK(to_container_pre_ct_v4)
 	void *end;
 	const struct iphdr *ip = waggle_ipv4(ctx, &end);
 
-	return ip ? check(ip->saddr) : HOOK_DROP;
+	return ip ? check_v4(ip->saddr) : HOOK_DROP;
+}
+
+HOOK(from_container_pre_ct_v6)
+{
+	void *end;
+	const struct ipv6hdr *ip = waggle_ipv6(ctx, &end);
+
+	return ip ? check_v6(&ip->daddr) : HOOK_DROP;
+}
+
+HOOK(to_container_pre_ct_v6)
+{
+	void *end;
+	const struct ipv6hdr *ip = waggle_ipv6(ctx, &end);
+
+	return ip ? check_v6(&ip->saddr) : HOOK_DROP;
 }

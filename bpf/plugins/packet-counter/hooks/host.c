@@ -10,12 +10,23 @@ struct {
 	__type(value, __u64);
 } packet_count SEC(".maps");
 
-HOOK(from_netdev_v4)
+static __always_inline void count(void)
 {
 	__u32 zero = 0;
 	__u64 *packets = bpf_map_lookup_elem(&packet_count, &zero);
 
 	if (packets)
 		(*packets)++;
+}
+
+HOOK(from_netdev_v4)
+{
+	count();
+	return HOOK_NEXT;
+}
+
+HOOK(from_netdev_v6)
+{
+	count();
 	return HOOK_NEXT;
 }

@@ -30,3 +30,15 @@ HOOK(from_container_pre_service_v4)
 	count();
 	return HOOK_NEXT;
 }
+
+HOOK(to_container_pre_ct_v6)
+{
+	count();
+	return HOOK_NEXT;
+}
+
+HOOK(from_container_pre_service_v6)
+{
+	count();
+	return HOOK_NEXT;
+}

@@ -10,12 +10,23 @@ struct {
 	__type(value, __u64);
 } byte_count SEC(".maps");
 
-HOOK(from_netdev_v4)
+static __always_inline void count(struct __sk_buff *ctx)
 {
 	__u32 zero = 0;
 	__u64 *bytes = bpf_map_lookup_elem(&byte_count, &zero);
 
 	if (bytes)
 		*bytes += ctx->len;
+}
+
+HOOK(from_netdev_v4)
+{
+	count(ctx);
+	return HOOK_NEXT;
+}
+
+HOOK(from_netdev_v6)
+{
+	count(ctx);
 	return HOOK_NEXT;
 }
