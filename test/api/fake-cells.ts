@@ -227,6 +227,7 @@ export class FakeServices implements ServiceManager {
 
 const maps: readonly MapSpec[] = [
   { name: "denied", type: MapType.lpmTrie, keySize: 8, valueSize: 1, maxEntries: 1000, flags: 1 },
+  { name: "denied6", type: MapType.lpmTrie, keySize: 20, valueSize: 1, maxEntries: 1000, flags: 1 },
   { name: "counts", type: MapType.percpuHash, keySize: 4, valueSize: 8, maxEntries: 10 },
   { name: "table", type: MapType.hash, keySize: 2, valueSize: 4, maxEntries: 10 },
   { name: "slots", type: MapType.array, keySize: 4, valueSize: 4, maxEntries: 2 },

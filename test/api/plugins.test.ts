@@ -220,6 +220,37 @@ test("an LPM map of a plugin is filled, listed and emptied by prefix", async (t)
   t.is((await call(plugins, plugins.deletePluginMapEntries, { ...target, keys })).count, 1);
 });
 
+test("an LPM map over IPv6 takes prefixes of that family, and no others", async (t) => {
+  const { plugins, cells } = await serve(t);
+  cells.plugins.table.upsert(makePlugin("cidr-drop"));
+  const target = { plugin: "cidr-drop", map: "denied6" };
+  const update = (value: string) =>
+    call(
+      plugins,
+      plugins.updatePluginMapEntries,
+      UpdatePluginMapEntriesRequest.fromPartial({
+        ...target,
+        entries: [{ key: { key: { $case: "cidr" as const, value } } }],
+      }),
+    );
+  t.is((await update("fd00:10::/32")).count, 1);
+  const key = Buffer.alloc(20);
+  key.set([32, 0, 0, 0, 0xfd, 0, 0, 0x10]);
+  t.deepEqual(cells.plugins.opened.denied6?.lookup(key), Buffer.from([1]));
+  const listed = await call(
+    plugins,
+    plugins.listPluginMapEntries,
+    ListPluginMapEntriesRequest.fromPartial(target),
+  );
+  t.deepEqual(
+    listed.entries.map((entry) => entry.key?.key),
+    [{ $case: "cidr", value: "fd00:10::/32" }],
+  );
+  t.deepEqual(violations(await failure(update("10.0.0.0/8"))), {
+    "entries[0].key.cidr": '"10.0.0.0/8" is not an IPv6 prefix such as fd00::/64, or an address',
+  });
+});
+
 test("keys and values that do not fit a plugin's map are refused, and nothing is written", async (t) => {
   const { plugins, cells } = await serve(t);
   cells.plugins.table.upsert(makePlugin("cidr-drop"));
@@ -243,7 +274,7 @@ test("keys and values that do not fit a plugin's map are refused, and nothing is
   t.deepEqual(violations(wrong), {
     "entries[1].key.raw": "1 bytes; keys of table have 2",
     "entries[2].value": "5 bytes; values of table have 4",
-    "entries[3].key.cidr": "table is no LPM trie over IPv4 but a hash with keys of 2 bytes",
+    "entries[3].key.cidr": "table is no LPM trie over addresses but a hash with keys of 2 bytes",
     "entries[4].key": "required: raw or cidr",
   });
   t.is(cells.plugins.opened.table?.lookup(Buffer.from([1, 2])), undefined);

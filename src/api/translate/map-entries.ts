@@ -1,4 +1,5 @@
 import { endianness } from "node:os";
+import { formatCidr, ipBytes, ipFromBytes } from "../../datapath/address.ts";
 import { type MapSpec, MapType, type RawMap } from "../../datapath/types.ts";
 import type { PluginMapEntry, PluginMapKey } from "../../gen/waggle/v1/plugin.ts";
 import type { PageCursor } from "../runtime/index.ts";
@@ -45,9 +46,10 @@ export function perCpuStride({ valueSize }: Pick<MapSpec, "valueSize">): number 
   return Math.ceil(valueSize / 8) * 8;
 }
 
-/** Whether the keys of a map are IPv4 prefixes: `struct bpf_lpm_trie_key` with four bytes of data. */
-export function hasPrefixKeys({ type, keySize }: Pick<MapSpec, "type" | "keySize">): boolean {
-  return type === MapType.lpmTrie && keySize === 8;
+/** Of what family the keys of a map are prefixes: `struct bpf_lpm_trie_key` with 4 or 16 bytes of data. */
+function prefixFamily({ type, keySize }: Pick<MapSpec, "type" | "keySize">): 4 | 6 | undefined {
+  if (type !== MapType.lpmTrie) return undefined;
+  return keySize === 8 ? 4 : keySize === 20 ? 6 : undefined;
 }
 
 /** A raw entry of a map. */
@@ -66,18 +68,17 @@ export async function pageOfMap(
 
 const little = endianness() === "LE";
 
-/** "10.0.0.0/8" of the key of a map with prefix keys. The length is in the machine's byte order. */
+/** "10.0.0.0/8" or "fd00::/8" of the key of a map with prefix keys. The length is in the machine's byte order. */
 export function keyToPrefix(key: Buffer): string {
   const length = little ? key.readUInt32LE(0) : key.readUInt32BE(0);
-  return `${[...key.subarray(4, 8)].join(".")}/${length}`;
+  return formatCidr({ address: ipFromBytes(key.subarray(4)), prefixLength: length });
 }
 
 function prefixToKey(address: string, length: number): Buffer {
-  const key = Buffer.alloc(8);
-  if (little) key.writeUInt32LE(length, 0);
-  else key.writeUInt32BE(length, 0);
-  key.set(address.split(".").map(Number), 4);
-  return key;
+  const prefixLength = Buffer.alloc(4);
+  if (little) prefixLength.writeUInt32LE(length);
+  else prefixLength.writeUInt32BE(length);
+  return Buffer.concat([prefixLength, ipBytes(address)]);
 }
 
 /** Reads a key in either form; undefined when it is none of this map's. */
@@ -99,15 +100,16 @@ export function readMapKey(
       }
       return key.value;
     case "cidr": {
-      if (!hasPrefixKeys(spec)) {
+      const family = prefixFamily(spec);
+      if (family === undefined) {
         violations.add(
           `${field}.cidr`,
-          `${spec.name} is no LPM trie over IPv4 but a ${mapTypeName(spec.type)} with keys of ${spec.keySize} bytes`,
+          `${spec.name} is no LPM trie over addresses but a ${mapTypeName(spec.type)} with keys of ${spec.keySize} bytes`,
         );
         return undefined;
       }
       const prefix = readPrefix(`${field}.cidr`, key.value, violations, {
-        ipv4Only: true,
+        only: family,
         addressAllowed: true,
       });
       return prefix && prefixToKey(prefix.address, prefix.length);
@@ -146,7 +148,10 @@ function present(spec: MapSpec): Buffer {
 export function mapEntryToMessage({ key, value }: RawEntry, spec: MapSpec): PluginMapEntry {
   return {
     key: {
-      key: hasPrefixKeys(spec) ? { $case: "cidr", value: keyToPrefix(key) } : { $case: "raw", value: key },
+      key:
+        prefixFamily(spec) === undefined
+          ? { $case: "raw", value: key }
+          : { $case: "cidr", value: keyToPrefix(key) },
     },
     value,
   };

@@ -53,8 +53,8 @@ export interface Prefix {
 
 /** What is taken for a prefix. */
 export interface PrefixOptions {
-  /** IPv4 alone. */
-  readonly ipv4Only?: boolean;
+  /** One family alone. */
+  readonly only?: 4 | 6;
   /** An address alone stands for itself. */
   readonly addressAllowed?: boolean;
 }
@@ -66,7 +66,7 @@ export function readPrefix(
   field: string,
   value: string,
   violations: Violations,
-  { ipv4Only = false, addressAllowed = false }: PrefixOptions = {},
+  { only, addressAllowed = false }: PrefixOptions = {},
 ): Prefix | undefined {
   if (value === "") {
     violations.add(field, "required");
@@ -76,11 +76,11 @@ export function readPrefix(
   const family = address.includes("%") ? 0 : isIP(address);
   const bits = family === 4 ? 32 : 128;
   const length = digits === undefined && addressAllowed ? bits : parseLength(digits, bits);
-  if (family === 0 || (ipv4Only && family !== 4) || length === undefined || rest.length > 0) {
-    const examples = ipv4Only
-      ? "an IPv4 prefix such as 10.0.0.0/8"
-      : "a prefix such as 10.0.0.0/8 or fd00::/64";
-    violations.add(field, `${quote(value)} is not ${examples}${addressAllowed ? ", or an address" : ""}`);
+  if (family === 0 || (only !== undefined && family !== only) || length === undefined || rest.length > 0) {
+    violations.add(
+      field,
+      `${quote(value)} is not ${prefixExamples(only)}${addressAllowed ? ", or an address" : ""}`,
+    );
     return undefined;
   }
   const network = parseCidr(`${address}/${length}`);
@@ -89,6 +89,11 @@ export function readPrefix(
     return undefined;
   }
   return { address: network.address, length, text: formatCidr(network) };
+}
+
+function prefixExamples(only: 4 | 6 | undefined): string {
+  if (only === undefined) return "a prefix such as 10.0.0.0/8 or fd00::/64";
+  return only === 4 ? "an IPv4 prefix such as 10.0.0.0/8" : "an IPv6 prefix such as fd00::/64";
 }
 
 function parseLength(digits: string | undefined, most: number): number | undefined {

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Command } from "commander";
 import { everything } from "../../client/index.ts";
 import type { PluginMap, PluginMapEntry, PluginMapKey } from "../../gen/waggle/v1/plugin.ts";
@@ -12,9 +13,10 @@ import { bytes } from "../values.ts";
 const perCpuTypes = new Set([5, 6, 10]);
 
 const keyOf = (text: string): PluginMapKey => ({
-  key: /^\d+\.\d+\.\d+\.\d+(\/\d+)?$/.test(text)
-    ? { $case: "cidr", value: text }
-    : { $case: "raw", value: bytes("a key", text) },
+  key:
+    isIP(text.replace(/\/\d+$/, "")) !== 0
+      ? { $case: "cidr", value: text }
+      : { $case: "raw", value: bytes("a key", text) },
 });
 
 const hex = (data: Uint8Array): string => `0x${Buffer.from(data).toString("hex")}`;
@@ -103,7 +105,7 @@ export function addPluginMapCommands(plugin: Command, act: Act): void {
     .description("Entries of maps that a plugin owns")
     .addHelpText(
       "after",
-      "\nKeys and values are bytes in memory order (0x0a000105), little-endian numbers (u32:5, u64:1000), or, as keys\nof LPM tries over IPv4, prefixes (10.0.0.0/8).",
+      "\nKeys and values are bytes in memory order (0x0a000105), little-endian numbers (u32:5, u64:1000), or, as keys\nof LPM tries over addresses, prefixes (10.0.0.0/8, fd00::/64).",
     );
 
   examples(
