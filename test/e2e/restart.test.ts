@@ -83,7 +83,7 @@ await worldTests(
     }
 
     test("a changed setting reloads what it concerns, and no packet is lost over it", async (t, world) => {
-      const [pods, host] = [await programIds(world, "lxc-"), await programIds(world, "host-")];
+      const [pods, overlay] = [await programIds(world, "lxc-"), await programIds(world, "overlay-")];
       const drops = await droppedPackets(world);
       const traffic = await steadyTraffic(world, "pod1", "pod2", { port: ++port, intervalMs: 2 });
       await world.restartAgent("SIGTERM", ["--ct-tcp-timeout", "2h"]);
@@ -93,7 +93,7 @@ await worldTests(
         [],
         "every pod's programs were replaced",
       );
-      t.deepEqual(await programIds(world, "host-"), host, "the node's own were not");
+      t.deepEqual(await programIds(world, "overlay-"), overlay, "those that keep no connections were not");
       await world.restartAgent();
       t.notDeepEqual(await programIds(world, "lxc-"), changed);
       const { sent, lost, messages, received } = await traffic.end();

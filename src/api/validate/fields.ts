@@ -48,8 +48,11 @@ export function checkCName(field: string, value: string, violations: Violations)
 /** Name of an attachment: "lxc-12". */
 export function checkAttachmentName(field: string, value: string, violations: Violations): void {
   if (value === "") violations.add(field, "required");
-  else if (longerThan(value, 64) || !/^(lxc|netdev|host)-[^/\s]+$/.test(value)) {
-    violations.add(field, `${quote(value)} is not lxc-<endpoint id>, netdev-<device> or host-<device>`);
+  else if (longerThan(value, 64) || !/^(lxc|netdev|host|overlay)-[^/\s]+$/.test(value)) {
+    violations.add(
+      field,
+      `${quote(value)} is not lxc-<endpoint id>, netdev-<device>, host-<device> or overlay-<device>`,
+    );
   }
 }
 

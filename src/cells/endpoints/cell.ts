@@ -27,7 +27,7 @@ import { StoredEndpointManager } from "./manager.ts";
 import type { Endpoint, EndpointManager } from "./types.ts";
 
 /** How often endpoints are compared with what is there; a change that is known of does so at once. */
-const upkeepIntervalMs = 10_000;
+const upkeepIntervalMs = 5_000;
 /** How long a watch of the kernel's changes that has ended rests. */
 const rewatchMs = 1_000;
 
@@ -162,13 +162,13 @@ function followNode(addresses: RWTable<LocalAddress, string>, config: NodeConfig
   addresses.upsertMany(own.filter(({ address }) => !known.has(address)));
 }
 
-/** Tells when a device of an endpoint's is taken away. */
+/** Tells when a device of an endpoint's is taken away, or down. */
 function podDevicesGone(net: NetOps, endpoints: Table<Endpoint, number>): Observable<NetChange> {
   return net.watch().pipe(
     filter(
       (change) =>
         change.kind === "link" &&
-        change.gone &&
+        (change.gone || !change.link.up) &&
         endpoints
           .list()
           .some(({ state, hostInterface }) => state === "ready" && hostInterface === change.link.name),

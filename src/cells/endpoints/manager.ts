@@ -145,7 +145,6 @@ export class StoredEndpointManager implements EndpointManager {
         throw problem;
       }
     });
-    this.#parts.log.warn({ endpoint: id, reason }, "a pod's devices are made anew");
     return this.#regenerateSoon(id, reason, false);
   }
 
@@ -172,18 +171,22 @@ export class StoredEndpointManager implements EndpointManager {
     for (const endpoint of this.table.list()) {
       const need = needOf(endpoint, { links, identities, loader });
       // What goes wrong is in the row and in the log.
-      if (need !== undefined) await this.#meet(endpoint.id, need).catch(() => undefined);
+      if (need !== undefined) await this.#meet(endpoint, need).catch(() => undefined);
     }
   }
 
-  #meet(id: number, { kind, reason }: Need): Promise<Endpoint> {
+  async #meet({ id, ifindex }: Endpoint, { kind, reason }: Need): Promise<void> {
+    const { datapath, log } = this.#parts;
+    log.warn({ endpoint: id, reason }, "endpoint needs a repair");
     switch (kind) {
+      case "link":
+        return datapath.net.setLink(ifindex, { up: true });
       case "devices":
-        return this.#remake(id, reason);
+        return void (await this.#remake(id, reason));
       case "identity":
-        return this.#reidentify(id, reason, {});
+        return void (await this.#reidentify(id, reason, {}));
       case "programs":
-        return this.#regenerateSoon(id, reason, false);
+        return void (await this.#regenerateSoon(id, reason, false));
     }
   }
 

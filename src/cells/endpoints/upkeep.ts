@@ -6,7 +6,7 @@ import type { Endpoint } from "./types.ts";
 
 /** What has to be done about an endpoint that nobody has asked to change. */
 export interface Need {
-  readonly kind: "devices" | "identity" | "programs";
+  readonly kind: "devices" | "link" | "identity" | "programs";
   /** Why, for its state and the log. */
   readonly reason: string;
 }
@@ -20,17 +20,19 @@ export interface Surroundings {
 }
 
 /**
- * Compares an endpoint with what is there. Its pair of devices may be gone, its labels may have another number, and
+ * Compares an endpoint with what is there. Its pair of devices may be gone or down, its labels may have another number, and
  * its programs may be behind: a plugin did not load, the node's devices have changed, or somebody has detached them.
  */
 export function needOf(endpoint: Endpoint, { links, identities, loader }: Surroundings): Need | undefined {
   const { id, state, stateReason, spec, hostInterface, ifindex, identity } = endpoint;
   if (state !== "ready" && state !== "not-ready") return undefined;
-  if (links.get(hostInterface)?.ifindex !== ifindex) {
+  const link = links.get(hostInterface);
+  if (link?.ifindex !== ifindex) {
     // An adopted pair is its owner's to make.
     const made = hostInterface === endpointDevice(id);
     return made ? { kind: "devices", reason: `device ${hostInterface} is gone` } : undefined;
   }
+  if (!link.up) return { kind: "link", reason: `device ${hostInterface} is down` };
   const current = identities.byLabels(spec.labels)?.id ?? identity;
   if (current !== identity) return { kind: "identity", reason: `identity ${identity} is ${current} now` };
   if (state === "not-ready") return { kind: "programs", reason: stateReason };

@@ -46,7 +46,7 @@ const lifetimes = {
 export const LoaderConfig = token<ConfigOf<typeof flags & typeof lifetimes>>("LoaderConfig");
 
 /** How often the programs of the node's devices are looked at; changes of devices and plugins do so at once. */
-const refreshIntervalMs = 10_000;
+const refreshIntervalMs = 5_000;
 
 /** Loads and attaches the core's programs. */
 export const loaderCell = module(

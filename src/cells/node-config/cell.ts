@@ -33,7 +33,7 @@ const rewatchMs = 1_000;
 /** A change is rarely alone. */
 const settleMs = 50;
 /** How many repairs health tells of. */
-const toldRepairs = 3;
+const toldRepairs = 10;
 
 /** The node's name, pod networks, devices and routes. */
 export const nodeConfigCell = module(
@@ -117,7 +117,7 @@ class Reporter {
       this.#log.warn({ repair: what }, "node network repaired");
       this.#told.push(`${what} (${at})`);
     }
-    this.#told.splice(0, this.#told.length - toldRepairs);
+    this.#told.splice(0, Math.max(0, this.#told.length - toldRepairs));
     const text = [summary(config), ...this.#told].join("; ");
     if (problems.length === 0) this.#health.ok(text);
     else this.#health.degraded(text, new Error(problems.join("; ")));

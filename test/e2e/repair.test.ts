@@ -1,0 +1,159 @@
+// What somebody takes away of the node's network is back within seconds, and the health tree says what happened.
+
+import type { HealthNode } from "../../src/gen/waggle/v1/agent.ts";
+import type { Endpoint } from "../../src/gen/waggle/v1/endpoint.ts";
+import type { World } from "../../src/playground/index.ts";
+import { byName } from "../support/endpoints.ts";
+import { eventually } from "../support/eventually.ts";
+import { reaches } from "../support/traffic.ts";
+import { worldTests } from "../support/world-tests.ts";
+
+/** "Within seconds", on a machine that is busy with other tests. */
+const repairMs = 15_000;
+
+/** Everything that passes over a device, address or route of node1, in both families. */
+function ways(world: World): readonly (readonly [from: string, to: string])[] {
+  const [node1, node2] = world.nodes.map(({ addresses }) => addresses);
+  const { pod1, pod2, pod3 } = Object.fromEntries(world.pods.map((pod) => [pod.name, pod]));
+  return [
+    ["pod1", pod2!.ipv4],
+    ["pod1", pod2!.ipv6],
+    ["pod1", pod3!.ipv4],
+    ["pod1", pod3!.ipv6],
+    ["pod1", node1!.ipv4],
+    ["pod1", node2!.ipv6],
+    ["node1", pod1!.ipv6],
+    ["node1", pod2!.ipv4],
+    ["pod2", pod1!.ipv4],
+    ["node2", pod1!.ipv6],
+  ];
+}
+
+/** Ways that do not work at the moment. */
+async function broken(world: World): Promise<readonly string[]> {
+  const results = await Promise.all(
+    ways(world).map(async ([from, to]) => ((await reaches(world, from, to)) ? [] : [`${from} to ${to}`])),
+  );
+  return results.flat();
+}
+
+const works = (world: World): Promise<unknown> =>
+  eventually(
+    "everything works again",
+    async () => {
+      const ways = await broken(world);
+      if (ways.length > 0) throw new Error(`broken: ${ways.join(", ")}`);
+      return true;
+    },
+    repairMs,
+  );
+
+async function healthText(world: World): Promise<string> {
+  const textOf = (node: HealthNode): string =>
+    [node.path, node.message, node.error, ...node.children.map(textOf)].join("\n");
+  const { root } = await world.nodes[0]!.client.agent.getHealth({});
+  return textOf(root!);
+}
+
+const endpointOf = async (world: World, pod: string): Promise<Endpoint> => {
+  const { client } = world.nodes[0]!;
+  const { endpoint } = await client.endpoints.getEndpoint({ endpoint: byName(world.pod(pod).endpointName) });
+  return endpoint!;
+};
+
+/** What others know a pod's devices by. */
+async function placeOf(world: World, pod: string) {
+  const { hostInterface, ifindex, mac, nodeMac, ipv4, ipv6 } = await endpointOf(world, pod);
+  return { hostInterface, ifindex, mac, nodeMac, ipv4, ipv6 };
+}
+
+/** What is done on node1, and what health says of it. */
+const harms: readonly (readonly [what: string, argv: readonly string[], said: RegExp])[] = [
+  [
+    "cilium_host is deleted",
+    ["ip", "link", "delete", "cilium_host"],
+    /cilium_host and cilium_net were gone and are made anew \(20/,
+  ],
+  ["cilium_net is deleted", ["ip", "link", "delete", "cilium_net"], /cilium_host and cilium_net were gone/],
+  [
+    "cilium_vxlan is deleted",
+    ["ip", "link", "delete", "cilium_vxlan"],
+    /cilium_vxlan was gone and is made anew/,
+  ],
+  [
+    "cilium_host is taken down",
+    ["ip", "link", "set", "cilium_host", "down"],
+    /cilium_host was down and is set right/,
+  ],
+  ["cilium_vxlan is taken down", ["ip", "link", "set", "cilium_vxlan", "down"], /cilium_vxlan was down/],
+  [
+    "the router's address is removed",
+    ["ip", "address", "flush", "dev", "cilium_host"],
+    /router address 10\.0\.1\.1\/32 was gone/,
+  ],
+  [
+    "the route to another node's pods is removed",
+    ["ip", "route", "delete", "10.0.2.0/24"],
+    /route to 10\.0\.2\.0\/24 was gone/,
+  ],
+  [
+    "routes of IPv6 are removed",
+    ["ip", "-6", "route", "flush", "proto", "87"],
+    /route to fd00:10:0:2::\/64 was gone/,
+  ],
+  [
+    "forwarding is switched off",
+    ["sysctl", "-qw", "net.ipv4.ip_forward=0"],
+    /ipv4\.ip_forward was 0 and is 1/,
+  ],
+];
+
+await worldTests("repairs of the node's network", { nodes: 2, pods: 3, ipv6: true }, (test) => {
+  test("everything works to begin with", async (t, world) => {
+    t.is(world.pod("pod3").node?.name, "node1");
+    t.deepEqual(await broken(world), []);
+  });
+
+  for (const [what, argv, said] of harms) {
+    test(`${what}, and everything works again`, async (t, world) => {
+      const { generation } = await endpointOf(world, "pod1");
+      await world.run("node1", argv);
+      await eventually("health says so", async () => said.test(await healthText(world)), repairMs);
+      await works(world);
+      t.is((await endpointOf(world, "pod1")).generation, generation, "pods' programs need not change");
+    });
+  }
+
+  test("a pod's pair of devices is deleted, or taken down, and the pod is back as it was", async (t, world) => {
+    const before = await placeOf(world, "pod1");
+    for (const argv of [
+      ["ip", "link", "delete", before.hostInterface],
+      ["ip", "link", "set", before.hostInterface, "down"],
+    ]) {
+      await world.run("node1", argv);
+      await works(world);
+      t.deepEqual(await placeOf(world, "pod1"), before, argv.join(" "));
+    }
+  });
+
+  test("programs that somebody detaches come back", async (t, world) => {
+    const { client } = world.nodes[0]!;
+    const { programs } = await client.datapath.listPrograms({
+      pageSize: 1000,
+      pageToken: "",
+      attachment: "",
+    });
+    const links = JSON.parse(await world.run("node1", ["bpftool", "-j", "link", "show"])) as {
+      id: number;
+      prog_id: number;
+    }[];
+    const entries = ["cil_from_container", "cil_from_overlay", "cil_from_host"];
+    const ids = programs
+      .filter(({ name, attachment }) => entries.includes(name) && !/^lxc-[^1]/.test(attachment))
+      .flatMap(({ id }) => links.filter(({ prog_id }) => prog_id === id).map((link) => link.id));
+    t.is(ids.length, 3);
+    for (const id of ids) await world.run("node1", ["bpftool", "link", "detach", "id", `${id}`]);
+    t.not((await broken(world)).length, 0);
+    await works(world);
+  });
+});
