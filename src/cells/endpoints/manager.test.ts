@@ -1,7 +1,9 @@
 import test from "ava";
 import { failEachCall, fakeNode, podSpec, writePlugin } from "../../../test/cells/fake-node.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { DatapathToken } from "../datapath/index.ts";
 import { RefusalError } from "../errors.ts";
+import { NodeNetworking } from "../node-config/index.ts";
 
 test("an endpoint is created with all that belongs to it, and deleted with all of it", async (t) => {
   const node = await fakeNode(t);
@@ -120,10 +122,42 @@ test("names, addresses and adopted interfaces belong to one endpoint alone", asy
   await refusal({}, "web", /default\/web/);
   await refusal({ ipv4: "10.0.1.7" }, "other", /10\.0\.1\.7 is taken by default\/web/);
   await refusal({ hostInterface: "lxc1" }, "other", /interface lxc1 is taken by endpoint default\/web/);
-  for (const own of ["cilium_host", "eth0"]) {
+  for (const own of ["cilium_host", "cilium_net", "cilium_vxlan", "eth0"]) {
     await t.throwsAsync(node.endpoints.create(podSpec("other", { hostInterface: own })), {
       message: `${own} is a device of the node and no pod's`,
     });
+  }
+});
+
+test("a pod has an address and routes of each family, with the room that the tunnel leaves", async (t) => {
+  const node = await fakeNode(t);
+  const spec = podSpec("web", { ipv6: "FD00:10:0:1::77" });
+  const { ipv4, ipv6 } = await node.endpoints.create(spec);
+  t.is(ipv6, "fd00:10:0:1::77");
+  const pod = node.hive.get(DatapathToken).openNamespace(spec.netns);
+  t.teardown(() => pod.close());
+  const made = (await pod.net.routes()).filter(({ protocol }) => protocol === 4);
+  const routes = made.map(({ destination, gateway = "", source = "", mtu = 0 }) =>
+    [destination, gateway, source, mtu].join(" "),
+  );
+  t.deepEqual(routes, [
+    "10.0.1.1/32   0",
+    `10.0.1.0/24 10.0.1.1 ${ipv4} 1500`,
+    `0.0.0.0/0 10.0.1.1 ${ipv4} 1450`,
+    "fd00:10:0:1::1/128   0",
+    `fd00:10:0:1::/64 fd00:10:0:1::1 ${ipv6} 1500`,
+    `::/0 fd00:10:0:1::1 ${ipv6} 1450`,
+  ]);
+  t.is(await pod.net.getSysctl("ipv6/conf/eth0/addr_gen_mode"), "1");
+  const { lxc, ipcache } = node.inventory();
+  for (const list of [lxc, ipcache]) t.is(list.filter((row) => row.includes("fd00:10:0:1::77")).length, 1);
+  for (const [wanted, message] of [
+    ["fd00:10:0:1::77", /fd00:10:0:1::77 is taken by default\/web/],
+    ["fd00:10:0:1::1", /taken by the router/],
+    ["fd00:10:0:2::5", /no address for a pod in fd00:10:0:1::\/64/],
+    ["10.0.1.9", /no IPv6 address/],
+  ] as const) {
+    await t.throwsAsync(node.endpoints.create(podSpec("other", { ipv6: wanted })), { message }, wanted);
   }
 });
 
@@ -207,4 +241,47 @@ test("an unfinished removal that fails again keeps nobody else down", async (t) 
   t.regex(node.endpoints.get(web.id)?.stateReason ?? "", /removal failed: .*EBUSY/);
   await node.endpoints.delete(web.id);
   t.is(node.endpoints.get(web.id), undefined);
+});
+
+test("a pod's devices that somebody deletes are made anew, as they were", async (t) => {
+  const node = await fakeNode(t);
+  const before = await node.endpoints.create(podSpec("web"));
+  const inventory = node.inventory();
+  const datapath = node.hive.get(DatapathToken);
+  await datapath.net.deleteLink(before.ifindex);
+  await eventually("the pod is back", () => {
+    const now = node.endpoints.get(before.id);
+    return now?.state === "ready" && now.generation > before.generation;
+  });
+  const { ifindex, mac, nodeMac, ipv6 } = node.endpoints.get(before.id)!;
+  t.deepEqual(
+    { ifindex, mac, nodeMac, ipv6 },
+    { ifindex: before.ifindex, mac: before.mac, nodeMac: before.nodeMac, ipv6: before.ipv6 },
+  );
+  t.deepEqual(node.inventory(), inventory);
+  node.chains();
+});
+
+test("endpoints follow the node's devices to other numbers, and no further", async (t) => {
+  const node = await fakeNode(t);
+  const { id, generation } = await node.endpoints.create(podSpec("web"));
+  const { net } = node.hive.get(DatapathToken);
+  const network = node.hive.get(NodeNetworking);
+  const { host } = network.config;
+  await net.deleteLink(host.ifindex);
+  await eventually("cilium_host is back", async () => (await net.linkByName("cilium_host"))?.up);
+  t.is(network.config.host.ifindex, host.ifindex);
+  await eventually("its programs are back", () =>
+    node.kernel.links.some(({ ifindex }) => ifindex === host.ifindex),
+  );
+  t.is(node.endpoints.get(id)?.generation, generation, "nothing that they know has changed");
+  // Somebody is quicker: the number is taken.
+  await net.deleteLink(host.ifindex);
+  await net.createVeth({ name: "x0", peerName: "x1", mtu: 1500, ifindex: host.ifindex });
+  await eventually("the endpoint knows the new number", () => {
+    const endpoint = node.endpoints.get(id);
+    return endpoint?.state === "ready" && endpoint.generation === generation + 1;
+  });
+  t.not(network.config.host.ifindex, host.ifindex);
+  node.chains();
 });

@@ -6,7 +6,7 @@ import type { IdentityAllocator } from "../identity/index.ts";
 import { labelViolations } from "../identity/index.ts";
 import type { Ipam } from "../ipam/types.ts";
 import type { Loader } from "../loader/index.ts";
-import type { NodeNetwork } from "../node-config/index.ts";
+import { hostDeviceName, type NodeNetwork, netDeviceName, overlayDeviceName } from "../node-config/index.ts";
 import type { PolicyMaps } from "../policy-maps/types.ts";
 import type { StateCollection } from "../state/index.ts";
 import { unlessAborted } from "./abort.ts";
@@ -335,8 +335,9 @@ export class StoredEndpointManager implements EndpointManager {
   /** Two endpoints on one device would both rewrite its packets, and the node's own devices are no pod's. */
   #refuseSharing({ hostInterface: name }: EndpointSpec): void {
     if (name === undefined) return;
-    const { host, devices } = this.#parts.network.config;
-    if ([host, ...devices].some((device) => device.name === name)) {
+    const own = [hostDeviceName, netDeviceName, overlayDeviceName];
+    const { devices } = this.#parts.network.config;
+    if ([...own, ...devices.map((device) => device.name)].includes(name)) {
       throw failedPrecondition(`${name} is a device of the node and no pod's`);
     }
     const owner = this.table
