@@ -1,5 +1,6 @@
 // Ethernet frames put together by hand, right and wrong ones.
 
+import { ipv6Bytes } from "../../src/datapath/address.ts";
 import type { World } from "../../src/playground/index.ts";
 import { peerArgv } from "./programs.ts";
 
@@ -49,6 +50,58 @@ export function ipv4(fields: Ipv4Fields, payload: Buffer): Buffer {
   header.set(fields.destination.split(".").map(Number), 16);
   header.writeUInt16BE(checksum(header), 10);
   return Buffer.concat([header, payload]);
+}
+
+/** Fields of an IPv6 header; what is left out is as it should be. */
+export interface Ipv6Fields {
+  readonly source: string;
+  readonly destination: string;
+  /** Of what is right behind this header. */
+  readonly nextHeader: number;
+  readonly version?: number;
+  readonly payloadLength?: number;
+  readonly hopLimit?: number;
+}
+
+/** An IPv6 packet. */
+export function ipv6(fields: Ipv6Fields, payload: Buffer): Buffer {
+  const header = Buffer.alloc(40);
+  header[0] = (fields.version ?? 6) << 4;
+  header.writeUInt16BE(fields.payloadLength ?? payload.length, 4);
+  header[6] = fields.nextHeader;
+  header[7] = fields.hopLimit ?? 64;
+  header.set(ipv6Bytes(fields.source), 8);
+  header.set(ipv6Bytes(fields.destination), 24);
+  return Buffer.concat([header, payload]);
+}
+
+/** An extension header of options, all padding: `units` of eight bytes, before what is of kind `nextHeader`. */
+export function ipv6Options(nextHeader: number, units = 1): Buffer {
+  const header = Buffer.alloc(units * 8);
+  header[0] = nextHeader;
+  header[1] = units - 1;
+  return header;
+}
+
+/** A fragment header; the offset is in units of eight bytes. */
+export function ipv6Fragment(nextHeader: number, id: number, offset: number, more: boolean): Buffer {
+  const header = Buffer.alloc(8);
+  header[0] = nextHeader;
+  header.writeUInt16BE((offset << 3) | (more ? 1 : 0), 2);
+  header.writeUInt32BE(id, 4);
+  return header;
+}
+
+/** A neighbour solicitation for `target` (RFC 4861, 4.3) with a checksum that is right. */
+export function neighbourSolicitation(source: string, destination: string, target: string): Buffer {
+  const message = Buffer.concat([Buffer.from([135, 0, 0, 0, 0, 0, 0, 0]), ipv6Bytes(target)]);
+  const pseudo = Buffer.concat([
+    ipv6Bytes(source),
+    ipv6Bytes(destination),
+    Buffer.from([0, 0, 0, message.length, 0, 0, 0, 58]),
+  ]);
+  message.writeUInt16BE(checksum(Buffer.concat([pseudo, message])), 2);
+  return ipv6({ source, destination, nextHeader: 58, hopLimit: 255 }, message);
 }
 
 /** A UDP datagram without checksum, which IPv4 allows. */
