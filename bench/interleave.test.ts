@@ -1,7 +1,7 @@
 import test from "ava";
 import { interleave, samplesOf } from "./interleave.ts";
 
-const options = { effort: { rounds: 3, scale: 1 }, signal: new AbortController().signal };
+const options = { effort: { rounds: 3, warmUp: true, scale: 1 }, signal: new AbortController().signal };
 
 test("contenders take turns, the first round does not count, and neighbours change", async (t) => {
   const order: string[] = [];

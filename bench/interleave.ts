@@ -24,7 +24,7 @@ export async function interleave(
   { effort, signal, onSample }: InterleaveOptions,
 ): Promise<readonly Variant[]> {
   const samples = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
-  for (let round = 0; round <= effort.rounds; round += 1) {
+  for (let round = effort.warmUp ? 0 : 1; round <= effort.rounds; round += 1) {
     for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
       signal.throwIfAborted();
       onSample?.(contender.name, round);
@@ -34,6 +34,44 @@ export async function interleave(
     }
   }
   return contenders.map(({ name }) => ({ name, samples: samples.get(name)! }));
+}
+
+/**
+ * The same for contenders that measure several figures at once: variants of the first figure, of the second, …
+ * @throws Error when a contender measures none, or something that is no number
+ */
+export async function interleaveMany(
+  contenders: readonly { readonly name: string; measure(): Promise<readonly number[]> }[],
+  options: InterleaveOptions,
+): Promise<readonly (readonly Variant[])[]> {
+  const others = new Map<string, number[][]>(contenders.map(({ name }) => [name, []]));
+  const firsts = await interleave(
+    contenders.map(({ name, measure }) => ({
+      name,
+      measure: async () => {
+        const [first, ...rest] = await measure();
+        if (!rest.every(Number.isFinite)) throw new Error(`${name}: measured ${rest.join(", ")}`);
+        others.get(name)!.push(rest);
+        return first ?? Number.NaN;
+      },
+    })),
+    options,
+  );
+  const rounds = options.effort.rounds;
+  const more = others.get(contenders[0]?.name ?? "")?.[0]?.length ?? 0;
+  return [
+    firsts,
+    ...Array.from({ length: more }, (_, figure) =>
+      contenders.map(({ name }) => ({
+        name,
+        // The round that warms up comes first.
+        samples: others
+          .get(name)!
+          .slice(-rounds)
+          .map((rest) => rest[figure]!),
+      })),
+    ),
+  ];
 }
 
 /** The samples of a variant. @throws RangeError when there is none of that name */

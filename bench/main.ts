@@ -1,8 +1,10 @@
 // waggle-bench: runs suites and writes down what they measured.
 
 import { Command, InvalidArgumentError } from "commander";
+import { describeMachine } from "./machine.ts";
+import { type Report, writeReport } from "./report/page.ts";
 import { markdown } from "./report/text.ts";
-import type { Effort, Suite } from "./suite.ts";
+import type { Effort, Suite, SuiteResult } from "./suite.ts";
 import { suites } from "./suites/index.ts";
 
 const wholeNumber = (text: string): number => {
@@ -15,42 +17,94 @@ interface Options {
   readonly json?: boolean;
   readonly smoke?: boolean;
   readonly rounds?: number;
+  readonly out?: string;
 }
 
 const effortOf = ({ smoke, rounds }: Options): Effort =>
-  smoke === true ? { rounds: rounds ?? 1, scale: 0.1 } : { rounds: rounds ?? 5, scale: 1 };
+  smoke === true
+    ? { rounds: rounds ?? 1, warmUp: false, scale: 0.05 }
+    : { rounds: rounds ?? 5, warmUp: true, scale: 1 };
 
-async function runSuite(suite: Suite, options: Options): Promise<void> {
+/** A short run judges nothing: it may do several things at once. */
+const atOnce = ({ smoke }: Options): number => (smoke === true ? 3 : 1);
+
+function chosen(names: readonly string[]): readonly Suite[] {
+  if (names.length === 0) return suites;
+  return names.map((name) => {
+    const suite = suites.find((one) => one.name === name);
+    if (suite !== undefined) return suite;
+    return program.error(`no suite is called ${name}; there are ${suites.map((one) => one.name).join(", ")}`);
+  });
+}
+
+async function runSuite(suite: Suite, effort: Effort, signal: AbortSignal): Promise<SuiteResult> {
+  const started = performance.now();
+  const progress = (what: string): void => void process.stderr.write(`${suite.name}: ${what}\n`);
+  const result = await suite.run({ effort, signal, progress });
+  progress(`done in ${((performance.now() - started) / 1_000).toFixed(1)} s`);
+  return result;
+}
+
+/** Runs all suites, some at once; the first that fails ends the others. */
+async function runAll(wanted: readonly Suite[], options: Options): Promise<Report["suites"]> {
   const stop = new AbortController();
   const onSignal = (): void => stop.abort(new Error("interrupted"));
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
-  const result = await suite.run({
-    effort: effortOf(options),
-    signal: stop.signal,
-    progress: (what) => process.stderr.write(`${suite.name}: ${what}\n`),
-  });
-  process.stdout.write(
-    options.json === true
-      ? `${JSON.stringify({ suite: suite.name, ...result })}\n`
-      : `# ${suite.title}\n\n${suite.method}\n\n${markdown(result)}\n`,
-  );
+  const effort = effortOf(options);
+  const results = new Map<Suite, SuiteResult>();
+  const waiting = [...wanted];
+  const worker = async (): Promise<void> => {
+    for (let suite = waiting.shift(); suite !== undefined; suite = waiting.shift()) {
+      stop.signal.throwIfAborted();
+      try {
+        results.set(suite, await runSuite(suite, effort, stop.signal));
+      } catch (error) {
+        const failure = new Error(`${suite.name}: ${error instanceof Error ? error.message : error}`, {
+          cause: error,
+        });
+        stop.abort(failure);
+        throw failure;
+      }
+    }
+  };
+  const ends = await Promise.allSettled(Array.from({ length: atOnce(options) }, worker));
+  const failures = ends.flatMap((end) => (end.status === "rejected" ? [end.reason] : []));
+  if (failures.length > 0) throw failures[0];
+  return wanted.map((suite) => ({ suite, result: results.get(suite)! }));
 }
+
+const print = ({ suite, result }: Report["suites"][number], { json, smoke }: Options): void => {
+  const shown = smoke === true ? { ...result, targets: [] } : result;
+  process.stdout.write(
+    json === true
+      ? `${JSON.stringify({ suite: suite.name, ...shown })}\n`
+      : `# ${suite.title}\n\n${suite.method}\n\n${markdown(shown)}\n\n`,
+  );
+};
 
 const program = new Command("waggle-bench")
   .description("Measures Waggle beside what people would use instead.")
-  .argument("<suite...>", `what to measure: ${suites.map(({ name }) => name).join(", ")}`)
+  .argument("[suite...]", `what to measure, by default all: ${suites.map(({ name }) => name).join(", ")}`)
   .option("--json", "print JSON instead of tables")
-  .option("--smoke", "a short run that only shows that the suite works")
+  .option("--smoke", "a short run that only shows that the suites work, and judges nothing")
   .option("--rounds <n>", "rounds of A B A B", wholeNumber)
+  .option("--out <directory>", "also write results.json, page.md and pictures there")
   .action(async (names: string[], options: Options) => {
-    for (const name of names) {
-      const suite = suites.find((one) => one.name === name);
-      if (suite === undefined)
-        return program.error(
-          `no suite is called ${name}; there are ${suites.map((one) => one.name).join(", ")}`,
-        );
-      await runSuite(suite, options);
-    }
+    const results = await runAll(chosen(names), options);
+    for (const result of results) print(result, options);
+    if (options.out === undefined) return;
+    const report: Report = {
+      machine: describeMachine(),
+      date: new Date().toISOString().slice(0, 10),
+      effort: effortOf(options),
+      suites: results,
+    };
+    await writeReport(report, options.out);
   });
 
-await program.parseAsync();
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+  process.exitCode = 1;
+}

@@ -15,15 +15,27 @@ export interface Row {
   readonly unit: string;
   readonly better: "higher" | "lower";
   readonly variants: readonly Variant[];
+  /** Where the row is one point of a curve. */
+  readonly series?: Series;
 }
 
-/** What was asked of a ratio of two variants, and what it is. */
+/** A curve that rows of the same name are points of. */
+export interface Series {
+  readonly name: string;
+  /** What grows from point to point: "plugins". */
+  readonly axis: string;
+  readonly at: number;
+}
+
+/** What was asked, and what it is: of a ratio of two variants, or of a figure that has a limit of its own. */
 export interface Target {
   /** "no plugins against no hook points". */
   readonly name: string;
   readonly bound: "at most" | "at least";
   readonly limit: number;
   readonly ratio: Summary;
+  /** Of a figure; a ratio has none. */
+  readonly unit?: string;
   readonly reached: boolean;
 }
 
@@ -39,6 +51,8 @@ export interface SuiteResult {
 export interface Effort {
   /** Rounds of A B A B. */
   readonly rounds: number;
+  /** Whether a round that does not count goes before the others. */
+  readonly warmUp: boolean;
   /** 1 for a full run; smaller for a shorter one: multiplies durations and sizes. */
   readonly scale: number;
 }
@@ -62,8 +76,14 @@ export interface Suite {
   run(context: SuiteContext): Promise<SuiteResult>;
 }
 
-/** Whether a ratio is where it should be, judged by its median. */
-export function target(name: string, bound: Target["bound"], limit: number, ratio: Summary): Target {
+/** Whether a ratio, or a figure in a unit, is where it should be, judged by its median. */
+export function target(
+  name: string,
+  bound: Target["bound"],
+  limit: number,
+  ratio: Summary,
+  unit?: string,
+): Target {
   const reached = bound === "at most" ? ratio.median <= limit : ratio.median >= limit;
-  return { name, bound, limit, ratio, reached };
+  return { name, bound, limit, ratio, reached, ...(unit === undefined ? {} : { unit }) };
 }

@@ -34,9 +34,10 @@ function tables(rows: readonly Row[]): string[] {
   );
 }
 
-function targetLine({ name, bound, limit, ratio, reached }: Target): string {
-  const spread = `${ratio.median.toFixed(3)} (${ratio.low.toFixed(3)}–${ratio.high.toFixed(3)})`;
-  return `| ${name} | ${bound} ${limit} | ${spread} | ${reached ? "reached" : "**not reached**"} |`;
+function targetLine({ name, bound, limit, ratio, reached, unit }: Target): string {
+  const text = (value: number): string => (unit === undefined ? value.toFixed(3) : figure(value));
+  const spread = `${text(ratio.median)} (${text(ratio.low)}–${text(ratio.high)})`;
+  return `| ${name} | ${bound} ${limit}${unit === undefined ? "" : ` ${unit}`} | ${spread} | ${reached ? "reached" : "**not reached**"} |`;
 }
 
 /** One suite's results as Markdown. Medians, quartiles in brackets. */
@@ -44,7 +45,7 @@ export function markdown({ rows, targets, remarks }: SuiteResult): string {
   const parts = [...tables(rows)];
   if (targets.length > 0) {
     parts.push(
-      ["| Ratio | Wanted | Measured | |", "|---|---|---:|---|", ...targets.map(targetLine)].join("\n"),
+      ["| Target | Wanted | Measured | |", "|---|---|---:|---|", ...targets.map(targetLine)].join("\n"),
     );
   }
   return [...parts, ...remarks].join("\n\n");

@@ -1,34 +1,39 @@
-import { type Contender, interleave, samplesOf } from "../interleave.ts";
+import { interleaveMany, samplesOf } from "../interleave.ts";
 import { bridgedPair, directPair, type Pair, routedPair, wagglePair } from "../pair.ts";
 import { connectRate, tcpRequestResponse, tcpThroughput, udpPackets, type Way } from "../peers/load.ts";
 import { iperf3Server, nginxServer, type Server, sockperfServer } from "../peers/servers.ts";
 import { ratio } from "../statistics.ts";
 import { type Row, type Suite, type SuiteContext, type Target, target } from "../suite.ts";
 
-/** What is measured between two ends. */
-interface Figure {
-  readonly name: string;
-  readonly unit: string;
-  readonly better: Row["better"];
-  measure(way: Way, seconds: number): Promise<number>;
+/** What one run of a load program says: a sample for each of some figures. */
+interface Load {
+  readonly figures: readonly Pick<Row, "name" | "unit" | "better">[];
+  measure(way: Way, seconds: number): Promise<readonly number[]>;
 }
 
-export const figures: readonly Figure[] = [
-  { name: "TCP throughput", unit: "Gbit/s", better: "higher", measure: tcpThroughput },
+const loads: readonly Load[] = [
   {
-    name: "TCP requests",
-    unit: "1/s",
-    better: "higher",
-    measure: async (way, seconds) => (await tcpRequestResponse(way, seconds)).ratePerSecond,
+    figures: [{ name: "TCP throughput", unit: "Gbit/s", better: "higher" }],
+    measure: async (way, seconds) => [await tcpThroughput(way, seconds)],
   },
   {
-    name: "TCP round trip, p99",
-    unit: "µs",
-    better: "lower",
-    measure: async (way, seconds) => (await tcpRequestResponse(way, seconds)).p99,
+    figures: [
+      { name: "TCP requests", unit: "1/s", better: "higher" },
+      { name: "TCP round trip, p99", unit: "µs", better: "lower" },
+    ],
+    measure: async (way, seconds) => {
+      const { ratePerSecond, p99 } = await tcpRequestResponse(way, seconds);
+      return [ratePerSecond, p99];
+    },
   },
-  { name: "TCP connections", unit: "1/s", better: "higher", measure: connectRate },
-  { name: "UDP packets of 64 bytes", unit: "1/s", better: "higher", measure: udpPackets },
+  {
+    figures: [{ name: "TCP connections", unit: "1/s", better: "higher" }],
+    measure: async (way, seconds) => [await connectRate(way, seconds)],
+  },
+  {
+    figures: [{ name: "UDP packets of 64 bytes", unit: "1/s", better: "higher" }],
+    measure: async (way, seconds) => [await udpPackets(way, seconds)],
+  },
 ];
 
 /** Starts the servers of a pair. */
@@ -43,17 +48,20 @@ export async function measurePairs(
   { effort, signal, progress }: SuiteContext,
 ): Promise<readonly Row[]> {
   const rows: Row[] = [];
-  for (const { name, unit, better, measure } of figures) {
-    const contenders: Contender[] = pairs.map((pair) => ({
-      name: pair.name,
-      measure: () => measure({ from: pair.client, to: pair.ipv4 }, Math.max(1, 2 * effort.scale)),
-    }));
-    const variants = await interleave(contenders, {
-      effort,
-      signal,
-      onSample: (contender, round) => progress(`${name}: ${contender}, round ${round}`),
-    });
-    rows.push({ name, unit, better, variants });
+  for (const { figures, measure } of loads) {
+    const title = figures[0]!.name;
+    const variants = await interleaveMany(
+      pairs.map((pair) => ({
+        name: pair.name,
+        measure: () => measure({ from: pair.client, to: pair.ipv4 }, 1),
+      })),
+      {
+        effort,
+        signal,
+        onSample: (contender, round) => progress(`${title}: ${contender}, round ${round}`),
+      },
+    );
+    for (const [index, row] of figures.entries()) rows.push({ ...row, variants: variants[index]! });
   }
   return rows;
 }
