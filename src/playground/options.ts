@@ -18,7 +18,7 @@ export interface WorldOptions {
   readonly nodes?: number;
   /** How many pods on all nodes together, which take turns; 2 unless told otherwise. */
   readonly pods?: number;
-  /** False: IPv4 alone, and IPv6 is off in all namespaces. */
+  /** False: IPv4 alone, and IPv6 is off in all namespaces. Otherwise all have both. */
   readonly ipv6?: boolean;
   /** Tunnel unless told otherwise. */
   readonly routingMode?: RoutingMode;

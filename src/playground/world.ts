@@ -227,7 +227,7 @@ export class World {
 
   /** Whether the world has IPv6 beside IPv4. */
   get ipv6(): boolean {
-    return this.#options.ipv6 ?? false;
+    return this.#options.ipv6 ?? true;
   }
 
   #namespace(name: string): string {

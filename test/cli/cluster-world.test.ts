@@ -14,7 +14,7 @@ const answers = async (world: World, from: string, to: string): Promise<boolean>
 };
 
 test("nodes and the outside reach each other over the underlay, in both families", async (t) => {
-  const world = await createWorld({ nodes: 3, pods: 4, agent: false, ipv6: true });
+  const world = await createWorld({ nodes: 3, pods: 4, agent: false });
   t.teardown(() => world.destroy());
   const [one, two, three] = world.nodes;
   const { outsideIpv4, outsideIpv6 } = world.addressing;

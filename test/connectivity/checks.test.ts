@@ -16,7 +16,7 @@ const party = (world: World, name: string): Party => {
 
 await worldTests(
   "the checks of the connectivity test",
-  { nodes: 2, pods: 0, agent: false, ipv6: true },
+  { nodes: 2, pods: 0, agent: false },
   (register) => {
     /** Runs a test with peers that are gone afterwards. */
     const test = (

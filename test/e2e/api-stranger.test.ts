@@ -117,7 +117,9 @@ await worldTests("the API as strangers meet it", { pods: 2 }, (test) => {
     const { entries } = await call(world, "waggle.v1.DatapathService/ListMapEntries", { map: "cilium_lxc" });
     t.true((entries as { key: string }[]).some(({ key }) => key.includes(world.pod("pod2").ipv4)));
     const { hookPoints } = await call(world, "waggle.v1.DatapathService/ListHookPoints");
-    t.is((hookPoints as unknown[]).length, 11);
+    const names = (hookPoints as { name: string }[]).map(({ name }) => name);
+    for (const name of ["from_container_pre_service", "to_container_pre_deliver", "from_overlay"])
+      for (const family of ["v4", "v6"]) t.true(names.includes(`${name}_${family}`), `${name}_${family}`);
   });
 
   test("a service is created, seen by pods, changed and deleted by a stranger", async (t, world) => {
@@ -215,7 +217,7 @@ await worldTests("the API as strangers meet it", { pods: 2 }, (test) => {
 
   test("waggle --json: services and IP cache entries are written, read and removed", async (t, world) => {
     const made = await json(world, "service", "upsert", "cli/web", "10.96.4.4:80", "-b", "10.0.1.2:8080");
-    t.like(made, { name: "cli/web", ipv4: "10.96.4.4", port: 80 });
+    t.like(made, { name: "cli/web", ip: "10.96.4.4", port: 80 });
     t.like(await json(world, "service", "get", "cli/web"), { name: "cli/web" });
     t.deepEqual(await json(world, "service", "delete", "cli/web"), { deleted: "cli/web" });
     t.is((await cli(world, "service", "get", "cli/web")).code, 3, "3: not found");

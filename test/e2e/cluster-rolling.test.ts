@@ -3,7 +3,7 @@
 import { allToAll, damaged } from "../support/all-to-all.ts";
 import { worldTests } from "../support/world-tests.ts";
 
-await worldTests("rolling restarts of a cluster", { nodes: 3, pods: 4, ipv6: false }, (test) => {
+await worldTests("rolling restarts of a cluster", { nodes: 3, pods: 4 }, (test) => {
   test("agents are restarted one by one, and one is killed: nothing that pods send is lost", async (t, world) => {
     const traffic = await allToAll(world);
     for (const node of world.nodes) await node.restartAgent();

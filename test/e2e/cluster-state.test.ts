@@ -52,7 +52,7 @@ async function untilServicesAre(world: World, wanted: readonly string[]): Promis
 
 await worldTests(
   "what nodes share",
-  { nodes: 3, pods: 3, ipv6: false, agentArguments: ["--kvstore-lease-ttl", "5s"] },
+  { nodes: 3, pods: 3, agentArguments: ["--kvstore-lease-ttl", "5s"] },
   (test) => {
     test("nodes know each other, each other's pods, and services written anywhere", async (t, world) => {
       await untilNodesAre(world.nodes, names);

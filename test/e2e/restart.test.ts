@@ -183,6 +183,7 @@ await worldTests(
           id: 777,
           spec: { ...row.spec, name: "default/half-made", netns: "/run/netns/gone" },
           ipv4: "10.0.1.77",
+          ipv6: "fd00:10:0:1::77",
           state,
           ...(state === "creating" ? { identity: 0 } : {}),
         });
