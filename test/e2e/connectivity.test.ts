@@ -122,7 +122,7 @@ await worldTests("connectivity of pods, node and outside", { pods: 2 }, (test) =
       ipv4({ source, destination, protocol }, udp(1_000, 2_000, Buffer.alloc(32)));
     const peer = world.pod("pod2").ipv4;
     const cases = [
-      ["IPv4 that says it is IPv6", DropReason.invalidPacket, EtherType.ipv6, packet(peer)],
+      ["IPv4 that says it is IPv6", DropReason.invalidSourceIp, EtherType.ipv6, packet(peer)],
       ["a VLAN tag", DropReason.vlanFiltered, EtherType.vlan, Buffer.concat([tag, packet(peer)])],
       ["an unknown ethertype", DropReason.unknownL3, 0x88b5, Buffer.alloc(46)],
       ["multicast", DropReason.multicast, EtherType.ipv4, packet("224.0.0.5")],
