@@ -1,6 +1,7 @@
 import test from "ava";
 import { failEachCall, fakeNode, podSpec, writePlugin } from "../../../test/cells/fake-node.ts";
 import { eventually } from "../../../test/support/eventually.ts";
+import { ipBytes } from "../../datapath/address.ts";
 import { DatapathToken } from "../datapath/index.ts";
 import { RefusalError } from "../errors.ts";
 import { NodeNetworking } from "../node-config/index.ts";
@@ -150,7 +151,8 @@ test("a pod has an address and routes of each family, with the room that the tun
   ]);
   t.is(await pod.net.getSysctl("ipv6/conf/eth0/addr_gen_mode"), "1");
   const { lxc, ipcache } = node.inventory();
-  for (const list of [lxc, ipcache]) t.is(list.filter((row) => row.includes("fd00:10:0:1::77")).length, 1);
+  for (const list of [lxc, ipcache])
+    t.is(list.filter((row) => row.includes(ipBytes(ipv6).toString("hex"))).length, 1);
   for (const [wanted, message] of [
     ["fd00:10:0:1::77", /fd00:10:0:1::77 is taken by default\/web/],
     ["fd00:10:0:1::1", /taken by the router/],
