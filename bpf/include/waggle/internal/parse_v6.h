@@ -265,12 +265,12 @@ static __always_inline int parse_v6(struct __sk_buff *ctx, struct pkt_v6 *pkt)
 		return 0;
 	if (pkt->l4.fragment == FRAGMENT_LATER)
 		return parse_fragment_v6(pkt, chain.fragment_id);
-	barrier_var(off); /* the walk has checked it, which the verifier does not know */
-	if (off > IPV6_L4_OFF_MAX || off + need > end)
-		return DROP_INVALID;
-
 	l4 = frame_head(ctx, off + need);
 	if (!l4)
+		return DROP_INVALID;
+	/* Checked here, where it is used: the verifier does not know what the walk has checked, and Linux 6.1 forgets. */
+	barrier_var(off);
+	if (off > IPV6_L4_OFF_MAX || off + need > end)
 		return DROP_INVALID;
 	l4 += off;
 	if ((void *)l4 + 8 > ctx_data_end(ctx))
