@@ -14,8 +14,10 @@
 #define DROP_FILE FILE_OVERLAY_STAGES
 
 /*
- * May the node that sent the packet send it in this name? Not in one of ours; and where the table says which node
- * an address is behind, only that one. 0 or DROP_INVALID_SIP.
+ * May the node that sent the packet send it in this name? Not in one of ours; where the table says which node an
+ * address is behind, only that one. Nobody's address may be the world's, which that node lets in, or that of a pod so
+ * new that the table does not know it yet: a node that the table does know may send those, in no reserved identity
+ * but world. 0 or DROP_*.
  */
 static __always_inline int F(overlay_check_source)(const struct pkt_state *st, F(addr) saddr)
 {
@@ -24,7 +26,11 @@ static __always_inline int F(overlay_check_source)(const struct pkt_state *st, F
 	if (F(endpoint_lookup)(saddr))
 		return DROP_INVALID_SIP;
 	info = F(ipcache_lookup)(saddr);
-	return info && info->tunnel_ipv4 && info->tunnel_ipv4 != st->tunnel_ipv4 ? DROP_INVALID_SIP : 0;
+	if (info && info->tunnel_ipv4)
+		return info->tunnel_ipv4 == st->tunnel_ipv4 ? 0 : DROP_INVALID_SIP;
+	if (identity_of_v4(st->tunnel_ipv4) != IDENTITY_REMOTE_NODE)
+		return DROP_UNKNOWN_SENDER;
+	return st->src_identity < IDENTITY_POD_MIN && st->src_identity != IDENTITY_WORLD ? DROP_INVALID_IDENTITY : 0;
 }
 
 /* To the node itself: in at cilium_host, as if it had come over a wire there. */

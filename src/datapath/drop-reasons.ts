@@ -26,6 +26,7 @@ export const DropReason = {
   noNatMapping: 167,
   natUnsupportedProtocol: 168,
   invalidIdentity: 171,
+  unknownSender: 172,
   fragmentNotFound: 175,
   policyDenyRule: 181,
   vlanFiltered: 182,

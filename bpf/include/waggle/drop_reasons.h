@@ -25,7 +25,8 @@
 #define DROP_NO_SERVICE (-158)	       /* service without a usable backend */
 #define DROP_NAT_NO_MAPPING (-167)     /* no port left for a translated source, or an error about none */
 #define DROP_NAT_UNSUPP_PROTO (-168)   /* nothing in it tells connections apart, for translation */
-#define DROP_INVALID_IDENTITY (-171)   /* a tunnel key without the sender's identity */
+#define DROP_INVALID_IDENTITY (-171)   /* a tunnel key without an identity that the sender may have */
+#define DROP_UNKNOWN_SENDER (-172)     /* out of the tunnel, but not from a node of the cluster */
 #define DROP_FRAG_NOT_FOUND (-175)     /* later fragment whose first one was not seen */
 #define DROP_POLICY_DENY (-181)	       /* a policy entry denies it */
 #define DROP_VLAN_FILTERED (-182)      /* VLAN tag on a pod's frame */

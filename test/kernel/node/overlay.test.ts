@@ -14,6 +14,7 @@ const receiver = "192.0.2.1";
 const sender = "192.0.2.2";
 const tunnelPort = 8472;
 const worldIdentity = 2;
+const remoteNodeIdentity = 6;
 
 const namespaces = new NamespacePair();
 const bpffs = new TemporaryBpffs(createBpfOps());
@@ -79,6 +80,18 @@ for (const family of [4, 6] as const) {
         frame: from(remotePod, world(1)),
         reason: DropReason.unknownTarget,
       },
+      {
+        why: "the world, by a node that nobody knows",
+        identity: worldIdentity,
+        frame: from(server),
+        reason: DropReason.unknownSender,
+      },
+      {
+        why: "a pod that nobody knows, by such a node",
+        identity: 2002,
+        frame: from(world(2)),
+        reason: DropReason.unknownSender,
+      },
     ];
     for (const { why, identity, frame, reason } of cases) {
       const [dropped, delivered] = [await bench.drops(reason), bench.delivered];
@@ -86,8 +99,16 @@ for (const family of [4, 6] as const) {
       await eventually(`${why} is dropped`, async () => (await bench.drops(reason)) === dropped + 1);
       t.is(bench.delivered, delivered, why);
     }
+    bench.addPrefix(sender, remoteNodeIdentity, sender);
+    const invalid = await bench.drops(DropReason.invalidIdentity);
+    send(1, from(server)); // the node calls an address its own that the table does not know
+    await eventually(
+      "reserved identities need the table",
+      async () => (await bench.drops(DropReason.invalidIdentity)) === invalid + 1,
+    );
     for (const [identity, ip] of [
       [2000, remotePod],
+      [2002, world(2)], // on its way to the table
       [worldIdentity, server],
     ] as const) {
       const before = bench.delivered;
@@ -95,6 +116,7 @@ for (const family of [4, 6] as const) {
       await eventually(`${ip} is delivered`, () => bench.delivered === before + 1);
     }
     t.is(bench.lastSender, worldIdentity);
+    bench.removePrefix(sender);
   });
 }
 

@@ -8,11 +8,12 @@
 #include <bpf/bpf_helpers.h>
 #include <waggle/internal/addr.h>
 
-/* Reserved identities; pods are numbered from 256. */
+/* Reserved identities are those below IDENTITY_POD_MIN. */
 #define IDENTITY_UNKNOWN 0
 #define IDENTITY_HOST 1
 #define IDENTITY_WORLD 2
 #define IDENTITY_REMOTE_NODE 6
+#define IDENTITY_POD_MIN 256
 
 #define ADDRESS_FAMILY_V4 1
 #define ADDRESS_FAMILY_V6 2
