@@ -2,9 +2,11 @@
 
 import { randomBytes } from "node:crypto";
 import { run } from "../src/playground/command.ts";
-import { createWorld } from "../src/playground/index.ts";
-import { addNamespace, inNamespace, setSysctl } from "../src/playground/namespaces.ts";
+import type { World } from "../src/playground/index.ts";
+import { addNamespace, setSysctl } from "../src/playground/namespaces.ts";
 import { Undo } from "../src/playground/undo.ts";
+import { benchWorld } from "./bench-world.ts";
+import { loadRules } from "./nft.ts";
 
 /** Two ends of a connection to be measured. */
 export interface Pair {
@@ -14,23 +16,27 @@ export interface Pair {
   readonly server: string;
   /** The server's address. */
   readonly ipv4: string;
+  /** For each namespace of the pair by its role: "node". */
+  readonly names: Readonly<Record<string, string>>;
   close(): Promise<void>;
 }
 
-const client = "10.90.0.1";
-const server = "10.90.0.2";
+/** Addresses of a pair's ends, unless it needs others. */
+export const client = "10.90.0.1";
+export const server = "10.90.0.2";
 
 /** A name of its own for every pair, so that several can stand at once. */
 const unique = (): string => `wgb${randomBytes(3).toString("hex")}`;
 
-const ip = (namespace: string, ...args: readonly string[]): Promise<string> =>
+export const ip = (namespace: string, ...args: readonly string[]): Promise<string> =>
   run(["ip", "-n", namespace, ...args]);
 
-/** Creates the namespaces and takes everything down again when `build` fails. */
-async function pair(
+/** Creates the namespaces and takes everything down again when `build` fails. @param ipv4 of the server */
+export async function pair(
   name: string,
   extra: readonly string[],
   build: (names: Readonly<Record<string, string>>) => Promise<void>,
+  ipv4: string = server,
 ): Promise<Pair> {
   const id = unique();
   const undo = new Undo();
@@ -42,7 +48,7 @@ async function pair(
     await undo.run();
     throw error;
   }
-  return { name, client: names.client!, server: names.server!, ipv4: server, close: () => undo.run() };
+  return { name, client: names.client!, server: names.server!, ipv4, names, close: () => undo.run() };
 }
 
 /** The limit: nothing but the wire between the two. */
@@ -109,9 +115,9 @@ table inet filter {
 }
 `;
 
-/** What a routing CNI with policies in nftables does: the node routes, connection tracking and a filter in between. */
-export const routedPair = (): Promise<Pair> =>
-  pair("routed veth, nftables conntrack", ["node"], async ({ client: a, server: b, node }) => {
+/** Both behind a node that routes between them, as routing CNIs do it, with rules of nft(8) on the node. */
+export const pairBehindNode = (name: string, rules: string): Promise<Pair> =>
+  pair(name, ["node"], async ({ client: a, server: b, node }) => {
     for (const [end, address, port] of [
       [a!, client, "p1"],
       [b!, server, "p2"],
@@ -140,18 +146,25 @@ export const routedPair = (): Promise<Pair> =>
       await ip(end, "route", "add", "default", "via", "169.254.1.1", "dev", "eth0");
     }
     await setSysctl(node!, "net/ipv4/ip_forward", "1");
-    await run(inNamespace(node!, ["nft", "-f", "-"]), { input: statefulFilter });
+    await loadRules(node!, rules);
   });
 
+/** What a routing CNI with policies in nftables does: the node routes, connection tracking and a filter in between. */
+export const routedPair = (): Promise<Pair> =>
+  pairBehindNode("routed veth, nftables conntrack", statefulFilter);
+
 /** Two pods of one node with Waggle between them. */
-export async function wagglePair(): Promise<Pair> {
-  const world = await createWorld({ pods: 2 });
+export const wagglePair = async (): Promise<Pair> => pairOfWorld(await benchWorld({ pods: 2 }));
+
+/** The first two pods of a world, which goes with the pair. */
+export function pairOfWorld(world: World, name = "waggle"): Pair {
   const [a, b] = world.pods;
   return {
-    name: "waggle",
+    name,
     client: a!.namespace,
     server: b!.namespace,
     ipv4: b!.ipv4,
+    names: world.namespaces,
     close: async () => void (await world.destroy()),
   };
 }

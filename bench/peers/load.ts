@@ -9,6 +9,8 @@ export interface Way {
   /** Namespace that sends. */
   readonly from: string;
   readonly to: string;
+  /** Of HTTP, where it is not the server's own. */
+  readonly port?: number;
 }
 
 interface IperfEnd {
@@ -78,24 +80,27 @@ export async function tcpRequestResponse({ from, to }: Way, seconds: number): Pr
   };
 }
 
-/** HTTP requests a second, each over a TCP connection of its own, 16 at a time. */
-export async function connectRate({ from, to }: Way, seconds: number): Promise<number> {
+async function wrk(
+  { from, to, port = ports.http }: Way,
+  seconds: number,
+  ...args: readonly string[]
+): Promise<number> {
+  const duration = `${Math.max(1, Math.round(seconds))}s`;
   const text = await run(
     inNamespace(from, [
-      ...[
-        "wrk",
-        "--threads",
-        "1",
-        "--connections",
-        "16",
-        "--duration",
-        `${Math.max(1, Math.round(seconds))}s`,
-      ],
-      ...["--header", "Connection: close", `http://${to}:${ports.http}/`],
+      ...["wrk", "--threads", "1", "--connections", "16", "--duration", duration],
+      ...[...args, `http://${to}:${port}/`],
     ]),
     { timeoutMs: seconds * 1_000 + 20_000 },
   );
   const match = /^Requests\/sec:\s+([\d.]+)/m.exec(text);
-  if (match === null) throw new Error(`wrk said nothing of a rate:\n${text}`);
+  if (match === null || Number(match[1]) === 0) throw new Error(`wrk saw no answers:\n${text}`);
   return Number(match[1]);
 }
+
+/** HTTP requests a second, each over a TCP connection of its own, 16 at a time. */
+export const connectRate = (way: Way, seconds: number): Promise<number> =>
+  wrk(way, seconds, "--header", "Connection: close");
+
+/** HTTP requests a second over 16 TCP connections that stay. */
+export const requestRate = (way: Way, seconds: number): Promise<number> => wrk(way, seconds);

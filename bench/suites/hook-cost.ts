@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { createKernelDatapath } from "../../src/datapath/index.ts";
-import { createWorld, type World } from "../../src/playground/index.ts";
+import type { World } from "../../src/playground/index.ts";
 import { makeDirectory } from "../../src/playground/scratch.ts";
 import { Undo } from "../../src/playground/undo.ts";
 import { loadBareChain } from "../bare-chain.ts";
+import { benchWorld } from "../bench-world.ts";
 import { writeHooklessSource } from "../hookless.ts";
 import { type Contender, interleave, samplesOf } from "../interleave.ts";
 import { writeNothingPlugin } from "../nothing-plugins.ts";
@@ -55,7 +56,7 @@ async function setUp({ effort, progress, signal }: SuiteContext): Promise<Setup>
     const { bpf } = datapath;
 
     progress("a node with hook points");
-    const world = await createWorld({ signal });
+    const world = await benchWorld({ signal });
     undo.add("world", async () => void (await world.destroy()));
     for (let index = 0; index < Math.max(...counts); index += 1) {
       const plugin = await writeNothingPlugin(directory, pluginName(index), [hook]);
@@ -68,7 +69,7 @@ async function setUp({ effort, progress, signal }: SuiteContext): Promise<Setup>
     progress("a node without hook points");
     const source = join(directory, "hookless");
     await writeHooklessSource(source);
-    const bare = await createWorld({ agentArguments: ["--bpf-source", source], signal });
+    const bare = await benchWorld({ agentArguments: ["--bpf-source", source], signal });
     undo.add("world without hook points", async () => void (await bare.destroy()));
     const bareProgram = await podEgress(bare, "pod1", bpf);
     undo.add("program", () => bareProgram.close());

@@ -1,6 +1,9 @@
 import type { Suite } from "../suite.ts";
 import { hookCost } from "./hook-cost.ts";
+import { ipcacheScale } from "./ipcache-scale.ts";
+import { overlay } from "./overlay.ts";
 import { podToPod } from "./pod-to-pod.ts";
+import { services } from "./services.ts";
 
 /** All suites, in the order of the page. */
-export const suites: readonly Suite[] = [hookCost, podToPod];
+export const suites: readonly Suite[] = [hookCost, podToPod, overlay, services, ipcacheScale];

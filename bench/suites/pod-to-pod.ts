@@ -37,7 +37,7 @@ const loads: readonly Load[] = [
 ];
 
 /** Starts the servers of a pair. */
-export async function serve({ server }: Pair): Promise<Server> {
+async function serve({ server }: Pair): Promise<Server> {
   const servers = [await iperf3Server(server), await sockperfServer(server), await nginxServer(server)];
   return { close: async () => void (await Promise.all(servers.map((one) => one.close()))) };
 }
@@ -73,21 +73,34 @@ export function against(row: Row, ours: string, other: string, limit: number): T
   return target(`${row.name}: ${ours} against ${other}`, "at least", limit, quotient);
 }
 
+/** Builds pairs, starts their servers, and takes all down after `use`. */
+export async function withServers<T>(
+  makers: readonly (() => Promise<Pair>)[],
+  use: (pairs: readonly Pair[]) => Promise<T>,
+): Promise<T> {
+  const pairs: Pair[] = [];
+  const servers: Server[] = [];
+  try {
+    for (const make of makers) {
+      const pair = await make();
+      pairs.push(pair);
+      servers.push(await serve(pair));
+    }
+    return await use(pairs);
+  } finally {
+    for (const server of servers) await server.close();
+    for (const pair of pairs.reverse()) await pair.close();
+  }
+}
+
 export const podToPod: Suite = {
   name: "pod-to-pod",
   title: "Pod to pod on one node",
   method:
     "iperf3, sockperf and wrk (a connection for each request, nginx answers 204) between two namespaces, joined in " +
     "four ways. One stream; both ends and what is between them share the cores of the machine.",
-  async run(context) {
-    const pairs: Pair[] = [];
-    const servers: Server[] = [];
-    try {
-      for (const make of [directPair, bridgedPair, routedPair, wagglePair]) {
-        const pair = await make();
-        pairs.push(pair);
-        servers.push(await serve(pair));
-      }
+  run: (context) =>
+    withServers([directPair, bridgedPair, routedPair, wagglePair], async (pairs) => {
       const rows = await measurePairs(pairs, context);
       const [direct, bridge, routed, waggle] = pairs.map(({ name }) => name) as [
         string,
@@ -104,9 +117,5 @@ export const podToPod: Suite = {
         ],
         remarks: [],
       };
-    } finally {
-      for (const server of servers) await server.close();
-      for (const pair of pairs.reverse()) await pair.close();
-    }
-  },
+    }),
 };

@@ -30,6 +30,8 @@ export interface WorldOptions {
   readonly datapath?: "kernel" | "fake";
   /** Further arguments of `waggle agent`, of all nodes or of each by its name. */
   readonly agentArguments?: readonly string[] | ((node: string) => readonly string[]);
+  /** Where agents keep compiled programs, so that several worlds compile them once; the world's own unless told otherwise. */
+  readonly cacheDir?: string;
   /** Further environment of the agents. */
   readonly agentEnv?: Readonly<Record<string, string>>;
   /** False: namespaces only; start the agent with `startAgent`. */

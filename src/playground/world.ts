@@ -191,7 +191,7 @@ export class World {
     this.#directory = directory;
     markOwner(directory);
     const alone = this.nodes.length === 1;
-    const cacheDir = join(directory, "cache");
+    const cacheDir = this.#options.cacheDir ?? join(directory, "cache");
     for (const node of this.nodes)
       await node.prepare(alone ? directory : join(directory, node.name), cacheDir, this.#undo);
     if (!this.real) return;

@@ -1,0 +1,67 @@
+// Services as kube-proxy writes them, for nft(8). The shape is that of kube-proxy's modes; every service has one
+// backend, the same for all.
+
+import { server } from "./pair.ts";
+import { ports } from "./peers/servers.ts";
+
+/** Port of every service. */
+export const servicePort = 80;
+
+/** Address of a service by its number, from 0. */
+export const serviceAddress = (number: number): string => `10.96.${number >> 8}.${number & 255}`;
+
+const numbers = (count: number): readonly number[] => Array.from({ length: count }, (_, number) => number);
+
+/** A chain a service, which chooses among its backends, and one a backend, which translates. */
+const chains = (count: number): string =>
+  numbers(count)
+    .flatMap((number) => [
+      `chain backend-${number} {\nmeta l4proto tcp dnat to ${server}:${ports.http}\n}`,
+      `chain service-${number} {\nnumgen random mod 1 vmap { 0 : goto backend-${number} }\n}`,
+    ])
+    .join("\n");
+
+const entrance = `chain prerouting {
+type nat hook prerouting priority dstnat; policy accept;
+jump services
+}`;
+
+/** kube-proxy's nftables mode: one look-up in a verdict map leads to the service's chain. */
+export function verdictMapRules(count: number): string {
+  const elements = numbers(count)
+    .map((number) => `${serviceAddress(number)} . tcp . ${servicePort} : goto service-${number}`)
+    .join(",\n");
+  return `table ip kube {
+${chains(count)}
+map service-ips {
+type ipv4_addr . inet_proto . inet_service : verdict
+elements = { ${elements} }
+}
+chain services {
+ip daddr . meta l4proto . th dport vmap @service-ips
+}
+${entrance}
+}
+`;
+}
+
+/**
+ * kube-proxy's iptables mode: a rule a service, compared one after the other. These are the rules that iptables-nft
+ * makes of `-A KUBE-SERVICES -d ADDRESS/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-…`.
+ */
+export function linearRules(count: number): string {
+  const rules = numbers(count)
+    .map(
+      (number) =>
+        `ip daddr ${serviceAddress(number)} tcp dport ${servicePort} counter jump service-${number}`,
+    )
+    .join("\n");
+  return `table ip kube {
+${chains(count)}
+chain services {
+${rules}
+}
+${entrance}
+}
+`;
+}

@@ -1,0 +1,173 @@
+import {
+  FrontendState,
+  ServiceProtocol,
+  UpsertServicesRequest,
+} from "../../src/gen/waggle/v1/load_balancer.ts";
+import type { World } from "../../src/playground/index.ts";
+import { benchWorld } from "../bench-world.ts";
+import { interleaveMany, samplesOf } from "../interleave.ts";
+import { type Pair, pairBehindNode, pairOfWorld } from "../pair.ts";
+import { connectRate, requestRate } from "../peers/load.ts";
+import { nginxServer, ports, type Server } from "../peers/servers.ts";
+import { linearRules, serviceAddress, servicePort, verdictMapRules } from "../service-rules.ts";
+import { ratio } from "../statistics.ts";
+import {
+  type Effort,
+  type Row,
+  type Suite,
+  type SuiteContext,
+  type Target,
+  target,
+  type Variant,
+} from "../suite.ts";
+
+const sizesFor = ({ scale }: Effort): readonly number[] =>
+  scale < 1 ? [10, 200] : [10, 1_000, 10_000, 30_000];
+
+const waggle = "waggle";
+const verdictMaps = "nftables verdict map";
+const linear = "iptables rules";
+
+/** So many services, all of them with pod2 behind them. */
+async function addServices(world: World, count: number): Promise<void> {
+  const backends = [{ ip: world.pod("pod2").ipv4, port: ports.http }];
+  const chunk = 1_000;
+  for (let first = 0; first < count; first += chunk) {
+    const services = Array.from({ length: Math.min(chunk, count - first) }, (_, index) => ({
+      service: {
+        name: `bench/service-${first + index}`,
+        ip: serviceAddress(first + index),
+        port: servicePort,
+        protocol: ServiceProtocol.TCP,
+        backends,
+      },
+    }));
+    const made = await world.client.services.upsertServices(UpsertServicesRequest.fromPartial({ services }));
+    const wrong = made.services.flatMap(({ frontends }) => frontends).find(isWrong);
+    if (wrong !== undefined) throw new Error(`${wrong.ip} is not served: ${wrong.message}`);
+  }
+}
+
+const isWrong = ({ state }: { readonly state: FrontendState }): boolean =>
+  state === FrontendState.CONFLICT || state === FrontendState.ERROR;
+
+async function wagglePairWith(count: number): Promise<Pair> {
+  const world = await benchWorld({ pods: 2 });
+  try {
+    await addServices(world, count);
+    return pairOfWorld(world, waggle);
+  } catch (error) {
+    await world.destroy();
+    throw error;
+  }
+}
+
+const nameOf = (kind: string, size: number): string => `${kind}, ${size} services`;
+
+interface Place {
+  readonly kind: string;
+  readonly size: number;
+  readonly pair: Pair;
+}
+
+const figures = [
+  { name: "connections to a ClusterIP", unit: "1/s", better: "higher" },
+  { name: "requests to a ClusterIP", unit: "1/s", better: "higher" },
+] as const;
+
+async function measure(
+  places: readonly Place[],
+  { effort, signal, progress }: SuiteContext,
+): Promise<readonly (readonly Variant[])[]> {
+  return interleaveMany(
+    places.map(({ kind, size, pair }) => ({
+      name: nameOf(kind, size),
+      measure: async () => {
+        // The one in the middle is what a chain of rules costs on average.
+        const way = { from: pair.client, to: serviceAddress(size >> 1), port: servicePort };
+        return [await connectRate(way, 1), await requestRate(way, 1)];
+      },
+    })),
+    { effort, signal, onSample: (contender, round) => progress(`${contender}, round ${round}`) },
+  );
+}
+
+function rowsOf(sizes: readonly number[], variants: readonly (readonly Variant[])[]): readonly Row[] {
+  return figures.flatMap((figure, index) =>
+    sizes.map((at) => ({
+      ...figure,
+      name: `${figure.name}, ${at} services`,
+      variants: [verdictMaps, linear, waggle].map((kind) => ({
+        name: kind,
+        samples: samplesOf(variants[index]!, nameOf(kind, at)),
+      })),
+      series: { name: figure.name, axis: "services", at },
+    })),
+  );
+}
+
+function targetsOf(sizes: readonly number[], variants: readonly (readonly Variant[])[]): readonly Target[] {
+  const [fewest, most] = [Math.min(...sizes), Math.max(...sizes)];
+  const of = (figure: number, kind: string, size: number) => samplesOf(variants[figure]!, nameOf(kind, size));
+  const flat = figures.map(({ name }, figure) =>
+    target(
+      `${name}: ${most} services against ${fewest}`,
+      "at least",
+      0.97,
+      ratio(of(figure, waggle, most), of(figure, waggle, fewest)),
+    ),
+  );
+  const ahead = figures.flatMap(({ name }, figure) =>
+    sizes.map((size) =>
+      target(
+        `${name}: waggle against a verdict map, ${size} services`,
+        "at least",
+        1,
+        ratio(of(figure, waggle, size), of(figure, verdictMaps, size)),
+      ),
+    ),
+  );
+  const many = sizes.find((size) => size === 10_000) ?? most;
+  const rules = target(
+    `${figures[0].name}: waggle against iptables rules, ${many} services`,
+    "at least",
+    4,
+    ratio(of(0, waggle, many), of(0, linear, many)),
+  );
+  return [...flat, ...ahead, rules];
+}
+
+export const services: Suite = {
+  name: "services",
+  title: "Services",
+  method:
+    "wrk with 16 connections to the ClusterIP of the service in the middle, with and without a connection for each " +
+    "request; one backend, nginx. Beside Waggle what kube-proxy writes: a verdict map of nftables, and a rule for " +
+    "each service as iptables-nft has them in the kernel, loaded with nft. All pods have a route to a node that " +
+    "forwards.",
+  async run(context) {
+    const sizes = sizesFor(context.effort);
+    const places: Place[] = [];
+    const servers: Server[] = [];
+    try {
+      for (const size of sizes) {
+        for (const [kind, make] of [
+          [verdictMaps, () => pairBehindNode(verdictMaps, verdictMapRules(size))],
+          [linear, () => pairBehindNode(linear, linearRules(size))],
+          [waggle, () => wagglePairWith(size)],
+        ] as const) {
+          context.signal.throwIfAborted();
+          context.progress(`setting up ${nameOf(kind, size)}`);
+          const pair = await make();
+          places.push({ kind, size, pair });
+          servers.push(await nginxServer(pair.server));
+        }
+      }
+      const variants = await measure(places, context);
+      return { rows: rowsOf(sizes, variants), targets: targetsOf(sizes, variants), remarks: [] };
+    } finally {
+      for (const server of servers) await server.close();
+      for (const { pair } of places.reverse()) await pair.close();
+    }
+  },
+};
