@@ -25,7 +25,7 @@ const features: Readonly<Record<ObjectKind | "sock", Readonly<Record<string, rea
   lxc: {
     cfg_enforce_ingress: [0, 1],
     cfg_enforce_egress: [0, 1],
-    cfg_enable_ipv6: [0, 1],
+    cfg_enable_ipv6: [1],
     cfg_tunnel_ifindex: [0, 1],
     cfg_tunnel_mtu: [1450],
   },
@@ -33,9 +33,16 @@ const features: Readonly<Record<ObjectKind | "sock", Readonly<Record<string, rea
     cfg_is_l3_device: [0, 1],
     cfg_nodeport: [0, 1],
     cfg_masquerade_ipv4: [0, 1],
+    cfg_masquerade_ipv6: [1],
+    cfg_enable_ipv6: [1],
     cfg_tunnel_ifindex: [0, 1],
+    cfg_tunnel_mtu: [1450],
+    // A device is not cilium_host, which serves no network.
+    cfg_ifindex: [2],
+    cfg_host_ifindex: [3],
+    cfg_device_ipv4: [1],
   },
-  overlay: { cfg_enable_ipv4: [0, 1], cfg_enable_ipv6: [0, 1] },
+  overlay: { cfg_enable_ipv4: [0, 1], cfg_enable_ipv6: [0, 1], cfg_tunnel_mtu: [1450] },
   sock: {},
 };
 

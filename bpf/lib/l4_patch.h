@@ -42,6 +42,21 @@ static __always_inline __u32 l4_check_off(__u8 protocol)
 	return protocol == IPPROTO_UDP ? UDP_CHECK_OFF : ICMP_CHECK_OFF;
 }
 
+/*
+ * Gives this end of the packet another port. `flags` are of bpf_l4_csum_replace(). 0, DROP_WRITE_ERROR or
+ * DROP_CSUM_L4.
+ */
+static __always_inline int l4_set_port(struct __sk_buff *ctx, const struct pkt_l4 *l4, int side, __be16 port, __u64 flags)
+{
+	__be16 old = side == NAT_SOURCE ? l4->sport : l4->dport;
+
+	/* SCTP's checksum (CRC32c, RFC 9260) covers its ports, and no helper knows it. */
+	if (l4->protocol == IPPROTO_SCTP ||
+	    bpf_l4_csum_replace(ctx, l4->off + l4_check_off(l4->protocol), old, port, flags | sizeof(port)))
+		return DROP_CSUM_L4;
+	return bpf_skb_store_bytes(ctx, l4->off + l4_port_off(l4, side), &port, sizeof(port), 0) ? DROP_WRITE_ERROR : 0;
+}
+
 /* Changes two bytes within an ICMP message and its checksum at `icmp_check`. */
 static __always_inline int icmp_patch2(struct __sk_buff *ctx, __u32 icmp_check, __u32 off, __u16 from, __u16 to)
 {

@@ -19,36 +19,37 @@ static __always_inline _Bool nat_pseudo_header_v4(__u8 protocol)
 }
 
 /* Gives the packet another source or destination; the IP header's checksum follows. 0 or DROP_INVALID. */
-static __always_inline int nat_address_v4(struct __sk_buff *ctx, int side, addr_v4 from, addr_v4 to)
+static __always_inline int nat_address_v4(struct __sk_buff *ctx, int side, const addr_v4 *from,
+					  const addr_v4 *to)
 {
 	struct iphdr *ip = ip_header_v4(ctx);
 
 	if (!ip)
 		return DROP_INVALID;
-	ip->check = csum_replace4(ip->check, from, to);
+	ip->check = csum_replace4(ip->check, *from, *to);
 	if (side == NAT_SOURCE)
-		ip->saddr = to;
+		ip->saddr = *to;
 	else
-		ip->daddr = to;
+		ip->daddr = *to;
 	return 0;
 }
 
 /* Brings the checksum at `check_off` up to date for a changed address. `flags` are of bpf_l4_csum_replace(). */
-static __always_inline int nat_checksum_v4(struct __sk_buff *ctx, __u32 check_off, addr_v4 from, addr_v4 to,
-					   __u64 flags)
+static __always_inline int nat_checksum_v4(struct __sk_buff *ctx, __u32 check_off, const addr_v4 *from,
+					   const addr_v4 *to, __u64 flags)
 {
-	return bpf_l4_csum_replace(ctx, check_off, from, to, flags | sizeof(to)) ? DROP_CSUM_L4 : 0;
+	return bpf_l4_csum_replace(ctx, check_off, *from, *to, flags | sizeof(*to)) ? DROP_CSUM_L4 : 0;
 }
 
 /* The checksum `check` after an address that it covers has changed. */
-static __always_inline __u16 csum_replace_address_v4(__u16 check, addr_v4 from, addr_v4 to)
+static __always_inline __u16 csum_replace_address_v4(__u16 check, const addr_v4 *from, const addr_v4 *to)
 {
-	return csum_replace4(check, from, to);
+	return csum_replace4(check, *from, *to);
 }
 
 /* Changes an address that an ICMP error quotes, its header's checksum, and the error's at `icmp_check`. 0 or DROP_*. */
 static __always_inline int nat_quoted_address_v4(struct __sk_buff *ctx, __u32 icmp_check, __u32 ip_off, int side,
-						 addr_v4 from, addr_v4 to)
+						 const addr_v4 *from, const addr_v4 *to)
 {
 	__u32 off = ip_off + (side == NAT_SOURCE ? IPV4_SADDR_OFF : IPV4_DADDR_OFF);
 	__u16 check;
@@ -56,10 +57,11 @@ static __always_inline int nat_quoted_address_v4(struct __sk_buff *ctx, __u32 ic
 
 	if (bpf_skb_load_bytes(ctx, ip_off + IPV4_CHECK_OFF, &check, sizeof(check)))
 		return DROP_INVALID;
-	ret = icmp_patch2(ctx, icmp_check, ip_off + IPV4_CHECK_OFF, check, csum_replace4(check, from, to));
+	ret = icmp_patch2(ctx, icmp_check, ip_off + IPV4_CHECK_OFF, check,
+			  csum_replace4(check, *from, *to));
 	if (ret)
 		return ret;
-	if (bpf_skb_store_bytes(ctx, off, &to, sizeof(to), 0))
+	if (bpf_skb_store_bytes(ctx, off, to, sizeof(*to), 0))
 		return DROP_WRITE_ERROR;
 	return nat_checksum_v4(ctx, icmp_check, from, to, 0);
 }

@@ -94,6 +94,28 @@ static void record(const char *name, const char *log)
 		entry->stack = value;
 }
 
+/* Constants without a default are addresses and interfaces: none is zero, which would switch things off, or another. */
+static void fill_constants(const struct bpf_object *object, char *values)
+{
+	const struct btf *btf = bpf_object__btf(object);
+	int id = btf__find_by_name_kind(btf, ".rodata.config", BTF_KIND_DATASEC);
+
+	if (id < 0)
+		return;
+
+	const struct btf_type *section = btf__type_by_id(btf, id);
+	const struct btf_var_secinfo *var = btf_var_secinfos(section);
+
+	for (unsigned int i = 0; i < btf_vlen(section); i++, var++) {
+		unsigned int used = 0;
+
+		for (unsigned int at = 0; at < var->size; at++)
+			used |= values[var->offset + at];
+		if (!used && !is_feature(btf, var))
+			memset(values + var->offset, i + 1, var->size);
+	}
+}
+
 /* Loads the object with bit i of `combination` as the value of feature i. How many features it has. */
 static unsigned int load(const char *path, unsigned int combination)
 {
@@ -114,6 +136,7 @@ static unsigned int load(const char *path, unsigned int combination)
 		if (!values)
 			fail("configure", path);
 		memcpy(values, defaults, size);
+		fill_constants(object, values);
 		for (unsigned int f = 0; f < features; f++)
 			values[offsets[f]] = combination >> f & 1;
 		if (bpf_map__set_initial_value(map, values, size))
