@@ -42,7 +42,7 @@ const features: Readonly<Record<ObjectKind | "sock", Readonly<Record<string, rea
     cfg_host_ifindex: [3],
     cfg_device_ipv4: [1],
   },
-  overlay: { cfg_enable_ipv4: [0, 1], cfg_enable_ipv6: [0, 1], cfg_tunnel_mtu: [1450] },
+  overlay: { cfg_enable_ipv4: [0, 1], cfg_enable_ipv6: [0, 1] },
   sock: {},
 };
 
