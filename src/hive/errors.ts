@@ -126,6 +126,17 @@ export class SettingValueError extends HiveError {
   }
 }
 
+/**
+ * A setting that could be read does not go with another one, or not with this machine. For cells to throw, in a
+ * constructor or a start hook: whoever started the hive has to change a setting.
+ */
+export class SettingConflictError extends HiveError {
+  override readonly name = "SettingConflictError";
+  constructor(flag: string, why: string) {
+    super(`${flag}: ${why}`);
+  }
+}
+
 /** The settings file cannot be read or is no flat YAML mapping. */
 export class SettingsFileError extends HiveError {
   override readonly name = "SettingsFileError";

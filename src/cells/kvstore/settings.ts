@@ -1,5 +1,4 @@
-import { type ConfigOf, flag } from "../../hive/index.ts";
-import { KvStoreError } from "./errors.ts";
+import { type ConfigOf, flag, SettingConflictError } from "../../hive/index.ts";
 
 const endpointPattern = /^https?:\/\/(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
 
@@ -35,11 +34,11 @@ export const kvStoreFlags = {
 
 export type KvStoreConfig = ConfigOf<typeof kvStoreFlags>;
 
-/** @throws KvStoreError when settings do not go together */
+/** @throws SettingConflictError */
 export function checkKvStoreConfig(config: KvStoreConfig): void {
   const { kvstore, etcdEndpoints, etcdCa, etcdCert, etcdKey } = config;
   const refuse = (flagName: string, detail: string): never => {
-    throw new KvStoreError("configure", `--${flagName}`, detail);
+    throw new SettingConflictError(flagName, detail);
   };
   if (kvstore === "etcd" && etcdEndpoints.length === 0)
     refuse("etcd-endpoints", "--kvstore etcd needs at least one");

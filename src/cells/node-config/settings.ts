@@ -8,8 +8,14 @@ import {
   parseCidr,
   parseIpv4,
 } from "../../datapath/address.ts";
-import { flag } from "../../hive/index.ts";
+import { flag, SettingConflictError } from "../../hive/index.ts";
 import type { NodeDevice, RoutingMode } from "./types.ts";
+
+/** What pods' networks look like. */
+const podNetworks = {
+  4: { family: 4, prefixLengths: [8, 29], example: "10.0.1.0/24" },
+  6: { family: 6, prefixLengths: [48, 124], example: "fd00:10:0:1::/64" },
+} as const;
 
 /** Flags of the node-config cell. */
 export const nodeFlags = {
@@ -40,14 +46,17 @@ export const nodeFlags = {
   "pod-cidr": flag.string({
     default: "10.0.1.0/24",
     help: "IPv4 network that pods get their addresses from",
+    validate: (text) => cidrProblem(text, podNetworks[4]),
   }),
   "pod-cidr-v6": flag.string({
     default: "",
     help: "IPv6 network that pods get their addresses from; without it they have no IPv6",
+    validate: (text) => (text === "" ? undefined : cidrProblem(text, podNetworks[6])),
   }),
   "router-ip": flag.string({
     default: "",
-    help: "the pods' gateway; by default the first address of the pod CIDR",
+    help: "the pods' IPv4 gateway; by default the first address of the pod CIDR",
+    validate: (address) => (address === "" || isIPv4(address) ? undefined : "must be an IPv4 address"),
   }),
   "routing-mode": flag.choice({
     choices: ["tunnel", "native"],
@@ -78,7 +87,7 @@ const largestMtu = 65_535;
 
 /**
  * The MTU of pods' devices.
- * @throws Error naming the flag when packets to other nodes would be too small for the pods' families
+ * @throws SettingConflictError when packets to other nodes would be too small for the pods' families
  */
 export function podMtu(
   { mtu, podCidrV6, routingMode }: { mtu: number; podCidrV6: string; routingMode: RoutingMode },
@@ -87,7 +96,7 @@ export function podMtu(
   const chosen = mtu || Math.min(1500, ...devices.map((device) => device.mtu));
   const least = smallestMtu[podCidrV6 === "" ? 4 : 6] + (routingMode === "tunnel" ? tunnelOverhead : 0);
   if (chosen < least || chosen > largestMtu)
-    throw new Error(`mtu: ${chosen} is not from ${least} to ${largestMtu}`);
+    throw new SettingConflictError("mtu", `${chosen} is not from ${least} to ${largestMtu}`);
   return chosen;
 }
 
@@ -118,20 +127,20 @@ export interface PodNetworkFlags {
 }
 
 /**
- * Checks the pod CIDRs and picks the gateways.
- * @throws Error naming the flag that is wrong
+ * Picks the gateways of networks that have passed their flags' checks.
+ * @throws SettingConflictError when the gateway is not in the network
  */
 export function podNetwork({ podCidr, podCidrV6, routerIp }: PodNetworkFlags): PodNetwork {
-  const cidr = readCidr("pod-cidr", podCidr, 4, [8, 29], "10.0.1.0/24");
+  const cidr = parseCidr(podCidr);
   const routerIpv4 = routerIp === "" ? formatIpv4(parseIpv4(cidr.address) + 1) : routerIp;
-  if (!isIPv4(routerIpv4)) throw new Error(`router-ip: ${JSON.stringify(routerIpv4)} is no IPv4 address`);
-  if (!cidrContains(podCidr, routerIpv4)) throw new Error(`router-ip: ${routerIpv4} is not in ${podCidr}`);
+  if (!cidrContains(podCidr, routerIpv4))
+    throw new SettingConflictError("router-ip", `${routerIpv4} is not in ${podCidr}`);
   return { podCidr: textOf(cidr), routerIpv4, ...podNetworkV6(podCidrV6) };
 }
 
 function podNetworkV6(podCidrV6: string): Pick<PodNetwork, "podCidrV6" | "routerIpv6"> {
   if (podCidrV6 === "") return { podCidrV6: undefined, routerIpv6: undefined };
-  const cidr = readCidr("pod-cidr-v6", podCidrV6, 6, [48, 124], "fd00:10:0:1::/64");
+  const cidr = parseCidr(podCidrV6);
   const router = ipv6Bytes(cidr.address);
   router[15]! += 1;
   return { podCidrV6: textOf(cidr), routerIpv6: ipv6FromBytes(router) };
@@ -141,26 +150,14 @@ type ParsedCidr = ReturnType<typeof parseCidr>;
 
 const textOf = ({ address, prefixLength }: ParsedCidr): string => `${address}/${prefixLength}`;
 
-function readCidr(
-  name: string,
-  text: string,
-  family: 4 | 6,
-  [shortest, longest]: readonly [number, number],
-  example: string,
-): ParsedCidr {
-  let cidr: ParsedCidr;
-  try {
-    cidr = parseCidr(text);
-  } catch (cause) {
-    throw new Error(`${name}: ${JSON.stringify(text)} is no IPv${family} network such as ${example}`, {
-      cause,
-    });
-  }
-  if (isIPv6(cidr.address) !== (family === 6)) {
-    throw new Error(`${name}: ${JSON.stringify(text)} is no IPv${family} network such as ${example}`);
-  }
-  if (cidr.prefixLength < shortest || cidr.prefixLength > longest) {
-    throw new Error(`${name}: ${text} must have a prefix length from ${shortest} to ${longest}`);
-  }
-  return cidr;
+function cidrProblem(text: string, network: (typeof podNetworks)[4 | 6]): string | undefined {
+  const { family, prefixLengths, example } = network;
+  const [shortest, longest] = prefixLengths;
+  const [address = "", prefixLength = "", ...rest] = text.split("/");
+  const isAddress = family === 4 ? isIPv4(address) : isIPv6(address);
+  if (!isAddress || !/^\d{1,3}$/.test(prefixLength) || rest.length > 0)
+    return `${JSON.stringify(text)} is no IPv${family} network such as ${example}`;
+  if (Number(prefixLength) < shortest || Number(prefixLength) > longest)
+    return `${text} must have a prefix length from ${shortest} to ${longest}`;
+  return undefined;
 }

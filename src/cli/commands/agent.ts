@@ -58,10 +58,7 @@ Examples:
  * hive to say: it knows them all and suggests the one that was meant.
  * @throws UsageError
  */
-export function parseAgentFlags(
-  argv: readonly string[],
-  booleans: ReadonlySet<string>,
-): Record<string, string> {
+function parseAgentFlags(argv: readonly string[], booleans: ReadonlySet<string>): Record<string, string> {
   const flags: Record<string, string> = {};
   for (let at = 0; at < argv.length; at++) {
     const match = /^--([^=]+)(?:=(.*))?$/s.exec(argv[at]!);
@@ -96,11 +93,21 @@ export async function runAgentCommand(argv: readonly string[], io: Io): Promise<
     return Exit.ok;
   } catch (error) {
     const { bad } = styleFor(io.err, io.env);
-    io.err.write(`${bad("waggle agent:")} ${error instanceof Error ? error.message : String(error)}\n`);
-    const refused =
-      error instanceof UsageError || (error instanceof Error && error.name === "HiveValidationError");
-    return refused ? Exit.usage : Exit.failure;
+    const refusal = settingRefusal(error);
+    io.err.write(`${bad("waggle agent:")} ${(refusal ?? toError(error)).message}\n`);
+    return refusal === undefined ? Exit.failure : Exit.usage;
   }
+}
+
+const toError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
+
+/** What within an error says that the command line or a setting must be changed. */
+function settingRefusal(error: unknown): Error | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const refusals = ["HiveValidationError", "SettingConflictError"];
+  if (error instanceof UsageError || refusals.includes(error.name)) return error;
+  const parts: readonly unknown[] = error instanceof AggregateError ? error.errors : [error.cause];
+  return parts.map(settingRefusal).find((refusal) => refusal !== undefined);
 }
 
 function moduleLines(node: ModuleNode, depth: number, session: Session): string {
