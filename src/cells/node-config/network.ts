@@ -36,7 +36,7 @@ export class NodeNetworkReconciler implements NodeNetwork {
 
   /**
    * @param onPeers called when there is reason for a pass
-   * @throws Error naming the setting that is wrong
+   * @throws SettingConflictError
    */
   constructor(settings: NodeSettingsValues, net: NetOps, onPeers: () => void) {
     this.#settings = settings;
@@ -79,7 +79,7 @@ export class NodeNetworkReconciler implements NodeNetwork {
 
   /**
    * Looks at everything and puts right what is wrong. The first pass makes `config` known.
-   * @throws Error naming the setting that does not fit this node, or the device that is in the way; DatapathError
+   * @throws SettingConflictError; Error naming the device that is missing or in the way; DatapathError
    */
   async pass(): Promise<PassReport> {
     const net = this.#net;
@@ -100,11 +100,12 @@ export class NodeNetworkReconciler implements NodeNetwork {
     const routers = await this.#ensureRouters(host.link.ifindex, view.addresses);
     const config = this.#describe(devices, describeDevice(host.link, routers.addresses), overlay);
     const plan = planRoutes(config, this.#peers ?? []);
+    const formerRoutes = this.#wantedRoutes;
     this.#wantedRoutes = new Set(plan.routes.map(({ destination }) => destination));
     const put = [
       ...routers.changed,
       ...(await ensureForwarding(net, config)),
-      ...(await ensureRoutes(net, view.routes, plan.routes, this.#peers === undefined)),
+      ...(await ensureRoutes(net, view.routes, plan.routes, formerRoutes, this.#peers === undefined)),
     ];
     this.#config = config;
     const anew = repairs.some((repair) => repair.anew);

@@ -77,6 +77,8 @@ function nativeRoute(node: RouteFacts, peer: Peer, family: 4 | 6): Omit<Route, "
 /**
  * Makes the agent's routes those of the plan.
  *
+ * @param former destinations of the plan before: what is planned for the first time was not gone, and what is planned
+ *   no more was not wrong
  * @param keepOthers leaves routes of the agent that the plan knows nothing of
  * @returns what was not as it should be, in words
  */
@@ -84,6 +86,7 @@ export async function ensureRoutes(
   net: NetOps,
   existing: readonly Route[],
   wanted: readonly Route[],
+  former: ReadonlySet<string>,
   keepOthers: boolean,
 ): Promise<readonly string[]> {
   const changed: string[] = [];
@@ -92,13 +95,15 @@ export async function ensureRoutes(
     const there = main.filter(({ destination }) => destination === route.destination);
     if (there.some((one) => same(one, route))) continue;
     await net.replaceRoute(route);
-    changed.push(`the route to ${route.destination} was ${there.length === 0 ? "gone" : "another"}`);
+    if (there.length > 0) changed.push(`the route to ${route.destination} was another`);
+    else if (former.has(route.destination)) changed.push(`the route to ${route.destination} was gone`);
   }
   if (keepOthers) return changed;
   for (const route of main) {
     if (route.protocol !== routeProtocol || wanted.some((one) => one.destination === route.destination))
       continue;
-    if (await net.deleteRoute(route)) changed.push(`the route to ${route.destination} is wanted no longer`);
+    if ((await net.deleteRoute(route)) && !former.has(route.destination))
+      changed.push(`the route to ${route.destination} was nobody's`);
   }
   return changed;
 }

@@ -5,7 +5,7 @@ import type { NodeConfig } from "./types.ts";
 const addrGenNone = "1";
 
 /** False when this kernel, or this namespace, has no IPv6. */
-export async function hasIpv6(net: NetOps): Promise<boolean> {
+async function hasIpv6(net: NetOps): Promise<boolean> {
   try {
     await net.getSysctl("ipv6/conf/all/forwarding");
     return true;
