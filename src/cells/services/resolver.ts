@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { familyOf } from "../../datapath/address.ts";
 import type { Database, RWTable } from "../../table/index.ts";
 import type { SharedRow } from "../kvstore/index.ts";
@@ -52,7 +53,7 @@ export class ServiceResolver {
         ? this.#resolved.has(name) || this.#parts.services.has(name)
         : row !== this.#resolved.get(name);
     });
-    this.#resolve(changed);
+    this.#resolve(changed.filter((name) => !this.#noted(name)));
   }
 
   /** Resolves services anew although nobody has written them: the node's addresses have changed. */
@@ -63,6 +64,17 @@ export class ServiceResolver {
   /** Lets go of numbers that services of an earlier life had. */
   forget(names: Iterable<string>): void {
     for (const name of names) if (!this.#resolved.has(name)) this.#parts.numbering.release(name);
+  }
+
+  /** A service that has merely got to the other nodes stands in the kernel as it is: its frontends stay untouched. */
+  #noted(name: string): boolean {
+    const { services, shared } = this.#parts;
+    const [row, before, service] = [shared.table.get(name), this.#resolved.get(name), services.get(name)];
+    if (row === undefined || service === undefined || !isDeepStrictEqual(row.value, before?.value))
+      return false;
+    this.#resolved.set(name, row);
+    services.upsert({ ...service, node: row.node, pending: row.pending });
+    return true;
   }
 
   #resolve(names: readonly string[]): void {
