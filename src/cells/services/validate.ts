@@ -135,8 +135,9 @@ function isUnicastIpv6(text: string): boolean {
   return first !== 0 && first !== 0xff && !(first === 0xfe && (second & 0xc0) === 0x80);
 }
 
+/** @param other what is no address itself has a problem of its own */
 function familyProblem(text: string, other: string): string | undefined {
-  if (isIPv4(text) === isIPv4(other)) return undefined;
+  if (isIPv4(text) === isIPv4(other) || (!isIPv4(other) && !isIPv6(other))) return undefined;
   return `${text} is of another family than ${other}`;
 }
 

@@ -67,8 +67,8 @@ const podNetworks = ({ podCidr, podCidrV6, routerIpv4, routerIpv6 }: NodeInfo): 
 const deviceText = ({ name, ipv4, ipv6 }: NodeDevice): string => [name, ...ipv4, ...ipv6].join(" ");
 
 /** A capacity that the message has no room for says nothing. */
-const usage = (of: AddressUsage | undefined): string | undefined =>
-  of && `${of.used}${of.capacity === 0xffff_ffff ? "" : ` of ${of.capacity}`} in use`;
+const usage = (family: string, of: AddressUsage | undefined): string | undefined =>
+  of && `${of.used}${of.capacity === 0xffff_ffff ? "" : ` of ${of.capacity}`} ${family} in use`;
 
 function statusFacts(status: GetStatusResponse, style: Style): string {
   const { node, addresses, addressesV6, endpoints, plugins } = status;
@@ -81,7 +81,10 @@ function statusFacts(status: GetStatusResponse, style: Style): string {
     ["Pods", node && podNetworks(node)],
     ["Routing", node && `${node.routingMode}, packets to other nodes up to ${node.routeMtu} bytes`],
     ["Devices", node?.devices.map(deviceText).join(", ")],
-    ["Addresses", [usage(addresses), usage(addressesV6)].filter(Boolean).join(", ") || undefined],
+    [
+      "Addresses",
+      [usage("IPv4", addresses), usage("IPv6", addressesV6)].filter(Boolean).join(", ") || undefined,
+    ],
     [
       "Endpoints",
       endpoints &&

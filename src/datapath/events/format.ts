@@ -25,9 +25,15 @@ export function formatPacket(frame: Buffer): string {
 
 function formatDrop(event: DropEvent): string {
   const detail = event.extError === 0 ? "" : `, ${event.extError}`;
-  const from = event.source === 0 ? "" : ` from endpoint ${event.source}`;
+  const { source, destinationEndpoint: to } = event;
+  // What an endpoint's ingress drops names the endpoint as both; 0 is none.
+  const ends = [
+    source === 0 || source === to ? "" : `from endpoint ${source} `,
+    to === 0 ? "" : `to endpoint ${to}`,
+  ];
+  const endpoints = ends.join("").trim();
   return (
-    `xx drop (${event.reasonName}${detail}) flow ${hash(event.hash)}${from} to endpoint ${event.destinationEndpoint}, ` +
+    `xx drop (${event.reasonName}${detail}) flow ${hash(event.hash)}${endpoints && ` ${endpoints}`}, ` +
     `ifindex ${event.ifindex}, ${sourceFileName(event.file)}:${event.line}, ` +
     `identity ${event.sourceIdentity}->${event.destinationIdentity}: ${formatPacket(event.payload)}`
   );
