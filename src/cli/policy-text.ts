@@ -36,7 +36,7 @@ function peer(text: string): PolicyPeer["peer"] {
 }
 
 /** "allow ingress app=web tcp/80" as a rule. @throws UsageError */
-export function parseRule(text: string): PolicyRule {
+function parseRule(text: string): PolicyRule {
   const [action, direction, who, what = "any", ...more] = text.trim().split(/\s+/);
   const protocol = /^(any|tcp|udp|icmp|sctp)(?:\/(\d+))?$/.exec(what);
   if (

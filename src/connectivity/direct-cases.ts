@@ -33,7 +33,7 @@ function direct(
 }
 
 /** Ordered pairs of nodes with a pod on each. Pods take turns, so that many of them get to do something. */
-export function* acrossNodes(
+function* acrossNodes(
   { nodes }: Topology,
   podsOn: (node: NodeParty) => readonly PodParty[],
 ): Generator<{ readonly from: PodParty; readonly to: PodParty }> {

@@ -4,9 +4,6 @@
  * bpf/include/waggle/drop_reasons.h, and of the source files numbered in waggle/internal/report.h.
  */
 
-/** Packets that went on, in `cilium_metrics`. */
-export const REASON_FORWARDED = 0;
-
 /** The drop reasons that Waggle's programs give, without the sign they carry in C. */
 export const DropReason = {
   invalidSourceIp: 132,
@@ -130,7 +127,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** The reason's number without a sign: programs return it negative, metrics and notifications hold it positive. */
-export function reasonNumber(reason: number): number {
+function reasonNumber(reason: number): number {
   return Math.abs(reason);
 }
 

@@ -18,7 +18,7 @@ export interface Logger {
 }
 
 /** The levels, least severe first. */
-export const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
+const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 /** One line as {@link makeLogger} hands it to its sink. */

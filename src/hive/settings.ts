@@ -43,7 +43,7 @@ const present = (record: Readonly<Record<string, unknown>> | undefined): Map<str
   new Map(Object.entries(record ?? {}).filter(([, value]) => value !== undefined));
 
 /** Flags that more than one config cell registers. */
-export function findDuplicateFlags(flags: readonly RegisteredFlag[]): Error[] {
+function findDuplicateFlags(flags: readonly RegisteredFlag[]): Error[] {
   const first = new Map<string, RegisteredFlag>();
   const problems: Error[] = [];
   for (const entry of flags) {

@@ -60,7 +60,7 @@ export interface StackPackets {
 }
 
 /** Reads InReceives and OutRequests of a namespace from /proc/net/snmp. */
-export async function stackPackets(world: World, name: string): Promise<StackPackets> {
+async function stackPackets(world: World, name: string): Promise<StackPackets> {
   const text = await world.run(name, ["cat", "/proc/net/snmp"]);
   const [names, values] = text
     .split("\n")

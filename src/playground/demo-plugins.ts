@@ -13,7 +13,7 @@ export const demoPlugins = [
 ] as const;
 
 /** "packet-counter → byte-counter → tail_ct_ingress_v4" */
-export const chainLine = (chain: Chain): string =>
+const chainLine = (chain: Chain): string =>
   [...chain.links.map(({ plugin }) => plugin), chain.target].join(" → ");
 
 /** Running chains of an attachment, or of all. */

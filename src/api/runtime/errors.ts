@@ -92,7 +92,7 @@ function statusOfAbort({ reason }: AbortSignal): CallStatus {
 }
 
 /** Keeps both ends of a text that is too long: what was done, and the last lines of a compiler or verifier. */
-export function shorten(text: string, bytes: number): string {
+function shorten(text: string, bytes: number): string {
   if (Buffer.byteLength(text) <= bytes) return text;
   const buffer = Buffer.from(text);
   const mark = " […] ";

@@ -1,9 +1,9 @@
 import type { Violations } from "../validate/violations.ts";
 
 /** Items of a page when the caller does not say. */
-export const DEFAULT_PAGE_SIZE = 100;
+const DEFAULT_PAGE_SIZE = 100;
 /** Items of a page at most. */
-export const MAX_PAGE_SIZE = 1000;
+const MAX_PAGE_SIZE = 1000;
 
 /** The paging fields of a request. */
 export interface PageRequest {
@@ -73,7 +73,7 @@ export function takePage<Item>(
 }
 
 /** Numbers before strings; strings by code unit, so that the order is the same everywhere. */
-export function compareKeys(left: PageKey, right: PageKey): number {
+function compareKeys(left: PageKey, right: PageKey): number {
   if (typeof left !== typeof right) return typeof left === "number" ? -1 : 1;
   if (left === right) return 0;
   return left < right ? -1 : 1;

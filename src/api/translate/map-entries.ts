@@ -69,7 +69,7 @@ export async function pageOfMap(
 const little = endianness() === "LE";
 
 /** "10.0.0.0/8" or "fd00::/8" of the key of a map with prefix keys. The length is in the machine's byte order. */
-export function keyToPrefix(key: Buffer): string {
+function keyToPrefix(key: Buffer): string {
   const length = little ? key.readUInt32LE(0) : key.readUInt32BE(0);
   return formatCidr({ address: ipFromBytes(key.subarray(4)), prefixLength: length });
 }

@@ -38,11 +38,6 @@ export function checkUnicastIPv6(field: string, value: string, violations: Viola
   }
 }
 
-/** 1 to 65535. */
-export function checkPort(field: string, value: number, violations: Violations): void {
-  if (value < 1 || value > 65_535) violations.add(field, `${value} is not a port between 1 and 65535`);
-}
-
 /** A prefix in parts. */
 export interface Prefix {
   readonly address: string;

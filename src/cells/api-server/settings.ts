@@ -81,7 +81,7 @@ export interface ListenAddress {
 }
 
 /** Reads "host:port"; IPv6 addresses in brackets. Undefined when it is none. */
-export function parseListen(value: string): ListenAddress | undefined {
+function parseListen(value: string): ListenAddress | undefined {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(value);
   if (match === null) return undefined;
   const [, bracketed, plain, digits] = match;
@@ -91,7 +91,7 @@ export function parseListen(value: string): ListenAddress | undefined {
 }
 
 /** Whether only processes of this machine reach the host. A name other than localhost may resolve to anything. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 

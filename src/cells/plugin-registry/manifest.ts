@@ -30,7 +30,7 @@ const largestRecordOffset = 65_535n;
 const largestRecordBytes = 256n;
 
 /** Largest value by type of a config field. */
-export const typeMaximum: Readonly<Record<PluginConfigField["type"], bigint>> = {
+const typeMaximum: Readonly<Record<PluginConfigField["type"], bigint>> = {
   bool: 1n,
   u8: 0xffn,
   u16: 0xffffn,

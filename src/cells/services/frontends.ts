@@ -18,7 +18,7 @@ export interface WantedFrontend extends IpPort {
 }
 
 /** Where a node serves node ports: its own, its devices' and its router's addresses. */
-export function servingNode(config: NodeConfig): ServingNode {
+function servingNode(config: NodeConfig): ServingNode {
   const { nodeName: name, devices, nodeIpv4, nodeIpv6, routerIpv4, routerIpv6 } = config;
   const unique = (addresses: readonly (string | undefined)[]): readonly string[] => [
     ...new Set(addresses.filter((address) => address !== undefined).map(canonicalIp)),

@@ -9,7 +9,7 @@ import type { Act, Session } from "../session.ts";
 import { integer, keyValue, list } from "../values.ts";
 
 /** "alpha 1.0.0 → beta 1.0.0 → tail_ct_ingress_v4" */
-export const chainText = (chain: Chain, style: Style): string =>
+const chainText = (chain: Chain, style: Style): string =>
   [...chain.links.map((link) => `${style.bold(link.plugin)} ${link.version}`), chain.target].join(" → ");
 
 function chainsText(all: readonly Chain[], style: Style, complete: boolean): string {

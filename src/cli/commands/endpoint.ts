@@ -51,7 +51,7 @@ const row = (style: Style) => (endpoint: Endpoint) => [
   labels(endpoint.spec?.labels ?? {}),
 ];
 
-export const endpointsTable = (endpoints: readonly Endpoint[], style: Style): string =>
+const endpointsTable = (endpoints: readonly Endpoint[], style: Style): string =>
   table(
     ["Id", "Name", "State", "IPv4", "IPv6", "Identity", "Interface", "Enforced", "Labels"],
     endpoints.map(row(style)),

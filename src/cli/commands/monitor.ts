@@ -38,7 +38,7 @@ function lostText(lost: LostEvents): string {
 }
 
 /** An event as a line. */
-export function eventText(message: MonitorResponse, style: Style): string {
+function eventText(message: MonitorResponse, style: Style): string {
   const { at, cpu, event } = message;
   const when = style.dim(`${clock(at ?? new Date())} cpu${String(cpu).padStart(2, "0")}`);
   const text = event?.$case === "lost" ? lostText(event.value) : message.text;

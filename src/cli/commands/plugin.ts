@@ -220,7 +220,7 @@ const counterRow = (counters: HookCounters, style: Style): string[] => [
 ];
 
 /** Counters of plugins as a table; hook "" is the sum. */
-export const countersTable = (counters: readonly HookCounters[], style: Style): string =>
+const countersTable = (counters: readonly HookCounters[], style: Style): string =>
   table(
     ["Hook", "Attachment", "Packets", "Next", "Pass", "Drop", "Redirect", "Other", "Missed"],
     counters.map((one) => counterRow(one, style)),

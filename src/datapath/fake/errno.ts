@@ -7,7 +7,7 @@ export const ENOTSUPP = 524;
 export type ErrnoName = keyof typeof constants.errno | "ENOTSUPP";
 
 /** Positive number of an errno by name. */
-export function errnoNumber(name: ErrnoName): number {
+function errnoNumber(name: ErrnoName): number {
   return name === "ENOTSUPP" ? ENOTSUPP : constants.errno[name];
 }
 
