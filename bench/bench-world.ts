@@ -3,7 +3,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CompiledTemplates } from "../src/cells/datapath/templates.ts";
+import { createKernelDatapath } from "../src/datapath/index.ts";
 import { createWorld, type World, type WorldOptions } from "../src/playground/index.ts";
+import { bpfSource } from "./hookless.ts";
 
 let cache: string | undefined;
 
@@ -20,3 +23,13 @@ export function sharedCache(): string {
 /** As `createWorld`. */
 export const benchWorld = (options: WorldOptions = {}): Promise<World> =>
   createWorld({ cacheDir: sharedCache(), ...options });
+
+/** Compiles what every agent needs, so that none of several that start at once has to. @throws CompileError */
+export async function fillCache(): Promise<void> {
+  const datapath = createKernelDatapath({ cacheDir: sharedCache() });
+  try {
+    await new CompiledTemplates(datapath, bpfSource).compile();
+  } finally {
+    datapath.close();
+  }
+}

@@ -1,6 +1,7 @@
 // waggle-bench: runs suites and writes down what they measured.
 
 import { Command, InvalidArgumentError } from "commander";
+import { fillCache } from "./bench-world.ts";
 import { describeMachine } from "./machine.ts";
 import { type Report, writeReport } from "./report/page.ts";
 import { markdown } from "./report/text.ts";
@@ -26,7 +27,7 @@ const effortOf = ({ smoke, rounds }: Options): Effort =>
     : { rounds: rounds ?? 5, warmUp: true, scale: 1 };
 
 /** A short run judges nothing: it may do several things at once. */
-const atOnce = ({ smoke }: Options): number => (smoke === true ? 3 : 1);
+const atOnce = ({ smoke }: Options): number => (smoke === true ? 4 : 1);
 
 function chosen(names: readonly string[]): readonly Suite[] {
   if (names.length === 0) return suites;
@@ -51,6 +52,7 @@ async function runAll(wanted: readonly Suite[], options: Options): Promise<Repor
   const onSignal = (): void => stop.abort(new Error("interrupted"));
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   const effort = effortOf(options);
+  await fillCache();
   const results = new Map<Suite, SuiteResult>();
   const waiting = [...wanted];
   const worker = async (): Promise<void> => {

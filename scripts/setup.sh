@@ -43,6 +43,7 @@ need llvm have_llvm
 need libbpf1 have_libbpf
 need libbpf-dev test -f /usr/include/bpf/bpf_helpers.h
 need linux-libc-dev test -f /usr/include/linux/bpf.h
+need libc6-dev test -f /usr/include/stdio.h
 
 # The newest clang the release has, from the one we develop with downwards; 14 is the oldest with all we use.
 choose_clang() {

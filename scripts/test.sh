@@ -83,6 +83,8 @@ if [ "$may" = bpf ]; then
   for folder in $folders; do
     tests "$(basename "$folder")" "${isolated[@]}" -- "$folder**/*.test.ts"
   done
+  # A short run of every benchmark, which judges nothing: so that they cannot rot.
+  step bench "${isolated[@]}" bin/waggle-bench --smoke
 else
   # Without BPF: everything but what says by its place or name that it needs the kernel.
   alone=(env NO_KERNEL_TESTS=1)
@@ -94,6 +96,7 @@ else
       *) tests "$name" "${alone[@]}" -- "$folder**/*.test.ts" "!$folder**/*kernel*.test.ts" ;;
     esac
   done
+  printf -- '-       %-8s left out: BPF is not permitted here (%s)\n' bench "$may"
 fi
 
 printf '\n%s in %s\n' "$([ ${#broken[@]} -eq 0 ] && echo 'all steps ok' || echo "failed steps: ${broken[*]}")" "$(since "$started")"

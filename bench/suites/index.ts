@@ -1,4 +1,5 @@
 import type { Suite } from "../suite.ts";
+import { api } from "./api.ts";
 import { endpointChurn } from "./endpoint-churn.ts";
 import { hookCost } from "./hook-cost.ts";
 import { ipcacheScale } from "./ipcache-scale.ts";
@@ -16,4 +17,5 @@ export const suites: readonly Suite[] = [
   endpointChurn,
   pluginChurn,
   ipcacheScale,
+  api,
 ];

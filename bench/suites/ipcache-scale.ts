@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { findClang } from "../../src/datapath/compiler/clang.ts";
 import { run } from "../../src/playground/command.ts";
 import { makeDirectory, makeScratch } from "../../src/playground/scratch.ts";
 import { Undo } from "../../src/playground/undo.ts";
@@ -62,7 +63,8 @@ class IpCacheAgent {
 /** Compiles the program that updates one entry after the other. Resolves to its path. @throws CommandError */
 async function compileOneByOne(directory: string): Promise<string> {
   const program = join(directory, "one-by-one");
-  await run(["cc", "-O2", "-Wall", "-o", program, join(import.meta.dirname, "../bpf/one_by_one.c")]);
+  const { path } = await findClang(undefined);
+  await run([path, "-O2", "-Wall", "-o", program, join(import.meta.dirname, "../bpf/one_by_one.c")]);
   return program;
 }
 
