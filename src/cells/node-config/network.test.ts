@@ -199,11 +199,13 @@ test("addresses, routes, flags and sysctls that somebody changes are put right, 
   await net.replaceRoute({ destination: "10.0.1.0/24", ifindex: host.ifindex, protocol: 4 });
   await net.setLink(overlay!.ifindex, { mtu: 1400 });
   await net.setSysctl("ipv4/ip_forward", "0");
+  await net.setSysctl("ipv4/conf/eth0/send_redirects", "1");
   t.deepEqual((await network.pass()).repairs, [
     "cilium_vxlan had an MTU of 1400 and is set right",
     "the router address fd00:10:0:1::1/128 was gone",
     "192.0.2.9 was no router address and is removed",
     "ipv4.ip_forward was 0 and is 1",
+    "ipv4.conf.eth0.send_redirects was 1 and is 0",
     "the route to 10.0.1.0/24 was another",
     "the route to fd00:10:0:1::/64 was gone",
   ]);

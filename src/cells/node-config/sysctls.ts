@@ -33,7 +33,9 @@ export async function quietenIpv6(net: NetOps, device: string): Promise<void> {
 
 /**
  * Lets the stack forward for pods. Their packets enter on their own devices while the route back leads over
- * cilium_host, which a strict reverse-path filter (1) would refuse; the one for all devices becomes loose.
+ * cilium_host, which a strict reverse-path filter (1) would refuse; the one for all devices becomes loose. A client
+ * whose NodePort leads to a neighbour of the node is not told to ask that one (the kernel does if either setting, the
+ * device's or the one for all, is on).
  *
  * @returns what was not as it should be, in words
  */
@@ -52,6 +54,9 @@ export async function ensureForwarding(
   await ensure("ipv4/conf/all/rp_filter", "2", "1");
   for (const device of [host, ...(overlay === undefined ? [] : [overlay])]) {
     await ensure(`ipv4/conf/${device.name}/rp_filter`, "0");
+  }
+  for (const name of ["all", ...devices.map((device) => device.name)]) {
+    await ensure(`ipv4/conf/${name}/send_redirects`, "0", "1");
   }
   if (podCidrV6 === undefined) return changed;
   for (const device of [host, ...(overlay === undefined ? [] : [overlay])]) {
