@@ -6,6 +6,9 @@
  *	pod -> cil_from_container -> lxc_egress.h -> another pod's cil_lxc_policy, cilium_host, another node, or the stack
  *	cil_to_container or cil_lxc_policy -> lxc_ingress.h -> pod
  */
+/* Pods come often, and a copy is loaded for each of them (waggle/internal/once.h). */
+#define VERIFY_ONCE __attribute__((noinline, weak))
+
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>

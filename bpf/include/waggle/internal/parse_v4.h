@@ -18,6 +18,7 @@
 #include <waggle/internal/addr.h>
 #include <waggle/internal/frame.h>
 #include <waggle/internal/l4.h>
+#include <waggle/internal/once.h>
 
 #define IPV4_OFF ETH_HLEN
 #define IPV4_MIN_HLEN ((__u32)sizeof(struct iphdr))
@@ -157,13 +158,15 @@ static __always_inline int parse_fragment_v4(struct pkt_v4 *pkt, __be16 id)
  * Reads the packet's headers into `pkt`. 0, or DROP_INVALID, or DROP_FRAG_NOT_FOUND (then all but the
  * ports is filled in). Invalidates packet pointers.
  */
-static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
+VERIFY_ONCE int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 {
 	__u32 ip_len, total, need, frag_off;
 	struct iphdr *ip = ip_header_v4(ctx);
 	__be16 id;
 	__u8 *l4;
 
+	if (!pkt)
+		return DROP_INVALID;
 	__builtin_memset(pkt, 0, sizeof(*pkt));
 	if (!ip)
 		return DROP_INVALID;

@@ -15,6 +15,7 @@
 #include <waggle/internal/addr.h>
 #include <waggle/internal/frame.h>
 #include <waggle/internal/l4.h>
+#include <waggle/internal/once.h>
 
 #define IPV6_OFF ETH_HLEN
 #define IPV6_HLEN 40
@@ -234,13 +235,15 @@ static __always_inline int parse_fragment_v6(struct pkt_v6 *pkt, __be32 id)
  * Reads the packet's headers into `pkt`. 0, or DROP_INVALID, DROP_INVALID_EXTHDR, or DROP_FRAG_NOT_FOUND (then all
  * but the ports is filled in). Invalidates packet pointers.
  */
-static __always_inline int parse_v6(struct __sk_buff *ctx, struct pkt_v6 *pkt)
+VERIFY_ONCE int parse_v6(struct __sk_buff *ctx, struct pkt_v6 *pkt)
 {
 	union ipv6_chain chain = {.l4_off = IPV6_L4_OFF};
 	struct ipv6_header *ip = ip_header_v6(ctx);
 	__u32 end, need, off;
 	__u8 *l4;
 
+	if (!pkt)
+		return DROP_INVALID;
 	__builtin_memset(pkt, 0, sizeof(*pkt));
 	if (!ip)
 		return DROP_INVALID;
@@ -249,8 +252,10 @@ static __always_inline int parse_v6(struct __sk_buff *ctx, struct pkt_v6 *pkt)
 		end = ctx->len;
 	if (*(__u8 *)ip >> 4 != 6 || end > ctx->len)
 		return DROP_INVALID;
-	pkt->saddr = ip->saddr;
-	pkt->daddr = ip->daddr;
+	for (int i = 0; i < 2; i++) { /* whole words, as they are read */
+		pkt->saddr.word[i] = ip->saddr.word[i];
+		pkt->daddr.word[i] = ip->daddr.word[i];
+	}
 	chain.protocol = ip->next_header;
 	if (ipv6_is_extension(chain.protocol)) {
 		chain.word = ipv6_walk(ctx, IPV6_L4_OFF, chain.protocol);
