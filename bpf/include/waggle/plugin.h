@@ -191,11 +191,13 @@ static __always_inline void *waggle_l4(struct __sk_buff *ctx, __u32 len)
 	__u32 off = ctx->protocol == bpf_htons(ETH_P_IPV6) ? l4_offset_v6(ctx) : l4_offset_v4(ctx);
 	void *l4;
 
-	barrier_var(off); /* or the compiler drops the check that the verifier needs */
-	if (!off || off > WAGGLE_L4_OFF_MAX)
+	if (!off)
 		return (void *)0;
 	l4 = frame_head(ctx, off + len);
 	if (!l4)
+		return (void *)0;
+	barrier_var(off); /* or the compiler drops the check that the verifier needs, here and not before */
+	if (off > WAGGLE_L4_OFF_MAX)
 		return (void *)0;
 	l4 += off;
 	return l4 + len <= ctx_data_end(ctx) ? l4 : (void *)0;
