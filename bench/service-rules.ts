@@ -12,14 +12,16 @@ export const serviceAddress = (number: number): string => `10.96.${number >> 8}.
 
 const numbers = (count: number): readonly number[] => Array.from({ length: count }, (_, number) => number);
 
-/** A chain a service, which chooses among its backends, and one a backend, which translates. */
-const chains = (count: number): string =>
-  numbers(count)
-    .flatMap((number) => [
-      `chain backend-${number} {\nmeta l4proto tcp dnat to ${server}:${ports.http}\n}`,
-      `chain service-${number} {\nnumgen random mod 1 vmap { 0 : goto backend-${number} }\n}`,
-    ])
-    .join("\n");
+/**
+ * A service's chain, which chooses among its backends, and a backend's, which translates. All services have the same
+ * backend, so they share them: a packet's way is the same, and the rules are loaded in seconds.
+ */
+const chains = `chain backend {
+meta l4proto tcp dnat to ${server}:${ports.http}
+}
+chain service {
+numgen random mod 1 vmap { 0 : goto backend }
+}`;
 
 const entrance = `chain prerouting {
 type nat hook prerouting priority dstnat; policy accept;
@@ -29,10 +31,10 @@ jump services
 /** kube-proxy's nftables mode: one look-up in a verdict map leads to the service's chain. */
 export function verdictMapRules(count: number): string {
   const elements = numbers(count)
-    .map((number) => `${serviceAddress(number)} . tcp . ${servicePort} : goto service-${number}`)
+    .map((number) => `${serviceAddress(number)} . tcp . ${servicePort} : goto service`)
     .join(",\n");
   return `table ip kube {
-${chains(count)}
+${chains}
 map service-ips {
 type ipv4_addr . inet_proto . inet_service : verdict
 elements = { ${elements} }
@@ -51,13 +53,10 @@ ${entrance}
  */
 export function linearRules(count: number): string {
   const rules = numbers(count)
-    .map(
-      (number) =>
-        `ip daddr ${serviceAddress(number)} tcp dport ${servicePort} counter jump service-${number}`,
-    )
+    .map((number) => `ip daddr ${serviceAddress(number)} tcp dport ${servicePort} counter jump service`)
     .join("\n");
   return `table ip kube {
-${chains(count)}
+${chains}
 chain services {
 ${rules}
 }
