@@ -220,6 +220,12 @@ export interface BpfOps {
   /** @throws VerifierError with the log, MapLayoutError, DatapathError */
   load(spec: CollectionSpec): Collection;
   /**
+   * As `load`, on other threads, as many at once as there are CPUs: the verifier takes a tenth of a second and more for
+   * the programs of a pod. Statistics are not to be had.
+   * @throws VerifierError with the log, MapLayoutError, DatapathError
+   */
+  loadAside(spec: CollectionSpec): Promise<Collection>;
+  /**
    * Loads the programs and lets go of them at once, off the event loop: verifying a hostile program takes seconds.
    * @throws VerifierError with the log, MapLayoutError, DatapathError
    */

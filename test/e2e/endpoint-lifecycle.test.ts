@@ -139,7 +139,7 @@ const refused: readonly Refused[] = [
   },
 ];
 
-await worldTests("the life cycle of endpoints", { pods: 2 }, (test) => {
+await worldTests("the life cycle of endpoints", { pods: 2, ipv6: true }, (test) => {
   lifecycleTests(test);
 
   for (const { title, wanted, status, says, prepare } of refused) {
@@ -206,12 +206,17 @@ await worldTests("the life cycle of endpoints", { pods: 2 }, (test) => {
     t.deepEqual(await takeInventory(world), before);
   });
 
-  test("a wanted address is given, and free again after deletion", async (t, world) => {
+  test("wanted addresses are given, and free again after deletion", async (t, world) => {
     const namespace = await addNamespace(t, world);
+    const wanted = { ipv4: "10.0.1.200", ipv6: "fd00:10:0:1:ffff::200" };
     for (let time = 0; time < 2; time++) {
-      const endpoint = await createEndpoint(world, specFor(namespace, { ipv4: "10.0.1.200" }));
-      t.is(endpoint.ipv4, "10.0.1.200");
-      t.true(await reaches(world, "outside", "10.0.1.200"));
+      const endpoint = await createEndpoint(world, specFor(namespace, wanted));
+      t.like(endpoint, wanted);
+      for (const address of [endpoint.ipv4, endpoint.ipv6]) {
+        for (const from of ["pod1", "node", "outside"]) {
+          t.true(await reaches(world, from, address), `${from} to ${address}`);
+        }
+      }
       await deleteEndpoint(world, endpoint);
     }
   });
@@ -253,12 +258,16 @@ await worldTests("the life cycle of endpoints", { pods: 2 }, (test) => {
     t.teardown(() => run(["ip", "-n", node, "link", "delete", "adopted0"]));
     const before = await takeInventory(world);
     const addresses = (): Promise<string> =>
-      run(["ip", "-n", namespace, "-br", "-4", "address", "show", "dev", "eth0"]);
+      run(["ip", "-n", namespace, "-o", "address", "show", "dev", "eth0", "scope", "global"]);
     const pairBefore = await addresses();
 
     const endpoint = await createEndpoint(world, specFor(namespace, { hostInterface: "adopted0" }));
     t.is(endpoint.hostInterface, "adopted0");
-    for (const from of ["pod1", "node", "outside"]) t.true(await reaches(world, from, endpoint.ipv4), from);
+    for (const from of ["pod1", "node", "outside"]) {
+      for (const address of [endpoint.ipv4, endpoint.ipv6]) {
+        t.true(await reaches(world, from, address), `${from} to ${address}`);
+      }
+    }
     const policy = ingress();
     await world.client.endpoints.updateEndpoint({ endpoint: byId(endpoint.id), labels: undefined, policy });
     t.is((await echo(world, "pod1", endpoint.ipv4, 1)).received, 0);

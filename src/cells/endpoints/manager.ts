@@ -168,11 +168,12 @@ export class StoredEndpointManager implements EndpointManager {
   async upkeep(): Promise<void> {
     const { datapath, identities, loader } = this.#parts;
     const links = new Map((await datapath.net.links()).map((link) => [link.name, link]));
-    for (const endpoint of this.table.list()) {
+    const needs = this.table.list().flatMap((endpoint) => {
       const need = needOf(endpoint, { links, identities, loader });
-      // What goes wrong is in the row and in the log.
-      if (need !== undefined) await this.#meet(endpoint, need).catch(() => undefined);
-    }
+      return need === undefined ? [] : [{ endpoint, need }];
+    });
+    // What goes wrong is in the row and in the log.
+    await Promise.allSettled(needs.map(({ endpoint, need }) => this.#meet(endpoint, need)));
   }
 
   async #meet({ id, ifindex }: Endpoint, { kind, reason }: Need): Promise<void> {
@@ -203,15 +204,18 @@ export class StoredEndpointManager implements EndpointManager {
       );
       this.#parts.ipam.restore(row.spec.name, row);
     }
-    for (const row of rows) {
-      if (row.state === "creating" || row.state === "disconnecting") {
-        await this.#finishRemoval(row);
-      } else if (links.get(row.hostInterface)?.ifindex !== row.ifindex) {
-        this.table.upsert({ ...row, state: "not-ready", stateReason: `device ${row.hostInterface} is gone` });
-      } else {
-        await this.#takeOver(row);
-      }
-    }
+    await Promise.all(
+      rows.map(async (row) => {
+        if (row.state === "creating" || row.state === "disconnecting") {
+          await this.#finishRemoval(row);
+        } else if (links.get(row.hostInterface)?.ifindex !== row.ifindex) {
+          const stateReason = `device ${row.hostInterface} is gone`;
+          this.table.upsert({ ...row, state: "not-ready", stateReason });
+        } else {
+          await this.#takeOver(row);
+        }
+      }),
+    );
     const kept = new Set(this.table.list().map(({ id }) => id));
     await this.#parts.loader.prune(kept);
     this.#parts.policies.prune(kept);

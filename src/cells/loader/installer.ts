@@ -78,28 +78,39 @@ export class AttachmentInstaller {
    */
   async install(plan: InstallPlan): Promise<void> {
     const { datapath, linker } = this.#parts;
-    const { release, replaced } = await linker.exclusive(() => this.#replace(plan));
+    const calls = datapath.bpf.createMap(callsMapSpec);
+    let loaded: Collection;
+    try {
+      // Aside, and before it is anybody's turn: the verifier's work is nearly all there is.
+      loaded = await this.#load(plan, calls);
+    } catch (error) {
+      calls.close();
+      throw error;
+    }
+    const { release, replaced } = await linker.exclusive(() => this.#replace(plan, calls, loaded));
     if (!replaced) return;
     await datapath.bpf.quiesce();
     // Exclusively: chains that a change of plugins has just built are pinned, too, and belong to nobody yet.
     await linker.exclusive(async () => release());
   }
 
-  async #replace(plan: InstallPlan): Promise<{ release(): void; replaced: boolean }> {
+  /** Takes over `calls` and `collection`, whatever comes of it. */
+  async #replace(
+    plan: InstallPlan,
+    calls: RawMap,
+    collection: Collection,
+  ): Promise<{ release(): void; replaced: boolean }> {
     const { datapath, globals, linker, records, mode } = this.#parts;
     const { bpf } = datapath;
     const { ref, ifindex, device } = plan;
     const previous = records.get(ref.name);
     const directory = globals.pins.attachment(ref.name);
-    bpf.makePinDirectory(directory);
-    const replaced = previous !== undefined || bpf.listPins(directory).length > 0;
-    const calls = bpf.createMap(callsMapSpec);
     const pin = join(directory, `calls-${randomBytes(4).toString("hex")}`);
-    let collection: Collection | undefined;
     let prepared: PreparedChains | undefined;
     let swung = false;
     try {
-      collection = this.#load(plan, calls);
+      bpf.makePinDirectory(directory);
+      const replaced = previous !== undefined || bpf.listPins(directory).length > 0;
       for (const { slot, program } of stagesAt(ref)) {
         bpf.setProgram(calls, slot, collection.programs.get(program)!);
       }
@@ -136,7 +147,7 @@ export class AttachmentInstaller {
       }
       throw error;
     } finally {
-      collection?.close();
+      collection.close();
     }
   }
 
@@ -208,11 +219,11 @@ export class AttachmentInstaller {
     }));
   }
 
-  #load(plan: InstallPlan, calls: RawMap): Collection {
+  #load(plan: InstallPlan, calls: RawMap): Promise<Collection> {
     const { kind } = plan.ref;
     const entries = entriesOf(kind).map(({ program }) => program);
     const stages = stagesAt(plan.ref).map(({ program }) => program);
-    return this.#parts.datapath.bpf.load({
+    return this.#parts.datapath.bpf.loadAside({
       object: plan.template.object,
       programs: [...entries, ...stages, ...(kind === "lxc" ? [POLICY_PROGRAM] : [])],
       constants: plan.constants,

@@ -9,7 +9,7 @@ import { possibleCpus } from "./cpus.ts";
 import { type ReaderErrorHandler, readPerfEvents, readRingbuf } from "./event-reader.ts";
 import { OwnedFd } from "./fd.ts";
 import { bpf_enable_stats } from "./ffi/common.ts";
-import { load, verify } from "./load.ts";
+import { load, loadAside, verify } from "./load.ts";
 import { createMap, ensurePinnedMap, openPinnedMap } from "./maps.ts";
 import { silenceLibbpf } from "./messages.ts";
 import { objectFile } from "./object-file.ts";
@@ -53,6 +53,7 @@ export function createBpfOps(options: BpfOpsOptions = {}): BpfOps {
     typed: (raw, spec) => createTypedMap(raw, spec, cpus),
     describeObject: (object) => objectFile(object).contents,
     load,
+    loadAside,
     verify,
     openPinnedProgram,
     programById,

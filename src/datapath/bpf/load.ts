@@ -1,6 +1,7 @@
 /** Loading programs of an object. */
-import { constants } from "node:os";
+import { availableParallelism, constants } from "node:os";
 import { DatapathError, layoutDifference, MapLayoutError, VerifierError } from "../errors.ts";
+import { Semaphore } from "../semaphore.ts";
 import type { Collection, CollectionSpec } from "../types.ts";
 import { checked } from "./check.ts";
 import { KernelCollection } from "./collection.ts";
@@ -64,6 +65,25 @@ export function load(spec: CollectionSpec): Collection {
     if (bpf_object__load(object) !== 0) return undefined;
     return KernelCollection.take(prepared, readStats(statsLogs));
   });
+  return collection ?? loadWithLogs(file, spec);
+}
+
+/** Each load keeps a CPU busy. */
+const loadsAside = new Semaphore(availableParallelism());
+
+/**
+ * As `load`, on a worker thread. Only a load that fails is repeated on this one, for libbpf's words.
+ * @throws VerifierError, MapLayoutError, DatapathError
+ */
+export async function loadAside(spec: CollectionSpec): Promise<Collection> {
+  const file = objectFile(spec.object);
+  const collection = await loadsAside.run(() =>
+    file.openFor(async (object) => {
+      const prepared = prepare(object, file, spec);
+      const result = await callAsync(bpf_object__load, object);
+      return result === 0 ? KernelCollection.take(prepared, new Map()) : undefined;
+    }),
+  );
   return collection ?? loadWithLogs(file, spec);
 }
 

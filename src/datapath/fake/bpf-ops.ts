@@ -70,6 +70,7 @@ export function createFakeBpfOps(
       return { ...content, struct: (name) => structs.find((struct) => struct.name === name) };
     },
     load: (spec) => loadCollection(kernel, handles, spec),
+    loadAside: async (spec) => loadCollection(kernel, handles, spec),
     verify: async (spec) => loadCollection(kernel, handles, spec).close(),
     openPinnedProgram(path) {
       faults.check("openPinnedProgram", path);
