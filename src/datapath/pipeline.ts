@@ -1,7 +1,6 @@
 /**
- * The static shape of the datapath in `bpf/`: which programs enter it, which stages they tail-call, and the
- * arrows between stages that are hook points. Slots and names are the contract between the C sources
- * (bpf/lib/pipeline.h), the loader and the hook linker; hook names are also the contract with plugin authors.
+ * The static shape of the datapath in `bpf/`: entry programs, the stages they tail-call, and the arrows between stages
+ * that are hook points. The mirror of bpf/lib/slots.h; hook names are also the contract with plugin authors.
  */
 import type { Direction } from "./types.ts";
 
@@ -85,7 +84,7 @@ export const CALLS_SLOTS = 64;
 /** What is IPv6 stands in `cilium_calls` this many slots behind its twin of IPv4. */
 export const FAMILY_SLOTS = 32;
 
-/** First slot of a family's part of `cilium_calls` that is a hook point. */
+/** First slot of a family's part that is a hook point. */
 export const FIRST_HOOK_SLOT = 16;
 
 /** PROG_ARRAY of the endpoints' ingress programs, indexed by endpoint id. */
@@ -393,10 +392,7 @@ export function entriesOf(attachment: AttachmentKind): readonly EntryProgram[] {
   return objectOf(attachment).entries.filter((entry) => entry.attachment === attachment);
 }
 
-/**
- * Tail calls along a path.
- * @param pluginsAt number of plugins linked at a hook point
- */
+/** Tail calls along a path; `pluginsAt` is the number of plugins linked at a hook point. */
 export function tailCallsOn(path: TailCallPath, pluginsAt: (hook: string) => number): number {
   return path.hooks.reduce((sum, hook) => sum + pluginsAt(hook), path.coreCalls);
 }
