@@ -87,8 +87,15 @@ export class AgentProcess {
   }
 }
 
-/** Starts an agent and waits until it serves. @throws AgentError */
-export async function startAgentProcess(settings: AgentSettings): Promise<AgentProcess> {
+/**
+ * Starts an agent and waits until it serves.
+ * @param signal ends the waiting, and the agent with it
+ * @throws AgentError; the signal's reason when it aborts
+ */
+export async function startAgentProcess(
+  settings: AgentSettings,
+  signal?: AbortSignal,
+): Promise<AgentProcess> {
   const { namespace, log, env } = settings;
   const argv = waggleArgv("agent", ...settings.arguments);
   let agent: AgentProcess;
@@ -103,7 +110,8 @@ export async function startAgentProcess(settings: AgentSettings): Promise<AgentP
     abort.abort();
     return `the agent ended during its start (${signal ?? `exit code ${code}`})`;
   });
-  const serving = waitUntilServing(settings.socket, settings.startTimeoutMs, abort.signal).then(
+  const stopWaiting = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
+  const serving = waitUntilServing(settings.socket, settings.startTimeoutMs, stopWaiting).then(
     () => undefined,
     (error: unknown) => error,
   );
@@ -111,6 +119,7 @@ export async function startAgentProcess(settings: AgentSettings): Promise<AgentP
   if (problem === undefined) return agent;
   const tail = await logTail(log);
   await agent.stop("SIGKILL");
+  signal?.throwIfAborted();
   throw typeof problem === "string"
     ? new AgentError(problem, tail)
     : new AgentError(`the agent did not serve within ${settings.startTimeoutMs} ms`, tail, problem);

@@ -84,12 +84,16 @@ export class WorldNode {
     return this.#client;
   }
 
-  /** Starts the agent and waits until it serves. @throws AgentError */
-  async startAgent(extraArguments: readonly string[] = []): Promise<AgentProcess> {
+  /**
+   * Starts the agent and waits until it serves.
+   * @param abandoned ends the waiting, and the agent with it
+   * @throws AgentError; the signal's reason when it aborts
+   */
+  async startAgent(extraArguments: readonly string[] = [], abandoned?: AbortSignal): Promise<AgentProcess> {
     if (this.running) throw new Error(`an agent runs on ${this.name} already`);
     const { namespace, addresses, agentArguments, agentEnv, startTimeoutMs } = this.#settings;
     const { stateDir, bpfRoot, socket, log } = this.scratch;
-    this.#agent = await startAgentProcess({
+    const settings = {
       namespace,
       socket,
       log,
@@ -103,7 +107,8 @@ export class WorldNode {
       ],
       env: agentEnv,
       startTimeoutMs,
-    });
+    };
+    this.#agent = await startAgentProcess(settings, abandoned);
     return this.#agent;
   }
 

@@ -215,9 +215,12 @@ export class World {
     }
     this.#progress(this.nodes.length === 1 ? "the agent" : "agents");
     const [first, ...others] = this.nodes;
+    const { signal } = this.#options;
     // The first one compiles what the others then find in the cache.
-    await first!.startAgent();
-    await Promise.all(others.map((node) => node.startAgent()));
+    await first!.startAgent([], signal);
+    const starts = await Promise.allSettled(others.map((node) => node.startAgent([], signal)));
+    // Not before all have ended their start one way or the other: those that run are then taken down.
+    for (const start of starts) if (start.status === "rejected") throw start.reason;
   }
 
   /** Whether packets can be sent: a world with a fake datapath has no namespaces. */
