@@ -10,6 +10,8 @@ export PATH="$PWD/node_modules/.bin:$PATH"
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
+# Agents of all tests share what they compile.
+export WAGGLE_CACHE_DIR=$logs/cache
 started=$(date +%s.%N)
 passed=0 failed=0 skipped=0
 broken=()

@@ -8,6 +8,8 @@ import { underlayNetwork } from "./addressing.ts";
 import { CommandError, installed } from "./command.ts";
 import { execIn } from "./namespaces.ts";
 import { endChild, isRunning, logTail, startDaemon } from "./processes.ts";
+import { mountMemory } from "./scratch.ts";
+import type { Undo } from "./undo.ts";
 
 /** etcd ended, or did not get ready; carries the last lines it wrote. */
 export class EtcdError extends Error {
@@ -36,6 +38,8 @@ const stopGraceMs = 5_000;
 const pollMs = 50;
 /** Bytes its database may grow to before it refuses writes: a world that runs amok must not fill the disk. */
 const quota = 256 * 1024 * 1024;
+/** Bytes for that, for its log, of which it lays out 64 MiB at a time, and for snapshots. */
+const memory = 4 * quota;
 
 /** Asked from inside the namespace: nobody else can reach it. */
 const askHealth = `
@@ -59,7 +63,15 @@ export class EtcdServer {
   }
 
   get #dataDirectory(): string {
-    return join(this.#settings.directory, "etcd");
+    return join(this.#settings.directory, "etcd", "data");
+  }
+
+  /**
+   * Makes room for its data, in memory: what it writes need not outlive the world, and on a busy disk it would wait
+   * for every write longer than its clients do. @throws CommandError
+   */
+  async prepare(undo: Undo): Promise<void> {
+    await mountMemory(join(this.#settings.directory, "etcd"), memory, undo);
   }
 
   /** Starts it on the data it has, and waits until it answers. @throws EtcdError */

@@ -30,7 +30,7 @@ export interface WorldOptions {
   readonly datapath?: "kernel" | "fake";
   /** Further arguments of `waggle agent`, of all nodes or of each by its name. */
   readonly agentArguments?: readonly string[] | ((node: string) => readonly string[]);
-  /** Where agents keep compiled programs, so that several worlds compile them once; the world's own unless told otherwise. */
+  /** Where agents keep compiled programs, so that several worlds compile them once: WAGGLE_CACHE_DIR, or the world's own. */
   readonly cacheDir?: string;
   /** Further environment of the agents. */
   readonly agentEnv?: Readonly<Record<string, string>>;

@@ -70,6 +70,15 @@ export async function makeScratch(directory: string, bpf: boolean, undo: Undo): 
   return scratch;
 }
 
+/** Mounts a file system in memory, of so many bytes at most, in a directory that it makes. @throws CommandError */
+export async function mountMemory(directory: string, bytes: number, undo: Undo): Promise<void> {
+  await mkdir(directory);
+  undo.add(`memory ${directory}`, async () => {
+    for (const point of mountsBelow(directory)) await run(["umount", point]);
+  });
+  await run(["mount", "-t", "tmpfs", "-o", `mode=700,size=${bytes}`, "waggle-etcd", directory]);
+}
+
 /** Removes the directory at once, for a process that is about to exit. */
 export function removeScratchNow(directory: string): void {
   for (const point of mountsBelow(directory)) execFileSync("umount", ["--lazy", point], { stdio: "ignore" });

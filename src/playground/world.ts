@@ -191,7 +191,7 @@ export class World {
     this.#directory = directory;
     markOwner(directory);
     const alone = this.nodes.length === 1;
-    const cacheDir = this.#options.cacheDir ?? join(directory, "cache");
+    const cacheDir = this.#options.cacheDir ?? process.env.WAGGLE_CACHE_DIR ?? join(directory, "cache");
     for (const node of this.nodes)
       await node.prepare(alone ? directory : join(directory, node.name), cacheDir, this.#undo);
     if (!this.real) return;
@@ -205,7 +205,9 @@ export class World {
       ipv6: this.ipv6,
       podRoutes: this.#options.podRoutes ?? alone,
     });
-    if (!alone) this.#etcd = new EtcdServer({ namespace: this.#namespace("underlay"), directory });
+    if (alone) return;
+    this.#etcd = new EtcdServer({ namespace: this.#namespace("underlay"), directory });
+    await this.#etcd.prepare(this.#undo);
   }
 
   async #startNodes(): Promise<void> {

@@ -107,6 +107,8 @@ export class StoredCollection<T> implements SharedCollection<T>, Follower {
       return await new Promise<never>((_, reject) => {
         const following = this.#replica.follow(session, () => {
           this.#followError = undefined;
+          // Nothing may have changed meanwhile: then nobody else says that all is well again.
+          this.#report();
           // Everything: also what a new lease has to be put under, and what is this node's but not wanted any more.
           this.#pusher.touch([...this.#local.keys(), ...this.#replica.entries.keys()]);
           this.#pusher.run(session).catch(reject);
