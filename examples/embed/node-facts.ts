@@ -41,6 +41,6 @@ export const nodeFactsCell = module(
       routeMtu: 1500,
       masquerade: { ipv4: false, ipv6: false },
     };
-    return { config: facts, changes: NEVER, setPeers: () => undefined };
+    return { config: facts, checkIntervalMs: 5_000, changes: NEVER, setPeers: () => undefined };
   }),
 );

@@ -29,6 +29,7 @@ import {
   CALLS_MAP,
   CHAIN_MAP_PREFIX,
   CHAIN_POSITION_PREFIX,
+  hookPoint,
   hooksOf,
   OBJECT_KINDS,
   objectOf,
@@ -125,6 +126,8 @@ export class FakeNode {
           "bpf-root": bpfRoot,
           devices: ["eth0"],
           "pod-cidr-v6": "fd00:10:0:1::/64",
+          // Only what the kernel reports, so that nothing happens beside what a test does.
+          "check-interval": "1h",
           ...flags,
         },
       },
@@ -257,8 +260,8 @@ export async function writePlugin(
   const points = hooks.map((hook) => `  - point: ${hook}\n`).join("");
   const manifest = `apiVersion: waggle/v1\nname: ${name}\nversion: ${version}\nhooks:\n${points}${yaml}`;
   await writeFile(join(directory, "plugin.yaml"), manifest);
-  for (const file of ["lxc", "host"] as const) {
-    const own = hooks.filter((hook) => hook.includes("container") === (file === "lxc"));
+  for (const file of OBJECT_KINDS) {
+    const own = hooks.filter((hook) => hookPoint(hook)?.object === file);
     const programs = own.map((hook) => `HOOK(${hook})\n{\n\treturn HOOK_NEXT;\n}\n`).join("\n");
     const source = `/* ${name} ${version} */\n#include <waggle/plugin.h>\n${c}\n${programs}`;
     if (own.length > 0) await writeFile(join(directory, "hooks", `${file}.c`), source);

@@ -214,6 +214,7 @@ export const nodeConfig: NodeConfig = {
 /** A node whose network never changes. */
 export const nodeNetwork = (config: Partial<NodeConfig> = {}): NodeNetwork => ({
   config: { ...nodeConfig, ...config },
+  checkIntervalMs: 3_600_000,
   changes: NEVER,
   setPeers: () => undefined,
 });

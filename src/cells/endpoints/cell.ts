@@ -26,8 +26,6 @@ import { hostAddresses, isHostAddress, type LocalAddress, lxcMapOps } from "./lx
 import { StoredEndpointManager } from "./manager.ts";
 import type { Endpoint, EndpointManager } from "./types.ts";
 
-/** How often endpoints are compared with what is there; a change that is known of does so at once. */
-const upkeepIntervalMs = 5_000;
 /** How long a watch of the kernel's changes that has ended rests. */
 const rewatchMs = 1_000;
 
@@ -144,7 +142,7 @@ export const endpointsCell = module(
         },
       });
       const upkeep = jobs.timer("upkeep of endpoints", () => manager.upkeep(), {
-        intervalMs: upkeepIntervalMs,
+        intervalMs: rest.network.checkIntervalMs,
         debounceMs: 100,
       });
       return manager;

@@ -245,3 +245,23 @@ test("a plan that does not fit the kernel's tail calls is refused with its sum",
   });
   t.deepEqual(met(node), [25]);
 });
+
+test("hooks of the overlay and of both families are linked where their programs are", async (t) => {
+  const node = await fakeNode(t);
+  const hooks = ["from_overlay_v4", "to_overlay_v6", "to_netdev_v4", "to_container_pre_ct_v6"];
+  await node.plugins.register(await writePlugin(node, "wide", { hooks }), { enable: true });
+  await node.endpoints.create(podSpec("web"));
+  const places = () =>
+    node.linker
+      .chains()
+      .filter(({ links }) => links.length > 0)
+      .map((chain) => `${chain.attachment} ${chain.hook}`);
+  const everywhere = [
+    "lxc-1 to_container_pre_ct_v6",
+    "netdev-eth0 to_netdev_v4",
+    "overlay-cilium_vxlan from_overlay_v4",
+    "overlay-cilium_vxlan to_overlay_v6",
+  ];
+  t.deepEqual(places(), everywhere);
+  t.is(Object.values(node.chains()).flat().length, everywhere.length, "packets meet them");
+});

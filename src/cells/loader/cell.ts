@@ -45,9 +45,6 @@ const lifetimes = {
 /** What the loader cell is told. */
 export const LoaderConfig = token<ConfigOf<typeof flags & typeof lifetimes>>("LoaderConfig");
 
-/** How often the programs of the node's devices are looked at; changes of devices and plugins do so at once. */
-const refreshIntervalMs = 5_000;
-
 /** Loads and attaches the core's programs. */
 export const loaderCell = module(
   "loader",
@@ -118,7 +115,7 @@ export const loaderCell = module(
         stop: () => subscription?.unsubscribe(),
       });
       const retry = jobs.timer("device programs", () => loader.refresh(), {
-        intervalMs: refreshIntervalMs,
+        intervalMs: network.checkIntervalMs,
         debounceMs: 100,
       });
       // With what is so by now: a device may have gone while the agent was starting.

@@ -65,6 +65,9 @@ export class AttachmentInstaller {
     { readonly record: InstallRecord; readonly programs: LoadedProgram[] }
   >();
 
+  /** Attachments that something is being put in place at. */
+  readonly #busy = new Set<string>();
+
   constructor(parts: InstallerParts) {
     this.#parts = parts;
   }
@@ -77,6 +80,15 @@ export class AttachmentInstaller {
    * generation runs, and the next agent will replace it
    */
   async install(plan: InstallPlan): Promise<void> {
+    this.#busy.add(plan.ref.name);
+    try {
+      await this.#install(plan);
+    } finally {
+      this.#busy.delete(plan.ref.name);
+    }
+  }
+
+  async #install(plan: InstallPlan): Promise<void> {
     const { datapath, linker } = this.#parts;
     const calls = datapath.bpf.createMap(callsMapSpec);
     let loaded: Collection;
@@ -175,8 +187,12 @@ export class AttachmentInstaller {
     return true;
   }
 
-  /** True when this agent has put the plan in place and nobody has taken any of it away since. */
+  /**
+   * True when this agent has put the plan in place and nobody has taken any of it away since. What is being replaced
+   * at the moment is neither the one thing nor the other, and in good hands.
+   */
   holds(plan: InstallPlan): boolean {
+    if (this.#busy.has(plan.ref.name)) return true;
     const record = this.#installed.get(plan.ref.name)?.record;
     return record?.fingerprint === this.#fingerprint(plan) && this.#runs(plan.ref, record);
   }

@@ -26,8 +26,6 @@ export const NodeSettings = token<ConfigOf<typeof nodeFlags>>("NodeSettings");
 
 /** How often everything is looked at, though the kernel has reported no change. */
 const passIntervalMs = 30_000;
-/** How often sysctls are looked at, which change in silence. */
-const sysctlIntervalMs = 5_000;
 /** How long a watch that has ended rests. */
 const rewatchMs = 1_000;
 /** A change is rarely alone. */
@@ -88,7 +86,7 @@ export const nodeConfigCell = module(
           const repairs = await network.passSysctls();
           if (repairs.length > 0) reporter.report(network.config, { repairs, problems: [] });
         },
-        { intervalMs: sysctlIntervalMs },
+        { intervalMs: network.checkIntervalMs },
       );
       return network;
     },

@@ -16,6 +16,7 @@ const defaults: NodeSettingsValues = {
   tunnelPort: 8472,
   masquerade: true,
   devices: ["auto"],
+  checkInterval: 5_000,
   mtu: 0,
 };
 

@@ -56,6 +56,10 @@ export class NodeNetworkReconciler implements NodeNetwork {
     return this.#changes;
   }
 
+  get checkIntervalMs(): number {
+    return this.#settings.checkInterval;
+  }
+
   setPeers(peers: readonly Peer[]): void {
     if (isDeepStrictEqual(peers, this.#peers)) return;
     this.#peers = structuredClone(peers);

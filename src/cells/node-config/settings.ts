@@ -76,6 +76,11 @@ export const nodeFlags = {
     default: [],
     help: "devices towards the outside that get the netdev programs; auto: those with a default route",
   }),
+  "check-interval": flag.duration({
+    default: "5s",
+    help: "how often sysctls, attached programs and pods' devices are compared with what they should be",
+    validate: (interval) => (interval >= 1_000 ? undefined : "must be 1s or more"),
+  }),
   mtu: flag.int({ default: 0, help: "MTU of pod interfaces; 0: the smallest of the devices', or 1500" }),
 };
 

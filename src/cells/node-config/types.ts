@@ -62,6 +62,8 @@ export interface Peer {
 export interface NodeNetwork {
   /** @throws Error before the node-config cell has started */
   readonly config: NodeConfig;
+  /** How often what the kernel does not report of is compared with what it should be. */
+  readonly checkIntervalMs: number;
   /** Every later config, as it becomes true: a device that had to be made anew has another index and MAC. */
   readonly changes: Observable<NodeConfig>;
   /**
