@@ -92,6 +92,7 @@ export class EtcdStore implements KvStore {
         this.#sessions.next(session);
         const reason = await ended(session);
         this.#sessions.next(undefined);
+        if (this.#stopped.signal.aborted) break;
         // A lost lease says nothing against the server: go on with it.
         if (reason instanceof KvLeaseLostError) turn -= 1;
         if (performance.now() - began < soundSessionMs) throw reason;
