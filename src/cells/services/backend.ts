@@ -15,6 +15,8 @@ export class NumberedBackend implements IpPort {
   readonly protocol: ServiceProtocol;
   readonly family: Family;
   readonly #services = new Map<string, BackendState>();
+  /** How many services have it in each state: thousands may share one backend. */
+  readonly #counts: Record<BackendState, number> = { terminating: 0, quarantined: 0, active: 0 };
   #state: BackendState = "terminating";
 
   constructor(id: number, at: IpPort, protocol: ServiceProtocol) {
@@ -44,20 +46,28 @@ export class NumberedBackend implements IpPort {
 
   /** Notes that a service has it in this state; true when another state prevails from now on. */
   join(service: string, state: BackendState): boolean {
+    this.#forget(service);
     this.#services.set(service, state);
+    this.#counts[state] += 1;
     return this.#settle();
   }
 
   /** Notes that a service does not have it any more; true when another state prevails from now on. */
   leave(service: string): boolean {
-    this.#services.delete(service);
+    this.#forget(service);
     return this.#settle();
+  }
+
+  #forget(service: string): void {
+    const state = this.#services.get(service);
+    if (state === undefined) return;
+    this.#services.delete(service);
+    this.#counts[state] -= 1;
   }
 
   #settle(): boolean {
     const before = this.#state;
-    const ranks = Array.from(this.#services.values(), (state) => states.indexOf(state));
-    this.#state = states[Math.max(0, ...ranks)]!;
+    this.#state = states.findLast((state) => this.#counts[state] > 0) ?? states[0]!;
     return this.#state !== before;
   }
 }
