@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -28,38 +29,42 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+/**
+ * An address of loopback that is hardly anybody else's. On 127.0.0.1 an etcd that is away for a while could find its port
+ * taken: by another test's, or by a client that calls it and happens to get the very port to call from.
+ */
+const ownHost = (): string => `127.${randomInt(1, 255)}.${randomInt(0, 256)}.${randomInt(1, 255)}`;
+
 /** A real etcd of one member on loopback, with its data in a temporary directory. */
 export class EtcdServer {
   endpoint: string;
   readonly #directory: string;
-  readonly #peerPort: number;
+  readonly #peers: string;
   readonly #tls: EtcdTls | undefined;
   #process: ChildProcess | undefined;
 
-  private constructor(directory: string, endpoint: string, peerPort: number, tls: EtcdTls | undefined) {
+  private constructor(directory: string, endpoint: string, peers: string, tls: EtcdTls | undefined) {
     this.#directory = directory;
     this.endpoint = endpoint;
-    this.#peerPort = peerPort;
+    this.#peers = peers;
     this.#tls = tls;
   }
 
   /** Starts one; `remove` it in the test's teardown. */
   static async start(options: { readonly tls?: EtcdTls } = {}): Promise<EtcdServer> {
     const directory = await mkdtemp(join(tmpdir(), "waggle-etcd-"));
-    const scheme = options.tls === undefined ? "http" : "https";
-    const server = new EtcdServer(
-      directory,
-      `${scheme}://127.0.0.1:${await freePort()}`,
-      await freePort(),
-      options.tls,
-    );
+    const host = ownHost();
+    // Certificates of tests are good for 127.0.0.1 alone.
+    const endpoint =
+      options.tls === undefined ? `http://${host}:2379` : `https://127.0.0.1:${await freePort()}`;
+    const server = new EtcdServer(directory, endpoint, `http://${host}:2380`, options.tls);
     await server.start();
     return server;
   }
 
   /** Starts it again where it was, after `kill`, and waits until it serves. */
   async start(): Promise<void> {
-    const peers = `http://127.0.0.1:${this.#peerPort}`;
+    const peers = this.#peers;
     const tls = this.#tls;
     const args = [
       ["--name", "test"],
