@@ -31,6 +31,12 @@ const unique = (): string => `wgb${randomBytes(3).toString("hex")}`;
 export const ip = (namespace: string, ...args: readonly string[]): Promise<string> =>
   run(["ip", "-n", namespace, ...args]);
 
+/** A veth pair: `port` on the node, eth0 at the end. */
+async function layCable(node: string, port: string, end: string): Promise<void> {
+  const peer = ["type", "veth", "peer", "name", "eth0", "netns", end];
+  await run(["ip", "link", "add", port, "netns", node, ...peer]);
+}
+
 /** Creates the namespaces and takes everything down again when `build` fails. @param ipv4 of the server */
 export async function pair(
   name: string,
@@ -83,21 +89,7 @@ export const bridgedPair = (): Promise<Pair> =>
       [a!, client, "p1"],
       [b!, server, "p2"],
     ] as const) {
-      await run([
-        "ip",
-        "link",
-        "add",
-        port,
-        "netns",
-        node!,
-        "type",
-        "veth",
-        "peer",
-        "name",
-        "eth0",
-        "netns",
-        end,
-      ]);
+      await layCable(node!, port, end);
       await ip(node!, "link", "set", port, "master", "br0", "up");
       await ip(end, "address", "add", `${address}/24`, "dev", "eth0");
       await ip(end, "link", "set", "eth0", "up");
@@ -122,21 +114,7 @@ export const pairBehindNode = (name: string, rules: string): Promise<Pair> =>
       [a!, client, "p1"],
       [b!, server, "p2"],
     ] as const) {
-      await run([
-        "ip",
-        "link",
-        "add",
-        port,
-        "netns",
-        node!,
-        "type",
-        "veth",
-        "peer",
-        "name",
-        "eth0",
-        "netns",
-        end,
-      ]);
+      await layCable(node!, port, end);
       await ip(node!, "link", "set", port, "up");
       await ip(node!, "address", "add", "169.254.1.1/32", "dev", port);
       await ip(node!, "route", "add", `${address}/32`, "dev", port);
