@@ -309,7 +309,7 @@ await worldTests(
       // Each request and each answer passes two pods.
       t.is((await mapValues(world, "newcomer", "by_protocol"))[1], 20);
       await startTcpServer(world, "pod2", 23);
-      t.false(await connects(world, "pod1", target, 23));
+      t.false(await connects(world, "pod1", target, 23, 400));
       await world.client.plugins.configurePlugin({ name: "newcomer", config: { port: "24" } });
       t.true(await connects(world, "pod1", target, 23));
       await world.client.plugins.unregisterPlugin({ name: "newcomer" });

@@ -1,5 +1,6 @@
 // Policy: who may talk to whom, and what happens when that changes.
 
+import type { ExecutionContext } from "ava";
 import { DropReason } from "../../src/datapath/drop-reasons.ts";
 import { TrafficDirection } from "../../src/gen/waggle/v1/common.ts";
 import { VerdictAction } from "../../src/gen/waggle/v1/datapath.ts";
@@ -26,7 +27,7 @@ import {
 import { startPeer } from "../support/programs.ts";
 import { upsertService } from "../support/services.ts";
 import { talk } from "../support/talk.ts";
-import { askUdp, connects, echo } from "../support/traffic.ts";
+import { askUdp, connects, echo, retransmittedSegments } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
 
 const port = 7_000;
@@ -45,33 +46,52 @@ const addressOf = (world: World, name: string): string => {
 
 type Kind = "icmp" | "tcp" | "tcp-other" | "udp";
 
-function works(world: World, from: string, to: string, kind: Kind): Promise<boolean> {
+/** What should work may take long on a busy machine; what should not would do so within some milliseconds. */
+const patienceMs = { patient: 10_000, brief: 400 } as const;
+
+function works(
+  world: World,
+  from: string,
+  to: string,
+  kind: Kind,
+  patience: keyof typeof patienceMs = "patient",
+): Promise<boolean> {
   const address = addressOf(world, to);
+  const most = patienceMs[patience];
   switch (kind) {
     case "icmp":
-      return echo(world, from, address, 1).then(({ received }) => received === 1);
+      return echo(world, from, address, 1, "-W", `${most / 1_000}`).then(({ received }) => received === 1);
     case "tcp":
-      return connects(world, from, address, port);
+      return connects(world, from, address, port, most);
     case "tcp-other":
-      return connects(world, from, address, otherPort);
+      return connects(world, from, address, otherPort, most);
     case "udp":
-      return askUdp(world, from, address, port).then(({ intact }) => intact === 1);
+      return askUdp(world, from, address, port, { patienceMs: most }).then(({ intact }) => intact === 1);
   }
 }
 
-/** Tries all kinds from all peers to `to` at once, and says which work: "pod1 tcp". */
-async function whatWorks(
+const allKinds: readonly Kind[] = ["icmp", "tcp", "tcp-other", "udp"];
+
+/** Tries kinds from all peers to `to` at once: exactly those `expected` ("pod1 tcp") must work. */
+async function onlyWorks(
+  t: ExecutionContext,
   world: World,
   peers: readonly string[],
   to: string,
-  kinds: readonly Kind[] = ["icmp", "tcp", "tcp-other", "udp"],
-): Promise<readonly string[]> {
-  const tries = peers.flatMap((peer) => kinds.map((kind) => ({ peer, kind })));
-  const results = await Promise.all(tries.map(({ peer, kind }) => works(world, peer, to, kind)));
-  return tries.filter((_, index) => results[index]).map(({ peer, kind }) => `${peer} ${kind}`);
+  expected: readonly string[],
+  kinds = allKinds,
+): Promise<void> {
+  const tries = peers.flatMap((peer) => kinds.map((kind) => ({ peer, kind, name: `${peer} ${kind}` })));
+  const results = await Promise.all(
+    tries.map(({ peer, kind, name }) =>
+      works(world, peer, to, kind, expected.includes(name) ? "patient" : "brief"),
+    ),
+  );
+  const working = tries.filter((_, index) => results[index]).map(({ name }) => name);
+  t.deepEqual(working.sort(), [...expected].sort(), `to ${to}`);
 }
 
-const all = (peer: string): string[] => ["icmp", "tcp", "tcp-other", "udp"].map((kind) => `${peer} ${kind}`);
+const all = (peer: string, kinds = allKinds): string[] => kinds.map((kind) => `${peer} ${kind}`);
 
 const everybody = ["pod1", "pod3", "node", "outside"];
 
@@ -80,12 +100,12 @@ await worldTests(
   { pods: 3 },
   (test) => {
     const towards: readonly (readonly [string, EndpointPolicy, readonly string[]])[] = [
-      ["without enforcement everybody comes in", open, everybody.flatMap(all)],
+      ["without enforcement everybody comes in", open, everybody.flatMap((peer) => all(peer))],
       ["enforced without rules, nobody comes in", ingress(), []],
       ["allowed labels come in, and nobody else", ingress(allowFrom(pod1)), all("pod1")],
       ["the world comes in, and nobody else", ingress(allowFrom(reserved("world"))), all("outside")],
       ["the host comes in, and nobody else", ingress(allowFrom(reserved("host"))), all("node")],
-      ["any peer may be allowed", ingress(allowFrom(anyone)), everybody.flatMap(all)],
+      ["any peer may be allowed", ingress(allowFrom(anyone)), everybody.flatMap((peer) => all(peer))],
       ["one port of one protocol is allowed", ingress(allowFrom(pod1, `tcp/${port}`)), ["pod1 tcp"]],
       ["one protocol is allowed", ingress(allowFrom(anyone, "udp")), everybody.map((peer) => `${peer} udp`)],
       ["ICMP is allowed", ingress(allowFrom(pod3, "icmp")), ["pod3 icmp"]],
@@ -118,7 +138,7 @@ await worldTests(
     for (const [title, policy, expected] of towards) {
       test(`ingress: ${title}`, async (t, world) => {
         await setPolicy(world, "pod2", policy);
-        t.deepEqual([...(await whatWorks(world, everybody, "pod2"))].sort(), [...expected].sort());
+        await onlyWorks(t, world, everybody, "pod2", expected);
       });
     }
 
@@ -133,28 +153,27 @@ await worldTests(
       test(`egress: ${title}`, async (t, world) => {
         await setPolicy(world, "pod2", open);
         await setPolicy(world, "pod1", policy);
-        const targets = ["node", "outside", "pod2", "pod3"];
-        const reached = await Promise.all(
-          targets.map(async (to) => (await whatWorks(world, ["pod1"], to, ["icmp", "tcp", "udp"])).length),
-        );
-        t.deepEqual(
-          Object.fromEntries(targets.map((to, index) => [to, reached[index]])),
-          Object.fromEntries(targets.map((to) => [to, expected.includes(to) ? 3 : 0])),
+        const kinds: readonly Kind[] = ["icmp", "tcp", "udp"];
+        await Promise.all(
+          ["node", "outside", "pod2", "pod3"].map((to) =>
+            onlyWorks(t, world, ["pod1"], to, expected.includes(to) ? all("pod1", kinds) : [], kinds),
+          ),
         );
       });
     }
 
     test("egress: a port of a protocol, and replies to who calls from outside of the rules", async (t, world) => {
       await setPolicy(world, "pod1", egress(allowTo(pod2, `tcp/${port}`)));
-      t.deepEqual(await whatWorks(world, ["pod1"], "pod2"), ["pod1 tcp"]);
+      await onlyWorks(t, world, ["pod1"], "pod2", ["pod1 tcp"]);
       // The pod answers a connection that it could not have opened.
-      t.deepEqual(await whatWorks(world, ["pod3"], "pod1", ["icmp"]), ["pod3 icmp"]);
+      await onlyWorks(t, world, ["pod3"], "pod1", ["pod3 icmp"], ["icmp"]);
     });
 
     test("ingress: replies to the pod's own connections pass whatever the rules say", async (t, world) => {
+      const kinds: readonly Kind[] = ["icmp", "tcp", "udp"];
       await setPolicy(world, "pod1", ingress());
       for (const to of ["pod2", "node", "outside"]) {
-        t.is((await whatWorks(world, ["pod1"], to, ["icmp", "tcp", "udp"])).length, 3, to);
+        await onlyWorks(t, world, ["pod1"], to, all("pod1", kinds), kinds);
       }
       await setPolicy(world, "pod1", open);
     });
@@ -170,7 +189,7 @@ await worldTests(
       await setPolicy(world, "pod1", egress(allowTo(pod2, `tcp/${port}`)));
       t.true(await connects(world, "pod1", vip, 80));
       await setPolicy(world, "pod1", egress(allowTo(pod3), allowTo(reserved("world"))));
-      t.false(await connects(world, "pod1", vip, 80));
+      t.false(await connects(world, "pod1", vip, 80, patienceMs.brief));
       await setPolicy(world, "pod1", open);
       await world.client.services.deleteService({ name: service.name });
     });
@@ -190,7 +209,7 @@ await worldTests(
         await counted(world, DropReason.policyDenyRule),
       ];
       const listener = await listen(world, { drops: true, endpointId: world.pod("pod2").id });
-      t.deepEqual(await whatWorks(world, ["pod3", "outside"], "pod2", ["icmp"]), []);
+      await onlyWorks(t, world, ["pod3", "outside"], "pod2", [], ["icmp"]);
       await eventually("both drops are reported", () => listener.drops.length >= 2);
       await listener.end();
       const drops = new Map(listener.drops.map((drop) => [drop.packet?.summary?.sourceIp, drop]));
@@ -207,10 +226,7 @@ await worldTests(
     test("verdicts are streamed with who, what, which way and which kind of rule", async (t, world) => {
       await setPolicy(world, "pod2", ingress(allowFrom(pod1, `tcp/${port}`), allowFrom(pod1, "icmp")));
       const listener = await listen(world, { verdicts: true, endpointId: world.pod("pod2").id });
-      t.deepEqual(await whatWorks(world, ["pod1"], "pod2", ["icmp", "tcp", "tcp-other"]), [
-        "pod1 icmp",
-        "pod1 tcp",
-      ]);
+      await onlyWorks(t, world, ["pod1"], "pod2", ["pod1 icmp", "pod1 tcp"], ["icmp", "tcp", "tcp-other"]);
       const verdicts = await eventually("three verdicts", () => {
         const inward = listener.verdicts.filter(({ direction }) => direction === TrafficDirection.INGRESS);
         return (
@@ -276,7 +292,7 @@ await worldTests(
         t.is(await line.ask("allowed"), "allowed");
         // Whoever is still waiting for an acknowledgement sends again, and must not open the way by that.
         await setPolicy(world, pod, revoking);
-        await t.throwsAsync(line.ask("denied"));
+        t.is(await line.askInVain("denied"), undefined);
         await setPolicy(world, pod, allowing);
         // TCP has kept what was denied, and tries again by itself.
         t.is(await line.ask("allowed again"), "denied");
@@ -291,6 +307,9 @@ await worldTests(
       await startTcpServer(world, "pod2", chatPort);
       const pings = [await steadyPing(world, "pod1", target), await steadyPing(world, "outside", target)];
       const chat = await steadyChat(world, "pod1", { ipv4: target, port: chatPort });
+      const retransmitted = async (): Promise<number> =>
+        (await retransmittedSegments(world, "pod1")) + (await retransmittedSegments(world, "pod2"));
+      const before = await retransmitted();
       const policies = [
         ingress(...stay, denyFrom(pod3)),
         ingress(allowFrom(anyone)),
@@ -302,7 +321,7 @@ await worldTests(
       ];
       const begun = Date.now();
       let changes = 0;
-      while (Date.now() - begun < 2_000)
+      while (Date.now() - begun < 2_000 || changes < 10)
         await setPolicy(world, "pod2", policies[changes++ % policies.length]!);
       for (const ping of pings) {
         const { sent, lost } = await ping.end();
@@ -311,19 +330,18 @@ await worldTests(
       }
       const { sent, received, longestMs } = await chat.end();
       t.is(received, sent);
-      // A lost segment would have cost a retransmission timeout: 200 ms at least.
-      t.true(longestMs < 200, `${longestMs} ms`);
-      t.true(changes >= 10, `${changes} changes`);
+      // A lost segment costs a retransmission timeout: 200 ms at least. A busy machine may take as long by itself.
+      if (longestMs >= 200) t.is(await retransmitted(), before, `${longestMs} ms`);
       t.log(`${changes} changes`);
     });
 
     test("a peer's new labels open and close doors", async (t, world) => {
       await setPolicy(world, "pod2", ingress(allowFrom(labelled({ role: "client" }))));
-      t.deepEqual(await whatWorks(world, ["pod3"], "pod2", ["icmp"]), []);
+      await onlyWorks(t, world, ["pod3"], "pod2", [], ["icmp"]);
       await setLabels(world, "pod3", { app: "pod3", role: "client" });
-      t.deepEqual(await whatWorks(world, ["pod3"], "pod2", ["icmp", "tcp"]), ["pod3 icmp", "pod3 tcp"]);
+      await onlyWorks(t, world, ["pod3"], "pod2", ["pod3 icmp", "pod3 tcp"], ["icmp", "tcp"]);
       await setLabels(world, "pod3", { app: "pod3" });
-      t.deepEqual(await whatWorks(world, ["pod3"], "pod2", ["icmp", "tcp"]), []);
+      await onlyWorks(t, world, ["pod3"], "pod2", [], ["icmp", "tcp"]);
     });
 
     test("new labels of a peer that is allowed before and after cost no packet", async (t, world) => {
@@ -341,11 +359,11 @@ await worldTests(
     test("an egress rule follows a peer's labels too", async (t, world) => {
       await setPolicy(world, "pod2", open);
       await setPolicy(world, "pod1", egress(allowTo(labelled({ role: "server" }))));
-      t.deepEqual(await whatWorks(world, ["pod1"], "pod3", ["icmp"]), []);
+      await onlyWorks(t, world, ["pod1"], "pod3", [], ["icmp"]);
       await setLabels(world, "pod3", { app: "pod3", role: "server" });
-      t.deepEqual(await whatWorks(world, ["pod1"], "pod3", ["icmp"]), ["pod1 icmp"]);
+      await onlyWorks(t, world, ["pod1"], "pod3", ["pod1 icmp"], ["icmp"]);
       await setLabels(world, "pod3", { app: "pod3" });
-      t.deepEqual(await whatWorks(world, ["pod1"], "pod3", ["icmp"]), []);
+      await onlyWorks(t, world, ["pod1"], "pod3", [], ["icmp"]);
       await setPolicy(world, "pod1", open);
     });
 
@@ -354,14 +372,14 @@ await worldTests(
       const endpoint = byId(world.pod("pod1").id);
       const { identity } = (await world.client.endpoints.getEndpoint({ endpoint })).endpoint!;
       await setPolicy(world, "pod2", ingress(allowFrom(pod1)));
-      t.deepEqual(await whatWorks(world, ["outside"], "pod2", ["icmp"]), []);
+      await onlyWorks(t, world, ["outside"], "pod2", [], ["icmp"]);
       const prefix = `${world.addressing.outsideIpv4}/32`;
       await world.client.ipcache.upsertIpCacheEntry({
         entry: { prefix, identity, tunnelEndpoint: "", encryptKey: 0, source: 0 },
       });
-      t.deepEqual(await whatWorks(world, ["outside"], "pod2", ["icmp"]), ["outside icmp"]);
+      await onlyWorks(t, world, ["outside"], "pod2", ["outside icmp"], ["icmp"]);
       await world.client.ipcache.deleteIpCacheEntry({ prefix });
-      t.deepEqual(await whatWorks(world, ["outside"], "pod2", ["icmp"]), []);
+      await onlyWorks(t, world, ["outside"], "pod2", [], ["icmp"]);
     });
   },
   async (world) => {

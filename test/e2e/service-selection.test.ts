@@ -81,8 +81,8 @@ function register(test: RegisterWorldTest, family: Family): void {
   const source = (port: number): string => `${vip}:${port}`;
   const other = { name: `selection-other-${family.name.toLowerCase()}`, ip: vip, port: 54, protocol: UDP };
   const namesOf = async (world: World, count = 12, at = vip, port = tcpPort): Promise<readonly string[]> => {
-    const { names, failed } = await askNames(world, "pod1", at, port, count);
-    if (failed.length > 0) throw new Error(failed.join(", "));
+    const { names, failed, broken } = await askNames(world, "pod1", at, port, count);
+    if (failed.length + broken.length > 0) throw new Error([...failed, ...broken].join(", "));
     return Object.keys(names).sort();
   };
 

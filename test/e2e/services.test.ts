@@ -93,8 +93,8 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
   for (const backends of [["pod2"], ["pod2", "pod3"], ["pod2", "pod3", "pod4"]]) {
     test(`${family.name}: TCP is spread over ${backends.length} of 3 backends, and only those`, async (t, world) => {
       await serve(world, family, "spread-tcp", 80, TCP, backends);
-      const { names, failed } = await askNames(world, "pod1", family.vip, 80, 60);
-      t.deepEqual(failed, []);
+      const { names, failed, broken } = await askNames(world, "pod1", family.vip, 80, 60);
+      t.deepEqual([...failed, ...broken], []);
       t.deepEqual(Object.keys(names).sort(), backends);
       // Of 60 even draws among three, fewer than 5 for one happen once in some hundred thousand runs.
       for (const backend of backends) t.true(names[backend]! >= 5, JSON.stringify(names));
@@ -112,7 +112,11 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
 
   test(`${family.name}: a pod that is its service's only backend reaches itself`, async (t, world) => {
     await serve(world, family, "spread-tcp", 80, TCP, ["pod2"]);
-    t.deepEqual(await askNames(world, "pod2", family.vip, 80, 3), { names: { pod2: 3 }, failed: [] });
+    t.deepEqual(await askNames(world, "pod2", family.vip, 80, 3), {
+      names: { pod2: 3 },
+      failed: [],
+      broken: [],
+    });
   });
 
   test(`${family.name}: datagrams in fragments reach one backend whole, and come back whole`, async (t, world) => {
@@ -164,7 +168,11 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
     t.is(drop.packet?.summary?.destinationIp, family.vip);
     t.true((await counted(world, DropReason.noService)) > before);
     await serve(world, family, "spread-tcp", 80, TCP, ["pod2"]);
-    t.deepEqual(await askNames(world, "pod1", family.vip, 80, 2), { names: { pod2: 2 }, failed: [] });
+    t.deepEqual(await askNames(world, "pod1", family.vip, 80, 2), {
+      names: { pod2: 2 },
+      failed: [],
+      broken: [],
+    });
   });
 
   test(`${family.name}: an established connection outlives all changes that leave its backend`, async (t, world) => {
@@ -191,11 +199,13 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
       });
       for (; !ended; changes++)
         await serve(world, family, "spread-tcp", 80, TCP, sets[changes % sets.length]!);
-      const { failed, names } = await clients;
+      const { failed, broken, names } = await clients;
       t.deepEqual(failed, []);
+      // A connection that was just made when its backend left has ended with it: one a change at the most.
+      t.true(broken.length <= changes && broken.length < 40, broken.join());
       t.is(
         Object.values(names).reduce((sum, count) => sum + count, 0),
-        400,
+        400 - broken.length,
       );
     }
     t.true(changes > 5, `${changes} changes`);
@@ -206,7 +216,7 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
     const line = await talk(world, "pod1", family.vip, 80);
     t.is(await line.ask("first"), "first");
     await serve(world, family, "spread-tcp", 80, TCP, ["pod3"]);
-    await t.throwsAsync(line.ask("second"));
+    await line.ended;
     await line.end();
     t.deepEqual((await askNames(world, "pod1", family.vip, 80, 2)).names, { pod3: 2 });
   });
@@ -220,7 +230,7 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
     for (const map of Object.values(family.maps)) {
       t.deepEqual(await dump(world, map), [], map);
     }
-    t.false(await connects(world, "pod1", family.vip, 80));
+    t.false(await connects(world, "pod1", family.vip, 80, 400));
     t.is((await ping.end()).lost, 0, "other traffic is not disturbed");
   });
 
@@ -273,7 +283,11 @@ function outsideTests(test: RegisterWorldTest, family: Family): void {
   test(`${family.name}: an outside backend serves, and the client sees the service`, async (t, world) => {
     await serve(world, family, "away/tcp", 8_089, TCP, ["outside"]);
     await serve(world, family, "away/udp", 5_354, UDP, ["outside"]);
-    t.deepEqual(await askNames(world, "pod1", family.vip, 8_089, 3), { names: { outside: 3 }, failed: [] });
+    t.deepEqual(await askNames(world, "pod1", family.vip, 8_089, 3), {
+      names: { outside: 3 },
+      failed: [],
+      broken: [],
+    });
     const report = await askUdp(world, "pod1", family.vip, 5_354, { flows: 3, each: 2 });
     t.is(report.intact, 6);
     t.deepEqual(report.sources, [`${family.vip}:5354`]);
@@ -291,8 +305,8 @@ function outsideTests(test: RegisterWorldTest, family: Family): void {
       [node, more.nodePort, more.nodePort],
       [family.externalIp, 8_088, 5_353],
     ] as const) {
-      const { names, failed } = await askNames(world, "outside", address, port, 30);
-      t.deepEqual(failed, []);
+      const { names, failed, broken } = await askNames(world, "outside", address, port, 30);
+      t.deepEqual([...failed, ...broken], []);
       t.deepEqual(Object.keys(names).sort(), ["pod2", "pod3"]);
       const report = await askUdp(world, "outside", address, udpPort, { flows: 30, each: 2 });
       t.is(report.intact, 60);

@@ -34,7 +34,9 @@ const addressesOf = ({ ipv4, ipv6 }: WorldPod): readonly string[] => [ipv4, ipv6
 interface Talker {
   say(): void;
   talking(): Promise<void>;
-  end(): Promise<readonly FlowReport[]>;
+  /** Says no more, and resolves to what became of what it said. It still answers the others. */
+  hush(): Promise<readonly FlowReport[]>;
+  end(): Promise<void>;
 }
 
 async function startTalker(world: World, pod: WorldPod): Promise<Talker> {
@@ -54,7 +56,7 @@ async function startTalker(world: World, pod: WorldPod): Promise<Talker> {
     await eventually(
       `the talker in ${pod.name} says ${word}`,
       () => {
-        if (errors !== "") throw new Error(errors.trim());
+        if (errors !== "" || child.exitCode !== null) throw new Error(`it broke: ${errors.trim() || output}`);
         return output.includes(word);
       },
       startTimeoutMs,
@@ -64,16 +66,19 @@ async function startTalker(world: World, pod: WorldPod): Promise<Talker> {
   return {
     say: () => void child.stdin!.write("go\n"),
     talking: () => says("talking"),
-    async end() {
-      child.stdin!.end();
-      await closed;
+    async hush() {
+      child.stdin!.write("enough\n");
+      await says("]\n");
       const line = output.trim().split("\n").at(-1) ?? "";
-      if (!line.startsWith("[")) throw new Error(`the talker in ${pod.name} broke: ${errors || output}`);
       const reports = JSON.parse(line) as (Omit<FlowReport, "flow"> & { to: string; protocol: string })[];
       return reports.map(({ to, protocol, sent, received, problem }) => ({
         flow: `${pod.name} → ${to} ${protocol}`,
         ...{ sent, received, problem },
       }));
+    },
+    async end() {
+      child.stdin!.end();
+      await closed;
     },
   };
 }
@@ -112,8 +117,9 @@ export async function allToAll(world: World): Promise<AllToAll> {
     async end() {
       const reports = await Promise.all([
         ...pings.map((stop) => stop()),
-        ...talkers.map((talker) => talker.end()),
+        ...talkers.map((talker) => talker.hush()),
       ]);
+      await Promise.all(talkers.map((talker) => talker.end()));
       return reports.flat();
     },
   };

@@ -36,9 +36,16 @@ export async function echo(
 export const reaches = async (world: World, from: string, to: string): Promise<boolean> =>
   (await echo(world, from, to)).received === 3;
 
-/** True when a TCP connection is made within a second; nothing is sent. */
-export async function connects(world: World, from: string, to: string, port: number): Promise<boolean> {
-  const { code } = await world.exec(from, ["nc", "-z", "-w", "1", to, String(port)]);
+/** True when a TCP connection is made in time; nothing is sent. */
+export async function connects(
+  world: World,
+  from: string,
+  to: string,
+  port: number,
+  patienceMs = 10_000,
+): Promise<boolean> {
+  const nc = ["nc", "-z", "-w", "60", to, String(port)];
+  const { code } = await world.exec(from, ["timeout", `${patienceMs / 1_000}`, ...nc]);
   return code === 0;
 }
 
@@ -49,15 +56,23 @@ export async function connects(world: World, from: string, to: string, port: num
 export const startIperf = (world: World, at: string, address: string): Promise<Server> =>
   startUntilSays(world, at, ["iperf3", "--server", "--forceflush", "--bind", address], /Server listening/);
 
-/** Datagrams that a namespace has thrown away because their receiver did not keep up. */
-export async function overrunDatagrams(world: World, at: string): Promise<number> {
+/** A counter of a namespace's kernel (RFC 1213 and later): protocol "Udp:", name "RcvbufErrors". */
+async function stackCounter(world: World, at: string, protocol: string, name: string): Promise<number> {
   // /proc/net is the reader's own, unlike /sys.
   const [names, values] = (await world.run(at, ["cat", "/proc/net/snmp"]))
     .split("\n")
-    .filter((line) => line.startsWith("Udp:"))
+    .filter((line) => line.startsWith(protocol))
     .map((line) => line.split(" "));
-  return Number(values![names!.indexOf("RcvbufErrors")]);
+  return Number(values![names!.indexOf(name)]);
 }
+
+/** Datagrams that a namespace has thrown away because their receiver did not keep up. */
+export const overrunDatagrams = (world: World, at: string): Promise<number> =>
+  stackCounter(world, at, "Udp:", "RcvbufErrors");
+
+/** Segments of TCP that a namespace has sent more than once. */
+export const retransmittedSegments = (world: World, at: string): Promise<number> =>
+  stackCounter(world, at, "Tcp:", "RetransSegs");
 
 /** A report of iperf3, as far as it is of interest. */
 export interface IperfReport {
@@ -179,7 +194,10 @@ export const manyConnections = (
 /** Who answered some TCP connections made one after another. */
 export interface Names {
   readonly names: Readonly<Record<string, number>>;
+  /** Why connections were not made. */
   readonly failed: readonly string[];
+  /** How connections ended that had been made, and were not answered. */
+  readonly broken: readonly string[];
 }
 
 /** Makes `count` TCP connections, one after another, and asks each for its server's name. */
@@ -205,11 +223,11 @@ export interface UdpReport {
   readonly split: number;
 }
 
-/** Sends `each` datagrams of `bytes` over each of `flows` sockets to `peers/udp serve`. */
+/** Sends `each` datagrams of `bytes` over each of `flows` sockets to `peers/udp serve`, which has `patienceMs` to answer. */
 export const askUdp = (
   world: World,
   from: string,
   to: string,
   port: number,
-  { flows = 1, each = 1, bytes = 16 } = {},
-): Promise<UdpReport> => runPeer(world, from, "udp", "ask", to, port, flows, each, bytes);
+  { flows = 1, each = 1, bytes = 16, patienceMs = 5_000 } = {},
+): Promise<UdpReport> => runPeer(world, from, "udp", "ask", to, port, flows, each, bytes, patienceMs);

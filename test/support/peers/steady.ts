@@ -1,8 +1,10 @@
 // One of several peers that all talk to each other all the time: steady PORT INTERVAL_MS ADDRESS…
 // Serves TCP and UDP echoes on PORT of its own addresses, given as @ADDRESS, and says "ready". A line on standard input
 // makes it open a TCP connection and a UDP flow to every other address; "talking" says that each had an answer. Then it
-// sends a numbered message over each, every INTERVAL_MS, until standard input ends. At the end it prints
+// sends a numbered message over each, every INTERVAL_MS, until the next line. When all have come back, or in the end, it
+// prints
 //   [ { to, protocol, sent, received, longestMs, problem }… ]
+// and goes on answering the others, who may still wait for theirs, until standard input ends.
 
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -11,8 +13,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 const messageBytes = 8;
 /** Messages still on their way at the end have so long to come back. */
-const graceMs = 1_000;
-const connectTimeoutMs = 5_000;
+const graceMs = 10_000;
+const connectTimeoutMs = 20_000;
 
 class Flow {
   readonly to: string;
@@ -102,6 +104,7 @@ async function openUdp(address: string, port: number): Promise<Flow> {
 const [port, intervalMs, ...addresses] = process.argv.slice(2) as [string, string, ...string[]];
 for (const address of addresses.filter((one) => one.startsWith("@")))
   await serve(address.slice(1), Number(port));
+const ended = once(process.stdin, "end");
 console.log("ready");
 await once(process.stdin, "data");
 
@@ -120,10 +123,10 @@ console.log("talking");
 const timer = setInterval(() => {
   for (const flow of flows) flow.send();
 }, Number(intervalMs));
-process.stdin.resume();
-await once(process.stdin, "end");
+await once(process.stdin, "data");
 clearInterval(timer);
 const end = performance.now() + graceMs;
 while (flows.some(({ sent, received }) => received < sent) && performance.now() < end) await sleep(10);
 console.log(JSON.stringify(flows.map((flow) => flow.report())));
+await ended;
 process.exit(0);

@@ -1,7 +1,8 @@
 // A TCP client to be run in a namespace; prints one line of JSON.
 //   many ADDRESS PORT N      N connections at once, all open before the first one is used
 //                            { connected, intact, failed: [text…] }
-//   names ADDRESS PORT N     N connections one after another { names: { NAME: count }, failed: [text…] }
+//   names ADDRESS PORT N     N connections one after another { names: { NAME: count }, failed: [text…], broken: [text…] }:
+//                            those that were not made, and those that ended without an answer
 //   digest ADDRESS PORT N    sends N bytes, half-closes, reads the digest { sent, received }: both SHA-256
 //   flood ADDRESS PORT N     has N bytes sent { bytes }
 //   reset ADDRESS PORT       { ended }: what became of a connection that the server resets
@@ -12,7 +13,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 
-const patienceMs = 10_000;
+const patienceMs = 20_000;
 
 function open(host: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -55,18 +56,21 @@ async function many(host: string, port: number, count: number): Promise<object> 
 async function names(host: string, port: number, count: number): Promise<object> {
   const tally: Record<string, number> = {};
   const failed: string[] = [];
+  const broken: string[] = [];
   for (let index = 0; index < count; index++) {
+    let made = false;
     try {
       const socket = await open(host, port);
+      made = true;
       socket.write("name\n");
       const [name = ""] = (await readAll(socket)).toString().split(" ");
       socket.end();
       tally[name] = (tally[name] ?? 0) + 1;
     } catch (error) {
-      failed.push(message(error));
+      (made ? broken : failed).push(message(error));
     }
   }
-  return { names: tally, failed };
+  return { names: tally, failed, broken };
 }
 
 async function digest(host: string, port: number, bytes: number): Promise<object> {

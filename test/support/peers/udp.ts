@@ -1,7 +1,7 @@
 // One end of a conversation over UDP, to be run in a namespace.
 //   serve PORT NAME [ADDRESS]              answers every datagram with NAME, a zero byte and the datagram; says "ready"
-//   ask ADDRESS PORT FLOWS EACH BYTES      FLOWS sockets send EACH random datagrams of BYTES, one after another, and
-//                                          wait for each answer; prints
+//   ask ADDRESS PORT FLOWS EACH BYTES MS   FLOWS sockets send EACH random datagrams of BYTES, one after another, and
+//                                          wait MS for each answer; prints
 //     { sent, answered, intact, names: { NAME: count }, sources: ["ADDRESS:PORT"…], split }
 //   knock ADDRESS PORT                     one datagram from a connected socket; prints { heard }: "answer", the code of
 //                                          the error that came back, or "nothing"
@@ -14,7 +14,8 @@ import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-const answerTimeoutMs = 1_000;
+/** Long enough for a machine with much else to do. */
+const answerTimeoutMs = 3_000;
 const receiveBuffer = 1024 * 1024;
 
 const socketFor = (address: string): Socket => createSocket(address.includes(":") ? "udp6" : "udp4");
@@ -46,8 +47,9 @@ async function exchange(
   data: Buffer,
   port: number,
   address: string,
+  patienceMs: number,
 ): Promise<[Buffer, RemoteInfo] | undefined> {
-  const timeout = AbortSignal.timeout(answerTimeoutMs);
+  const timeout = AbortSignal.timeout(patienceMs);
   try {
     const answer = once(socket, "message", { signal: timeout });
     socket.send(data, port, address);
@@ -58,13 +60,16 @@ async function exchange(
   }
 }
 
-async function askOnce(
-  tally: Tally,
-  address: string,
-  port: number,
-  each: number,
-  bytes: number,
-): Promise<void> {
+interface Question {
+  readonly address: string;
+  readonly port: number;
+  readonly each: number;
+  readonly bytes: number;
+  readonly patienceMs: number;
+}
+
+async function askOnce(tally: Tally, question: Question): Promise<void> {
+  const { address, port, each, bytes, patienceMs } = question;
   const socket = socketFor(address);
   socket.bind(0);
   await once(socket, "listening");
@@ -73,7 +78,7 @@ async function askOnce(
   for (let index = 0; index < each; index++) {
     const data = randomBytes(bytes);
     tally.sent++;
-    const got = await exchange(socket, data, port, address);
+    const got = await exchange(socket, data, port, address, patienceMs);
     if (got === undefined) continue;
     const [answer, from] = got;
     const end = answer.indexOf(0);
@@ -88,9 +93,9 @@ async function askOnce(
   socket.close();
 }
 
-async function ask(address: string, port: number, flows: number, each: number, bytes: number): Promise<void> {
+async function ask(flows: number, question: Question): Promise<void> {
   const tally: Tally = { sent: 0, answered: 0, intact: 0, split: 0, names: {}, sources: new Set() };
-  for (let flow = 0; flow < flows; flow++) await askOnce(tally, address, port, each, bytes);
+  for (let flow = 0; flow < flows; flow++) await askOnce(tally, question);
   console.log(JSON.stringify({ ...tally, sources: [...tally.sources] }));
 }
 
@@ -131,10 +136,18 @@ async function flow(address: string, port: number, local: number): Promise<void>
 const [role, ...args] = process.argv.slice(2);
 if (role === "serve") await serve(Number(args[0]), args[1] ?? "server", args[2]);
 else if (role === "ask") {
-  await ask(args[0]!, Number(args[1]), Number(args[2]), Number(args[3]), Number(args[4]));
+  const [address = "", ...numbers] = args;
+  const [port, flows, each, bytes, patienceMs] = numbers.map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  await ask(flows, { address, port, each, bytes, patienceMs });
 } else if (role === "knock") await knock(args[0]!, Number(args[1]));
 else if (role === "flow") await flow(args[0]!, Number(args[1]), Number(args[2]));
 else
   throw new Error(
-    "usage: udp serve PORT NAME [ADDRESS] | ask ADDRESS PORT FLOWS EACH BYTES | knock ADDRESS PORT | flow ADDRESS PORT LOCAL",
+    "usage: udp serve PORT NAME [ADDRESS] | ask ADDRESS PORT FLOWS EACH BYTES MS | knock ADDRESS PORT | flow ADDRESS PORT LOCAL",
   );
