@@ -2,6 +2,7 @@
 
 import { run } from "../../src/playground/command.ts";
 import { inNamespace } from "../../src/playground/namespaces.ts";
+import { onCore } from "./cores.ts";
 import { ports } from "./servers.ts";
 
 /** Who sends to whom. */
@@ -20,21 +21,15 @@ interface IperfEnd {
   };
 }
 
+/** What a program prints that runs in a namespace, on the core of clients, for so many seconds. */
+const load = (namespace: string, seconds: number, argv: readonly string[]): Promise<string> =>
+  run(inNamespace(namespace, onCore("client", argv)), { timeoutMs: seconds * 1_000 + 20_000 });
+
 async function iperf3({ from, to }: Way, seconds: number, ...args: readonly string[]): Promise<IperfEnd> {
-  const text = await run(
-    inNamespace(from, [
-      "iperf3",
-      "--client",
-      to,
-      "--port",
-      `${ports.iperf3}`,
-      "--json",
-      "--time",
-      `${seconds}`,
-      ...args,
-    ]),
-    { timeoutMs: seconds * 1_000 + 20_000 },
-  );
+  const text = await load(from, seconds, [
+    ...["iperf3", "--client", to, "--port", `${ports.iperf3}`],
+    ...["--json", "--time", `${seconds}`, ...args],
+  ]);
   return JSON.parse(text) as IperfEnd;
 }
 
@@ -58,13 +53,10 @@ export interface RequestResponse {
 }
 
 export async function tcpRequestResponse({ from, to }: Way, seconds: number): Promise<RequestResponse> {
-  const text = await run(
-    inNamespace(from, [
-      ...["sockperf", "ping-pong", "--tcp", "-i", to, "-p", `${ports.sockperf}`],
-      ...["-m", "64", "-t", `${Math.max(1, Math.round(seconds))}`, "--full-rtt"],
-    ]),
-    { timeoutMs: seconds * 1_000 + 20_000 },
-  );
+  const text = await load(from, seconds, [
+    ...["sockperf", "ping-pong", "--tcp", "-i", to, "-p", `${ports.sockperf}`],
+    ...["-m", "64", "-t", `${Math.max(1, Math.round(seconds))}`, "--full-rtt"],
+  ]);
   const figure = (pattern: RegExp, what: string): number => {
     const match = pattern.exec(text);
     if (match === null) throw new Error(`sockperf said nothing of ${what}:\n${text.slice(-1_000)}`);
@@ -86,13 +78,10 @@ async function wrk(
   ...args: readonly string[]
 ): Promise<number> {
   const duration = `${Math.max(1, Math.round(seconds))}s`;
-  const text = await run(
-    inNamespace(from, [
-      ...["wrk", "--threads", "1", "--connections", "16", "--duration", duration],
-      ...[...args, `http://${to}:${port}/`],
-    ]),
-    { timeoutMs: seconds * 1_000 + 20_000 },
-  );
+  const text = await load(from, seconds, [
+    ...["wrk", "--threads", "1", "--connections", "16", "--duration", duration],
+    ...[...args, `http://${to}:${port}/`],
+  ]);
   const match = /^Requests\/sec:\s+([\d.]+)/m.exec(text);
   if (match === null || Number(match[1]) === 0) throw new Error(`wrk saw no answers:\n${text}`);
   return Number(match[1]);

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { attempt } from "../../src/playground/command.ts";
 import { inNamespace } from "../../src/playground/namespaces.ts";
+import { type End, onCore } from "./cores.ts";
 
 /** A server that runs until it is closed. */
 export interface Server {
@@ -17,19 +18,18 @@ export interface Server {
 const startTimeoutMs = 10_000;
 
 /** Whether somebody listens on the port in the namespace. */
-async function listens(namespace: string, protocol: "tcp" | "udp", port: number): Promise<boolean> {
-  const flags = protocol === "tcp" ? "-Htln" : "-Huln";
-  const { stdout } = await attempt(inNamespace(namespace, ["ss", flags, "sport", "=", `:${port}`]));
+async function listens(namespace: string, port: number): Promise<boolean> {
+  const { stdout } = await attempt(inNamespace(namespace, ["ss", "-Htln", "sport", "=", `:${port}`]));
   return stdout.trim() !== "";
 }
 
 async function start(
   namespace: string,
   argv: readonly string[],
-  protocol: "tcp" | "udp",
   port: number,
+  core: End = "client",
 ): Promise<Server> {
-  const [file, ...args] = inNamespace(namespace, argv);
+  const [file, ...args] = inNamespace(namespace, onCore(core, argv));
   const child: ChildProcess = spawn(file!, args, { stdio: ["ignore", "ignore", "pipe"] });
   let complaint = "";
   child.stderr!.on("data", (data: Buffer) => {
@@ -42,7 +42,7 @@ async function start(
     await gone;
   };
   const deadline = Date.now() + startTimeoutMs;
-  while (!(await listens(namespace, protocol, port))) {
+  while (!(await listens(namespace, port))) {
     if (child.exitCode !== null || Date.now() > deadline) {
       await close();
       throw new Error(
@@ -56,15 +56,15 @@ async function start(
 
 export const ports = { iperf3: 5201, sockperf: 11111, http: 8080 } as const;
 
-/** iperf3 for throughput. */
+/** iperf3 for throughput: it receives while the client sends. */
 export const iperf3Server = (namespace: string): Promise<Server> =>
-  start(namespace, ["iperf3", "--server", "--port", `${ports.iperf3}`], "tcp", ports.iperf3);
+  start(namespace, ["iperf3", "--server", "--port", `${ports.iperf3}`], ports.iperf3, "server");
 
 /** sockperf for requests and responses over one TCP connection. */
 export const sockperfServer = (namespace: string): Promise<Server> =>
-  start(namespace, ["sockperf", "server", "--tcp", "-p", `${ports.sockperf}`], "tcp", ports.sockperf);
+  start(namespace, ["sockperf", "server", "--tcp", "-p", `${ports.sockperf}`], ports.sockperf);
 
-/** nginx that answers at once and without a body, for new connections. */
+/** nginx that answers at once and without a body. */
 export async function nginxServer(namespace: string): Promise<Server> {
   const directory = await mkdtemp(join(tmpdir(), "waggle-bench-nginx-"));
   const file = join(directory, "nginx.conf");
@@ -75,7 +75,7 @@ events { worker_connections 4096; }
 http { access_log off; server { listen ${ports.http} backlog=4096; location / { return 204; } } }`,
   );
   try {
-    const server = await start(namespace, ["nginx", "-p", directory, "-c", file], "tcp", ports.http);
+    const server = await start(namespace, ["nginx", "-p", directory, "-c", file], ports.http);
     return {
       close: async () => {
         await server.close();

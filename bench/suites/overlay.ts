@@ -2,7 +2,7 @@ import { benchWorld } from "../bench-world.ts";
 import { bareVxlanPair, flannelPair } from "../overlay-pairs.ts";
 import { type Pair, pairOfWorld } from "../pair.ts";
 import type { Suite } from "../suite.ts";
-import { against, measurePairs, withServers } from "./pod-to-pod.ts";
+import { against, measureCosts, measurePairs, withServers } from "./pod-to-pod.ts";
 
 const acrossNodes = async (): Promise<Pair> => pairOfWorld(await benchWorld({ nodes: 2, pods: 2 }));
 
@@ -15,7 +15,7 @@ export const overlay: Suite = {
     "Waggle's tunnel. Nobody enforces a policy, and in all three a bridge joins the nodes.",
   run: (context) =>
     withServers([bareVxlanPair, flannelPair, acrossNodes], async (pairs) => {
-      const rows = await measurePairs(pairs, context);
+      const rows = [...(await measurePairs(pairs, context)), ...(await measureCosts(pairs, context))];
       const [bare, flannel, waggle] = pairs.map(({ name }) => name) as [string, string, string];
       return {
         rows,

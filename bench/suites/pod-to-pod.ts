@@ -1,6 +1,9 @@
-import { interleaveMany, samplesOf } from "../interleave.ts";
+import { makeDirectory } from "../../src/playground/scratch.ts";
+import { Undo } from "../../src/playground/undo.ts";
+import { interleave, interleaveMany, samplesOf } from "../interleave.ts";
 import { bridgedPair, directPair, type Pair, routedPair, wagglePair } from "../pair.ts";
 import { connectRate, tcpRequestResponse, tcpThroughput, udpPackets, type Way } from "../peers/load.ts";
+import { type CostKind, compilePathCost, pathCost } from "../peers/path-cost.ts";
 import { iperf3Server, nginxServer, type Server, sockperfServer } from "../peers/servers.ts";
 import { ratio } from "../statistics.ts";
 import { type Row, type Suite, type SuiteContext, type Target, target } from "../suite.ts";
@@ -36,6 +39,16 @@ const loads: readonly Load[] = [
   },
 ];
 
+const costs: Readonly<Record<CostKind, string>> = {
+  bytes: "128 KiB of TCP",
+  requests: "a TCP request and its response",
+  connections: "a TCP connection with one request",
+  datagrams: "a UDP datagram of 18 bytes",
+};
+
+/** A sample of processor time takes some hundredths of a second: there can be more of them. */
+const costRounds = 5;
+
 /** Starts the servers of a pair. */
 async function serve({ server }: Pair): Promise<Server> {
   const servers = [await iperf3Server(server), await sockperfServer(server), await nginxServer(server)];
@@ -64,6 +77,29 @@ export async function measurePairs(
     for (const [index, row] of figures.entries()) rows.push({ ...row, variants: variants[index]! });
   }
   return rows;
+}
+
+/** Processor time of every pair's path, in turn. */
+export async function measureCosts(
+  pairs: readonly Pair[],
+  { effort, signal, progress }: SuiteContext,
+): Promise<readonly Row[]> {
+  const undo = new Undo();
+  const rows: Row[] = [];
+  try {
+    const program = await compilePathCost(await makeDirectory("path-cost", undo));
+    for (const [kind, what] of Object.entries(costs) as [CostKind, string][]) {
+      progress(`processor time of ${what}`);
+      const variants = await interleave(
+        pairs.map((pair) => ({ name: pair.name, measure: () => pathCost(program, kind, pair) })),
+        { effort: { ...effort, rounds: effort.rounds * (effort.scale < 1 ? 1 : costRounds) }, signal },
+      );
+      rows.push({ name: `processor time, ${what}`, unit: "ns", better: "lower", variants });
+    }
+    return rows;
+  } finally {
+    await undo.run();
+  }
 }
 
 /** "at least `limit` times `other`", where more is better; the other way round where less is. */
@@ -98,10 +134,11 @@ export const podToPod: Suite = {
   title: "Pod to pod on one node",
   method:
     "iperf3, sockperf and wrk (a connection for each request, nginx answers 204) between two namespaces, joined in " +
-    "four ways. One stream; both ends and what is between them share the cores of the machine.",
+    "four ways. One stream; iperf3's ends have a core each, the others' ends take turns on one. Processor time is that " +
+    "of one thread with both ends of the connection, which is all that happens on the path and in the sockets.",
   run: (context) =>
     withServers([directPair, bridgedPair, routedPair, wagglePair], async (pairs) => {
-      const rows = await measurePairs(pairs, context);
+      const rows = [...(await measurePairs(pairs, context)), ...(await measureCosts(pairs, context))];
       const [direct, bridge, routed, waggle] = pairs.map(({ name }) => name) as [
         string,
         string,

@@ -4,10 +4,13 @@ import {
   UpsertServicesRequest,
 } from "../../src/gen/waggle/v1/load_balancer.ts";
 import type { World } from "../../src/playground/index.ts";
+import { makeDirectory } from "../../src/playground/scratch.ts";
+import { Undo } from "../../src/playground/undo.ts";
 import { benchWorld } from "../bench-world.ts";
 import { interleaveMany, samplesOf } from "../interleave.ts";
 import { type Pair, pairBehindNode, pairOfWorld } from "../pair.ts";
 import { connectRate, requestRate } from "../peers/load.ts";
+import { compilePathCost, pathCost } from "../peers/path-cost.ts";
 import { nginxServer, ports, type Server } from "../peers/servers.ts";
 import { linearRules, serviceAddress, servicePort, verdictMapRules } from "../service-rules.ts";
 import { ratio } from "../statistics.ts";
@@ -73,18 +76,26 @@ interface Place {
 const figures = [
   { name: "connections to a ClusterIP", unit: "1/s", better: "higher" },
   { name: "requests to a ClusterIP", unit: "1/s", better: "higher" },
+  { name: "processor time, a connection to a ClusterIP with one request", unit: "ns", better: "lower" },
+  { name: "processor time, a request to a ClusterIP and its response", unit: "ns", better: "lower" },
 ] as const;
 
-async function measure(
+type Variants = readonly (readonly Variant[])[];
+
+/** The service in the middle is what a chain of rules costs on average. */
+const asked = ({ size, pair }: Place) =>
+  ({ client: pair.client, server: pair.server, ipv4: serviceAddress(size >> 1), port: servicePort }) as const;
+
+async function measureRates(
   places: readonly Place[],
   { effort, signal, progress }: SuiteContext,
-): Promise<readonly (readonly Variant[])[]> {
+): Promise<Variants> {
   return interleaveMany(
-    places.map(({ kind, size, pair }) => ({
-      name: nameOf(kind, size),
+    places.map((place) => ({
+      name: nameOf(place.kind, place.size),
       measure: async () => {
-        // The one in the middle is what a chain of rules costs on average.
-        const way = { from: pair.client, to: serviceAddress(size >> 1), port: servicePort };
+        const { client, ipv4, port } = asked(place);
+        const way = { from: client, to: ipv4, port };
         return [await connectRate(way, 1), await requestRate(way, 1)];
       },
     })),
@@ -92,7 +103,34 @@ async function measure(
   );
 }
 
-function rowsOf(sizes: readonly number[], variants: readonly (readonly Variant[])[]): readonly Row[] {
+/** Samples of processor time take some hundredths of a second: there are more of them. */
+const costRounds = 4;
+
+/** While nobody else serves the backend's port. */
+async function measureCosts(
+  places: readonly Place[],
+  { effort, signal, progress }: SuiteContext,
+): Promise<Variants> {
+  const undo = new Undo();
+  try {
+    const program = await compilePathCost(await makeDirectory("path-cost", undo));
+    progress("processor time");
+    return await interleaveMany(
+      places.map((place) => ({
+        name: nameOf(place.kind, place.size),
+        measure: async () => {
+          const way = { ...asked(place), serverPort: ports.http };
+          return [await pathCost(program, "connections", way), await pathCost(program, "requests", way)];
+        },
+      })),
+      { effort: { ...effort, rounds: effort.rounds * (effort.scale < 1 ? 1 : costRounds) }, signal },
+    );
+  } finally {
+    await undo.run();
+  }
+}
+
+function rowsOf(sizes: readonly number[], variants: Variants): readonly Row[] {
   return figures.flatMap((figure, index) =>
     sizes.map((at) => ({
       ...figure,
@@ -106,15 +144,18 @@ function rowsOf(sizes: readonly number[], variants: readonly (readonly Variant[]
   );
 }
 
-function targetsOf(sizes: readonly number[], variants: readonly (readonly Variant[])[]): readonly Target[] {
+function targetsOf(sizes: readonly number[], variants: Variants): readonly Target[] {
   const [fewest, most] = [Math.min(...sizes), Math.max(...sizes)];
   const of = (figure: number, kind: string, size: number) => samplesOf(variants[figure]!, nameOf(kind, size));
+  /** How many times better the first is. */
+  const better = (figure: number, one: readonly number[], other: readonly number[]) =>
+    figures[figure]!.better === "higher" ? ratio(one, other) : ratio(other, one);
   const flat = figures.map(({ name }, figure) =>
     target(
       `${name}: ${most} services against ${fewest}`,
       "at least",
       0.97,
-      ratio(of(figure, waggle, most), of(figure, waggle, fewest)),
+      better(figure, of(figure, waggle, most), of(figure, waggle, fewest)),
     ),
   );
   const ahead = figures.flatMap(({ name }, figure) =>
@@ -123,7 +164,7 @@ function targetsOf(sizes: readonly number[], variants: readonly (readonly Varian
         `${name}: waggle against a verdict map, ${size} services`,
         "at least",
         1,
-        ratio(of(figure, waggle, size), of(figure, verdictMaps, size)),
+        better(figure, of(figure, waggle, size), of(figure, verdictMaps, size)),
       ),
     ),
   );
@@ -144,7 +185,7 @@ export const services: Suite = {
     "wrk with 16 connections to the ClusterIP of the service in the middle, with and without a connection for each " +
     "request; one backend, nginx. Beside Waggle what kube-proxy writes: a verdict map of nftables, and a rule for " +
     "each service as iptables-nft has them in the kernel, loaded with nft. All pods have a route to a node that " +
-    "forwards.",
+    "forwards. Processor time is that of one thread with both ends of the connection.",
   async run(context) {
     const sizes = sizesFor(context.effort);
     const places: Place[] = [];
@@ -160,10 +201,11 @@ export const services: Suite = {
           context.progress(`setting up ${nameOf(kind, size)}`);
           const pair = await make();
           places.push({ kind, size, pair });
-          servers.push(await nginxServer(pair.server));
         }
       }
-      const variants = await measure(places, context);
+      const costs = await measureCosts(places, context);
+      for (const { pair } of places) servers.push(await nginxServer(pair.server));
+      const variants = [...(await measureRates(places, context)), ...costs];
       return { rows: rowsOf(sizes, variants), targets: targetsOf(sizes, variants), remarks: [] };
     } finally {
       for (const server of servers) await server.close();
