@@ -75,6 +75,7 @@ async function measure(
   count: number,
 ) {
   const resident: number[] = [];
+  const syncDelays: number[] = [];
   const syncs = await interleave(
     [
       {
@@ -84,8 +85,9 @@ async function measure(
       {
         name: "waggle",
         measure: async () => {
-          const { ms, residentMiB } = await agent.order("sync", count);
+          const { ms, residentMiB, delayP99Ms } = await agent.order("sync", count);
           resident.push(residentMiB);
+          syncDelays.push(delayP99Ms);
           await agent.order("clear", count);
           return ms;
         },
@@ -100,7 +102,7 @@ async function measure(
     progress(`1,000 changes a second, round ${round + 1}`);
     changes.push(await agent.order("changes", count, 1_000, effort.scale < 1 ? 1 : 5));
   }
-  return { syncs, resident, changes };
+  return { syncs, resident, syncDelays: syncDelays.slice(-effort.rounds), changes };
 }
 
 export const ipcacheScale: Suite = {
@@ -121,7 +123,7 @@ export const ipcacheScale: Suite = {
       undo.add("the process with the ipcache", () => agent.end());
       context.progress("starting");
       await agent.line();
-      const { syncs, resident, changes } = await measure(agent, program, context, count);
+      const { syncs, resident, syncDelays, changes } = await measure(agent, program, context, count);
       const of = (name: keyof Answer): readonly number[] => changes.map((answer) => answer[name]);
       const waggle = (samples: readonly number[]) => [{ name: "waggle", samples }];
       const memory = [Math.max(...resident, ...of("residentMiB"))];
@@ -130,7 +132,13 @@ export const ipcacheScale: Suite = {
           { name: `first sync of ${count} entries`, unit: "ms", better: "lower", variants: syncs },
           { name: "changes", unit: "1/s", better: "higher", variants: waggle(of("perSecond")) },
           {
-            name: "event-loop delay, p99",
+            name: "event-loop delay in the first sync, p99",
+            unit: "ms",
+            better: "lower",
+            variants: waggle(syncDelays),
+          },
+          {
+            name: "event-loop delay with changes, p99",
             unit: "ms",
             better: "lower",
             variants: waggle(of("delayP99Ms")),
@@ -145,7 +153,8 @@ export const ipcacheScale: Suite = {
             1.5,
             ratio(samplesOf(syncs, "waggle"), samplesOf(syncs, "C, one by one")),
           ),
-          target("event-loop delay, p99", "at most", 20, summarise(of("delayP99Ms")), "ms"),
+          target("event-loop delay in the first sync, p99", "at most", 20, summarise(syncDelays), "ms"),
+          target("event-loop delay with changes, p99", "at most", 20, summarise(of("delayP99Ms")), "ms"),
           target("resident memory", "at most", 250, summarise(memory), "MiB"),
         ],
         remarks: [],

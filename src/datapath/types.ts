@@ -88,6 +88,11 @@ export interface RawMap extends Closeable {
   delete(key: Buffer): boolean;
   /** Updates with as few system calls as the kernel allows; yields to the event loop between chunks. */
   updateBatch(keys: readonly Buffer[], values: readonly Buffer[]): Promise<void>;
+  /**
+   * The same with keys, and values, one behind the other. Large batches are written on another thread: neither buffer
+   * may change until the promise settles.
+   */
+  updatePacked(keys: Buffer, values: Buffer): Promise<void>;
   /** Deletes what is there; absent keys are no error. Resolves to the number deleted. */
   deleteBatch(keys: readonly Buffer[]): Promise<number>;
   /** Keys as of a walk that may miss or repeat entries changed meanwhile: cheap where values are large. */
@@ -110,6 +115,8 @@ export interface BpfMap<K, V> extends Closeable {
   lookupPerCpu(key: K): readonly V[] | undefined;
   delete(key: K): boolean;
   updateBatch(entries: readonly (readonly [K, V])[]): Promise<void>;
+  /** The same for rows that keys and values are made of, one row at a time: nothing is kept of them. */
+  updateRows<R>(rows: readonly R[], toKey: (row: R) => K, toValue: (row: R) => V): Promise<void>;
   deleteBatch(keys: readonly K[]): Promise<number>;
   keys(): Promise<readonly K[]>;
   entries(): Promise<readonly (readonly [K, V])[]>;

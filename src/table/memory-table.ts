@@ -28,7 +28,7 @@ import type {
  */
 export class MemoryTable<Row, Key extends TableKey>
   extends Reader<Row, Key>
-  implements RWTable<Row, Key>, Participant
+  implements RWTable<Row, Key>, Participant<Key, Entry<Row, Key>>
 {
   readonly name: string;
   readonly #def: TableDef<Row, Key>;
@@ -39,8 +39,9 @@ export class MemoryTable<Row, Key extends TableKey>
   readonly #history: History<Row, Key>;
   readonly #streams: Streams<Row, Key>;
   readonly #initializers: Initializers;
-  /** What rows were before the active transaction. */
-  #dirty = new Map<Key, Entry<Row, Key> | undefined>();
+  /** What the transaction that is being committed has changed, if anybody listens. */
+  #changes: RowChange<Row, Key>[] = [];
+  #changed = false;
   #overlay: WeakRef<Overlay<Row, Key>> | undefined;
   #revision = 0;
 
@@ -175,30 +176,32 @@ export class MemoryTable<Row, Key extends TableKey>
     return this.#initializers.register(name);
   }
 
-  commit(revision: number, at: number): (() => void) | undefined {
-    const dirty = this.#dirty;
-    this.#dirty = new Map();
-    const changes: RowChange<Row, Key>[] = [];
-    let changed = false;
-    for (const [key, before] of dirty) {
-      const after = this.#rows.get(key);
-      if (after === before) continue;
-      const newest = this.#history.record(before, after, revision, at);
-      if (!newest) continue;
-      changed = true;
-      if (this.#streams.active) changes.push(changeOf(newest));
-    }
-    if (!changed) return undefined;
+  restore(key: Key, before: Entry<Row, Key> | undefined): void {
+    this.#swap(key, this.#rows.get(key), before);
+  }
+
+  settle(key: Key, before: Entry<Row, Key> | undefined, revision: number, at: number): void {
+    // A version without a place in history is this transaction's own: the key's first write has told of it.
+    if (before?.seq === 0) return;
+    const after = this.#rows.get(key);
+    if (after === before || (after && after.seq > 0)) return;
+    const newest = this.#history.record(before, after, revision, at);
+    if (!newest) return;
+    this.#changed = true;
+    if (this.#streams.active) this.#changes.push(changeOf(newest));
+  }
+
+  commit(revision: number): (() => void) | undefined {
+    if (!this.#changed) return undefined;
+    const changes = this.#changes;
+    this.#changed = false;
+    this.#changes = [];
     this.#revision = revision;
     const seq = this.#history.lastSeq;
     return () => {
       this.#history.committed();
       if (changes.length > 0) this.#streams.deliver(changes, seq);
     };
-  }
-
-  abort(): void {
-    this.#dirty.clear();
   }
 
   protected entry(key: Key): Entry<Row, Key> | undefined {
@@ -245,8 +248,7 @@ export class MemoryTable<Row, Key extends TableKey>
 
   #write(txn: ActiveTxn, key: Key, after: Entry<Row, Key> | undefined): void {
     const before = this.#rows.get(key);
-    if (!this.#dirty.has(key)) this.#dirty.set(key, before);
-    txn.record(this, () => this.#swap(key, after, before));
+    txn.record(this, key, before);
     this.#swap(key, before, after);
   }
 

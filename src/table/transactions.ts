@@ -1,21 +1,27 @@
 import { TransactionError } from "./errors.ts";
 import type { Txn } from "./types.ts";
 
-/** A table's part in a transaction. */
-export interface Participant {
-  /** Makes what was written final; returns what tells the observers, if there is anything to tell. */
-  commit(revision: number, at: number): (() => void) | undefined;
-  /** Forgets what was written; the undo log has restored the rows already. */
-  abort(): void;
+/** A table's part in a transaction. `Key` and `Entry` are its own: what it records comes back to it alone. */
+export interface Participant<Key = never, Entry = never> {
+  /** Puts back what a key had before a write; called for the newest write first. */
+  restore(key: Key, before: Entry | undefined): void;
+  /** Makes what was written to a key final; called for each write in order, with what the key had before it. */
+  settle(key: Key, before: Entry | undefined, revision: number, at: number): void;
+  /** Called after the last `settle`; returns what tells the observers, if there is anything to tell. */
+  commit(revision: number): (() => void) | undefined;
 }
+
+/** A participant of whatever keys and entries. */
+type AnyParticipant = Participant<unknown, unknown>;
 
 /** The transaction that writes join. */
 export class ActiveTxn implements Txn {
   readonly revision: number;
   /** The time of everything written, in milliseconds since the epoch. */
   readonly at: number = Date.now();
-  readonly participants = new Set<Participant>();
-  readonly #undo: (() => void)[] = [];
+  readonly participants = new Set<AnyParticipant>();
+  /** Participant, key and what the key had before, write by write: flat, for there may be ten thousands of writes. */
+  readonly #log: unknown[] = [];
 
   constructor(revision: number) {
     this.revision = revision;
@@ -23,16 +29,30 @@ export class ActiveTxn implements Txn {
 
   /** How far `rollBack` may go back. */
   get mark(): number {
-    return this.#undo.length;
+    return this.#log.length;
   }
 
-  record(participant: Participant, undo: () => void): void {
-    this.participants.add(participant);
-    this.#undo.push(undo);
+  record<Key, Entry>(participant: Participant<Key, Entry>, key: Key, before: Entry | undefined): void {
+    this.#log.push(participant, key, before);
   }
 
   rollBack(mark: number): void {
-    while (this.#undo.length > mark) this.#undo.pop()!();
+    const log = this.#log;
+    while (log.length > mark) {
+      const before = log.pop();
+      const key = log.pop();
+      (log.pop() as AnyParticipant).restore(key, before);
+    }
+  }
+
+  /** Makes all writes final, in order. */
+  settle(): void {
+    const log = this.#log;
+    for (let i = 0; i < log.length; i += 3) {
+      const participant = log[i] as AnyParticipant;
+      this.participants.add(participant);
+      participant.settle(log[i + 1], log[i + 2], this.revision, this.at);
+    }
   }
 }
 
@@ -59,9 +79,6 @@ export class Transactions {
     let result: T;
     try {
       result = attempt(txn, fn);
-    } catch (error) {
-      for (const participant of txn.participants) participant.abort();
-      throw error;
     } finally {
       this.#active = undefined;
     }
@@ -70,14 +87,12 @@ export class Transactions {
   }
 
   #commit(txn: ActiveTxn): void {
-    if (txn.mark === 0) {
-      // Nothing was written, or all of it was rolled back by a transaction inside this one.
-      for (const participant of txn.participants) participant.abort();
-      return;
-    }
+    // Nothing was written, or all of it was rolled back by a transaction inside this one.
+    if (txn.mark === 0) return;
     this.#revision = txn.revision;
+    txn.settle();
     for (const participant of txn.participants) {
-      const deliver = participant.commit(txn.revision, txn.at);
+      const deliver = participant.commit(txn.revision);
       if (deliver) this.#deliveries.push(deliver);
     }
     this.#deliver();

@@ -36,6 +36,15 @@ export class FakeMap implements RawMap {
     for (const [index, key] of keys.entries()) this.update(key, values[index] ?? Buffer.alloc(0));
   }
 
+  updatePacked(keys: Buffer, values: Buffer): Promise<void> {
+    const { keySize, valueSize } = this.spec;
+    const rows = Array.from({ length: keys.length / keySize }, (_, i) => i);
+    return this.updateBatch(
+      rows.map((i) => keys.subarray(i * keySize, (i + 1) * keySize)),
+      rows.map((i) => values.subarray(i * valueSize, (i + 1) * valueSize)),
+    );
+  }
+
   async deleteBatch(keys: readonly Buffer[]): Promise<number> {
     return keys.filter((key) => this.delete(key)).length;
   }

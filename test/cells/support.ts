@@ -81,6 +81,15 @@ export class MemoryMap implements RawMap {
     });
   }
 
+  updatePacked(keys: Buffer, values: Buffer): Promise<void> {
+    const { keySize, valueSize } = this.spec;
+    const rows = Array.from({ length: keys.length / keySize }, (_, i) => i);
+    return this.updateBatch(
+      rows.map((i) => keys.subarray(i * keySize, (i + 1) * keySize)),
+      rows.map((i) => values.subarray(i * valueSize, (i + 1) * valueSize)),
+    );
+  }
+
   async deleteBatch(keys: readonly Buffer[]): Promise<number> {
     this.batches += 1;
     await Promise.resolve();

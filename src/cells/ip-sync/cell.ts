@@ -26,7 +26,10 @@ export const ipSyncCell = module(
     },
     ({ shared, nodes, endpoints, ipcache, network, lifecycle, jobs, health }) => {
       const addresses = shared.open({ name: "addresses", leased: true, decode: decodePodAddress });
-      const importer = new AddressImporter(ipcache);
+      const feed = ipcache.feed("kvstore", (error) =>
+        health.degraded("addresses of other nodes' pods were refused", error),
+      );
+      const importer = new AddressImporter(feed);
       let admitted = false;
       const publisher = new AddressPublisher({
         endpoints: endpoints.table,
@@ -41,12 +44,12 @@ export const ipSyncCell = module(
         start: () => {
           subscriptions.add(
             addresses.table.changeBatches().subscribe((changes) => {
-              importer.apply(changes);
               health.ok(`${importer.size} addresses of other nodes' pods`);
+              importer.apply(changes);
               if (publisher.observe(changes)) publish.trigger();
             }),
           );
-          known();
+          void feed.settled().then(known);
           subscriptions.add(
             nodes.admitted.subscribe((now) => {
               admitted = now;
@@ -56,7 +59,10 @@ export const ipSyncCell = module(
           subscriptions.add(endpoints.table.changeBatches().subscribe(() => publish.trigger()));
           subscriptions.add(network.changes.subscribe(() => publish.trigger()));
         },
-        stop: () => subscriptions.unsubscribe(),
+        stop: () => {
+          subscriptions.unsubscribe();
+          feed.close();
+        },
       });
       const publish = jobs.timer("publish addresses", () => publisher.publish(), {
         intervalMs: 60_000,

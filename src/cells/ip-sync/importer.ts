@@ -1,13 +1,13 @@
-import type { IpCache, IpCacheEntry } from "../ipcache/index.ts";
+import type { IpCacheEntry, IpCacheFeed } from "../ipcache/index.ts";
 import { type AddressChange, entryOf } from "./address.ts";
 
 /** Brings addresses of other nodes' pods into the IP cache, a batch of changes at a time. */
 export class AddressImporter {
-  readonly #ipcache: IpCache;
+  readonly #ipcache: IpCacheFeed;
   /** What each key has become in the IP cache. */
   readonly #prefixes = new Map<string, string>();
 
-  constructor(ipcache: IpCache) {
+  constructor(ipcache: IpCacheFeed) {
     this.#ipcache = ipcache;
   }
 
@@ -36,7 +36,6 @@ export class AddressImporter {
       entries.delete(prefix);
       gone.add(prefix);
     }
-    this.#ipcache.removeMany([...gone], "kvstore");
-    this.#ipcache.upsertMany([...entries.values()]);
+    this.#ipcache.push({ removals: [...gone], upserts: [...entries.values()] });
   }
 }

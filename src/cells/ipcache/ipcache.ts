@@ -2,14 +2,15 @@ import { isIP } from "node:net";
 import type { Reconciler, RWTable, TableDef } from "../../table/index.ts";
 import { failedPrecondition, invalidArgument, notFound, resourceExhausted } from "../errors.ts";
 import type { StateCollection } from "../state/index.ts";
-import { Layers, outranks } from "./sources.ts";
-import type { IpCache, IpCacheEntry, IpCacheSource } from "./types.ts";
+import { PacedFeed } from "./feed.ts";
+import { PrefixLengths } from "./prefix-lengths.ts";
+import { outranks, Shadowed } from "./sources.ts";
+import type { IpCache, IpCacheEntry, IpCacheFeed, IpCacheSource } from "./types.ts";
 import { canonicalPrefix, checkedEntry } from "./validate.ts";
 
 export const ipcacheTable: TableDef<IpCacheEntry, string> = {
   name: "ipcache",
   key: ({ prefix }) => prefix,
-  indexes: { cidr: { cidr: ({ prefix }) => prefix } },
 };
 
 /** What is stored of an entry of the API; its key is the prefix. */
@@ -29,7 +30,8 @@ export class LayeredIpCache implements IpCache {
   readonly reconciler: Reconciler<IpCacheEntry, string>;
   readonly #storage: StateCollection<StoredEntry>;
   readonly #capacity: () => number;
-  readonly #layers = new Layers();
+  readonly #shadowed = new Shadowed();
+  readonly #lengths = new PrefixLengths();
 
   constructor(parts: IpCacheParts) {
     this.table = parts.table;
@@ -54,25 +56,42 @@ export class LayeredIpCache implements IpCache {
   }
 
   upsertMany(entries: readonly IpCacheEntry[]): number {
-    const checked = entries.map(checkedEntry);
-    const changed = new Map<string, IpCacheEntry>();
-    for (const entry of checked) {
-      this.#layers.set(entry);
-      const top = this.#layers.top(entry.prefix);
-      if (top === entry) changed.set(entry.prefix, entry);
+    return this.table.upsertMany(this.#believed(entries.map(checkedEntry)));
+  }
+
+  feed(source: IpCacheSource, onError: (error: Error) => void): IpCacheFeed {
+    return new PacedFeed(this, source, onError);
+  }
+
+  /** Those of the entries that are the strongest of their prefix when their turn comes: the table has the ones before. */
+  *#believed(entries: readonly IpCacheEntry[]): IterableIterator<IpCacheEntry> {
+    for (const entry of entries) {
+      const shown = this.table.get(entry.prefix);
+      if (shown === undefined) this.#lengths.add(entry.prefix);
+      else if (outranks(shown.source, entry.source)) {
+        this.#shadowed.set(entry);
+        continue;
+      } else if (shown.source !== entry.source) {
+        this.#shadowed.remove(entry.prefix, entry.source);
+        this.#shadowed.set(shown);
+      }
+      yield entry;
     }
-    return changed.size === 0 ? this.table.revision : this.table.upsertMany(changed.values());
   }
 
   remove(prefix: string, source: IpCacheSource): IpCacheEntry | undefined {
     const canonical = canonicalPrefix(prefix);
-    const shown = this.#layers.top(canonical);
-    const removed = this.#layers.remove(canonical, source);
-    if (removed === undefined || removed !== shown) return removed;
-    const next = this.#layers.top(canonical);
-    if (next === undefined) this.table.delete(canonical);
-    else this.table.upsert(next);
-    return removed;
+    const shown = this.table.get(canonical);
+    if (shown?.source !== source) return this.#shadowed.remove(canonical, source);
+    const next = this.#shadowed.first(canonical);
+    if (next === undefined) {
+      this.table.delete(canonical);
+      this.#lengths.remove(canonical);
+    } else {
+      this.#shadowed.remove(canonical, next.source);
+      this.table.upsert(next);
+    }
+    return shown;
   }
 
   removeMany(prefixes: readonly string[], source: IpCacheSource): number {
@@ -100,7 +119,7 @@ export class LayeredIpCache implements IpCache {
 
   async apiDelete(prefix: string, signal?: AbortSignal): Promise<void> {
     const canonical = canonicalPrefix(prefix);
-    if (this.#layers.get(canonical, "api") === undefined)
+    if (this.#said(canonical).every(({ source }) => source !== "api"))
       throw notFound("ipcache entry of the API", canonical);
     await this.#storage.delete(canonical);
     this.remove(canonical, "api");
@@ -113,11 +132,21 @@ export class LayeredIpCache implements IpCache {
         { field: "address", description: `${JSON.stringify(address)} is no IP address` },
       ]);
     }
-    return this.table.longestPrefix("cidr", address);
+    for (const prefix of this.#lengths.candidates(address)) {
+      const row = this.table.get(prefix);
+      if (row !== undefined) return row;
+    }
+    return undefined;
+  }
+
+  /** What all sources say of the prefix, strongest first. */
+  #said(prefix: string): readonly IpCacheEntry[] {
+    const shown = this.table.get(prefix);
+    return shown === undefined ? [] : [shown, ...this.#shadowed.all(prefix)];
   }
 
   #refuseHiding(prefix: string): void {
-    const holder = this.#layers.all(prefix).find(({ source }) => outranks(source, "api"));
+    const holder = this.#said(prefix).find(({ source }) => outranks(source, "api"));
     if (holder === undefined) return;
     const whose = {
       reserved: "is reserved",

@@ -13,7 +13,7 @@ type IpCacheMap = BpfMap<IpCacheKey, RemoteEndpointInfo>;
 export function kernelIpCache(map: () => IpCacheMap): ReconcilerOps<IpCacheEntry> {
   return {
     async update(rows) {
-      await map().updateBatch(rows.map((row) => [{ prefix: row.prefix }, infoOf(row)] as const));
+      await map().updateRows(rows, (row) => row, infoOf);
       return rows.map(() => undefined);
     },
     async delete(rows) {

@@ -13,11 +13,14 @@ export function outranks(a: IpCacheSource, b: IpCacheSource): boolean {
   return (rank.get(a) ?? 0) > (rank.get(b) ?? 0);
 }
 
-/** What each source says of each prefix. */
-export class Layers {
-  /** Strongest source first. */
+/**
+ * What is said of prefixes by sources weaker than the one that is believed, strongest first. Hardly any prefix has more
+ * than one source, and those that have not take no room here.
+ */
+export class Shadowed {
   readonly #byPrefix = new Map<string, readonly IpCacheEntry[]>();
 
+  /** Adds or replaces what the source says. */
   set(entry: IpCacheEntry): void {
     const others = this.all(entry.prefix).filter(({ source }) => source !== entry.source);
     const weakerAt = others.findIndex(({ source }) => outranks(entry.source, source));
@@ -27,6 +30,7 @@ export class Layers {
 
   /** What the source said, and now no longer says. */
   remove(prefix: string, source: IpCacheSource): IpCacheEntry | undefined {
+    if (this.#byPrefix.size === 0) return undefined;
     const entries = this.all(prefix);
     const removed = entries.find((entry) => entry.source === source);
     if (removed === undefined) return undefined;
@@ -39,13 +43,9 @@ export class Layers {
     return removed;
   }
 
-  /** What is believed. */
-  top(prefix: string): IpCacheEntry | undefined {
+  /** What is to be believed when the present one goes. */
+  first(prefix: string): IpCacheEntry | undefined {
     return this.all(prefix)[0];
-  }
-
-  get(prefix: string, source: IpCacheSource): IpCacheEntry | undefined {
-    return this.all(prefix).find((entry) => entry.source === source);
   }
 
   all(prefix: string): readonly IpCacheEntry[] {

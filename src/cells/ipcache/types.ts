@@ -14,12 +14,36 @@ export interface IpCacheEntry {
   readonly source: IpCacheSource;
 }
 
+/** Changes of one source. Removals come first. */
+export interface IpCacheFeedBatch {
+  readonly removals: readonly string[];
+  readonly upserts: readonly IpCacheEntry[];
+}
+
+/**
+ * Brings one source's changes into the IP cache in their order. A few are made at once; many a few milliseconds at a
+ * time, so that other work goes on, and the kernel has the first of them while the last are yet to come.
+ */
+export interface IpCacheFeed {
+  push(batch: IpCacheFeedBatch): void;
+  /** Resolves when all that was pushed is in the table. */
+  settled(): Promise<void>;
+  /** Drops what is still on its way. */
+  close(): void;
+}
+
 export interface IpCache {
   readonly table: Table<IpCacheEntry, string>;
   readonly reconciler: Reconciler<IpCacheEntry, string>;
   /** Adds or replaces what this source says of the prefix. Sources shadow each other; deleting one shows the next. */
   upsert(entry: IpCacheEntry): number;
   upsertMany(entries: readonly IpCacheEntry[]): number;
+  /**
+   * For a source that may bring ten thousands of entries at once.
+   *
+   * @param onError told of what the cache refuses; the rest is taken all the same
+   */
+  feed(source: IpCacheSource, onError: (error: Error) => void): IpCacheFeed;
   /** Removes what this source said; undefined when it said nothing. */
   remove(prefix: string, source: IpCacheSource): IpCacheEntry | undefined;
   /** Removes what this source said of many prefixes, in one transaction; returns the table's revision after it. */

@@ -1,5 +1,5 @@
-import { isIP, isIPv4 } from "node:net";
-import { formatCidr, parseCidr } from "../../datapath/address.ts";
+import { isIPv6 } from "node:net";
+import { formatCidr, formatIpv4, parseCidr, tryIpv4, tryPrefixLength } from "../../datapath/address.ts";
 import { type FieldViolation, invalidArgument } from "../errors.ts";
 import type { IpCacheEntry } from "./types.ts";
 
@@ -25,8 +25,9 @@ export function canonicalPrefix(text: string): string {
  * @throws RefusalError INVALID_ARGUMENT with every field that is wrong
  */
 export function checkedEntry<E extends Omit<IpCacheEntry, "source">>(entry: E): E {
-  const violations: FieldViolation[] = [];
   const prefix = tryPrefix(entry.prefix);
+  if (prefix === entry.prefix && areFieldsValid(entry)) return entry;
+  const violations: FieldViolation[] = [];
   if (prefix === undefined) violations.push(prefixViolation(entry.prefix));
   if (!within(entry.identity, 1, largestIdentity)) {
     violations.push({
@@ -34,7 +35,7 @@ export function checkedEntry<E extends Omit<IpCacheEntry, "source">>(entry: E): 
       description: `${entry.identity} is not from 1 to ${largestIdentity}`,
     });
   }
-  if (!isIPv4(entry.tunnelEndpoint)) {
+  if (!isIpv4(entry.tunnelEndpoint)) {
     violations.push({
       field: "tunnel_endpoint",
       description: `${JSON.stringify(entry.tunnelEndpoint)} is no IPv4 address; 0.0.0.0 stands for none`,
@@ -52,18 +53,38 @@ export function checkedEntry<E extends Omit<IpCacheEntry, "source">>(entry: E): 
 
 function tryPrefix(text: string): string | undefined {
   const slash = text.indexOf("/");
-  const family = isIP(slash < 0 ? text : text.slice(0, slash));
-  if (family === 0 || text.includes("%")) return undefined;
-  const bits = family === 4 ? 32 : 128;
-  const length = slash < 0 ? `${bits}` : text.slice(slash + 1);
-  if (!/^\d{1,3}$/.test(length) || Number(length) > bits) return undefined;
+  const end = slash < 0 ? text.length : slash;
+  const address = tryIpv4(text, end);
+  if (address >= 0) return tryPrefixV4(text, slash, address);
+  if (!isIPv6(text.slice(0, end)) || text.includes("%")) return undefined;
+  if (slash >= 0 && tryPrefixLength(text, slash + 1, 128) < 0) return undefined;
   return formatCidr(parseCidr(text));
+}
+
+/** Text that is canonical already is returned itself: nearly all is, and there may be ten thousands. */
+function tryPrefixV4(text: string, slash: number, address: number): string | undefined {
+  if (slash < 0) return `${text}/32`;
+  const length = tryPrefixLength(text, slash + 1, 32);
+  if (length < 0) return undefined;
+  const network = length === 0 ? 0 : (address & (-1 << (32 - length))) >>> 0;
+  const digits = text.length - slash - 1;
+  if (network === address && digits === (length < 10 ? 1 : 2)) return text;
+  return `${formatIpv4(network)}/${length}`;
 }
 
 const prefixViolation = (text: string): FieldViolation => ({
   field: "prefix",
   description: `${JSON.stringify(text)} is no prefix such as 10.0.1.0/24 or fd00::/64`,
 });
+
+const areFieldsValid = ({
+  identity,
+  tunnelEndpoint,
+  encryptKey,
+}: Omit<IpCacheEntry, "source" | "prefix">): boolean =>
+  within(identity, 1, largestIdentity) && within(encryptKey, 0, largestKey) && isIpv4(tunnelEndpoint);
+
+const isIpv4 = (text: string): boolean => tryIpv4(text, text.length) >= 0;
 
 const within = (value: number, from: number, to: number): boolean =>
   Number.isInteger(value) && value >= from && value <= to;

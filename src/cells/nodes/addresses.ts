@@ -1,12 +1,12 @@
 import { ReservedIdentity } from "../identity/index.ts";
-import type { IpCache, IpCacheEntry } from "../ipcache/index.ts";
+import { type IpCache, type IpCacheEntry, isSameEntry } from "../ipcache/index.ts";
 import { hostPrefix } from "../node-config/index.ts";
 import type { Node } from "./types.ts";
 
 /** Addresses of other nodes in the IP cache: they are "remote-node", reached like their pods. */
 export class NodeAddresses {
   readonly #ipcache: IpCache;
-  #known: ReadonlySet<string> = new Set();
+  #known: ReadonlyMap<string, IpCacheEntry> = new Map();
 
   constructor(ipcache: IpCache) {
     this.#ipcache = ipcache;
@@ -15,13 +15,18 @@ export class NodeAddresses {
   /** From now on these are the other nodes. */
   set(peers: readonly Node[]): void {
     const entries = peers.flatMap((peer) => entriesOf(peer));
-    const prefixes = new Set(entries.map(({ prefix }) => prefix));
+    const wanted = new Map(entries.map((entry) => [entry.prefix, entry]));
     this.#ipcache.removeMany(
-      [...this.#known].filter((prefix) => !prefixes.has(prefix)),
+      [...this.#known.keys()].filter((prefix) => !wanted.has(prefix)),
       "kvstore",
     );
-    this.#ipcache.upsertMany(entries);
-    this.#known = prefixes;
+    // One node of a thousand has changed, as a rule.
+    const changed = [...wanted.values()].filter((entry) => {
+      const known = this.#known.get(entry.prefix);
+      return known === undefined || !isSameEntry(known, entry);
+    });
+    this.#ipcache.upsertMany(changed);
+    this.#known = wanted;
   }
 }
 

@@ -2,6 +2,8 @@
 import { constants } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { DatapathError } from "../errors.ts";
+import { checkSize } from "./check.ts";
+import { callAsync } from "./ffi/async.ts";
 import {
   bpf_map_delete_batch,
   bpf_map_get_next_key,
@@ -18,6 +20,8 @@ interface Entry {
 /** Entries a system call: about a millisecond of kernel time, and at most `CHUNK_BYTES` of memory. */
 const CHUNK_ENTRIES = 4096;
 const CHUNK_BYTES = 4 << 20;
+/** From so many entries on the kernel's time is worth a thread's: the event loop prepares the next ones meanwhile. */
+const ASIDE_ENTRIES = 256;
 
 const { ENOENT, ENOSPC, EINTR, EINVAL, EOPNOTSUPP } = constants.errno;
 /** What the kernel answers for a map type without batch operations (include/linux/errno.h). */
@@ -32,29 +36,76 @@ export class MapBatches {
     this.#map = map;
   }
 
+  /** @throws DatapathError, also for as many keys as values or for one of another size */
   async update(keys: readonly Buffer[], values: readonly Buffer[]): Promise<void> {
     const map = this.#map;
+    this.#checkCounts(keys.length, values.length);
     for (const key of keys) map.checkKey(key);
     for (const value of values) map.checkValue(value);
+    // A chunk at a time: large values need not exist twice.
     for (let start = 0; start < keys.length; start += this.#chunk) {
       if (start > 0) await nextTurn();
       const end = Math.min(keys.length, start + this.#chunk);
-      if (this.#batchable && this.#updateChunk(keys, values, start, end)) continue;
-      for (let i = start; i < end; i++) map.update(keys[i]!, values[i]!);
+      const packedKeys = pack(keys, start, end, map.spec.keySize);
+      const packedValues = pack(values, start, end, map.userValueSize);
+      await this.updatePacked(packedKeys, packedValues);
+    }
+  }
+
+  /** Entries one behind the other. @throws DatapathError, also for as many keys as values */
+  async updatePacked(keys: Buffer, values: Buffer): Promise<void> {
+    const { spec, userValueSize, label } = this.#map;
+    const count = keys.length / spec.keySize;
+    if (!Number.isInteger(count)) checkSize("keys", label, keys.length, Math.ceil(count) * spec.keySize);
+    this.#checkCounts(count, values.length / userValueSize);
+    for (let start = 0; start < count; start += this.#chunk) {
+      const end = Math.min(count, start + this.#chunk);
+      const someKeys = keys.subarray(start * spec.keySize, end * spec.keySize);
+      const someValues = values.subarray(start * userValueSize, end * userValueSize);
+      if (this.#batchable && (await this.#updateChunk(someKeys, someValues, end - start))) continue;
+      if (start > 0) await nextTurn();
+      this.#updateOneByOne(someKeys, someValues, end - start);
     }
   }
 
   /** False, having changed nothing, when the type has no batches. */
-  #updateChunk(keys: readonly Buffer[], values: readonly Buffer[], start: number, end: number): boolean {
+  async #updateChunk(keys: Buffer, values: Buffer, entries: number): Promise<boolean> {
     const map = this.#map;
-    const packedKeys = pack(keys, start, end, map.spec.keySize);
-    const packedValues = pack(values, start, end, map.userValueSize);
-    const count = counter(end - start);
-    const result = bpf_map_update_batch(map.fd, packedKeys, packedValues, count, null);
+    const count = counter(entries);
+    const result =
+      entries < ASIDE_ENTRIES
+        ? bpf_map_update_batch(map.fd, keys, values, count, null)
+        : await this.#updateAside(keys, values, count);
     if (result === 0) return true;
     if (this.#isUnsupported(result)) return false;
-    const done = start + count.readUInt32LE(0);
-    throw this.#failure("update batch in", result, `after ${done} of ${keys.length} entries`);
+    throw this.#failure("update batch in", result, `after ${count.readUInt32LE(0)} of ${entries} entries`);
+  }
+
+  async #updateAside(keys: Buffer, values: Buffer, count: Buffer): Promise<number> {
+    const fd = this.#map.duplicateFd();
+    try {
+      return await callAsync(bpf_map_update_batch, fd.number, keys, values, count, null);
+    } finally {
+      fd.close();
+    }
+  }
+
+  #updateOneByOne(keys: Buffer, values: Buffer, entries: number): void {
+    const { spec, userValueSize } = this.#map;
+    for (let i = 0; i < entries; i++) {
+      const key = keys.subarray(i * spec.keySize, (i + 1) * spec.keySize);
+      this.#map.update(key, values.subarray(i * userValueSize, (i + 1) * userValueSize));
+    }
+  }
+
+  #checkCounts(keys: number, values: number): void {
+    if (keys === values) return;
+    throw new DatapathError({
+      operation: "update batch in",
+      object: this.#map.label,
+      detail: `${keys} keys but ${values} values`,
+      status: "INVALID_ARGUMENT",
+    });
   }
 
   async delete(keys: readonly Buffer[]): Promise<number> {

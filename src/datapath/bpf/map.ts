@@ -3,7 +3,7 @@ import { DatapathError } from "../errors.ts";
 import type { MapInfo, MapSpec, RawMap, UpdateMode } from "../types.ts";
 import { checked, checkSize } from "./check.ts";
 import { possibleCpus } from "./cpus.ts";
-import type { OwnedFd } from "./fd.ts";
+import { OwnedFd } from "./fd.ts";
 import { bpf_obj_pin } from "./ffi/common.ts";
 import { bpf_map_delete_elem, bpf_map_lookup_elem, bpf_map_update_elem } from "./ffi/map.ts";
 import { MapBatches } from "./map-batches.ts";
@@ -38,6 +38,11 @@ export class KernelMap implements RawMap {
     this.#batches = new MapBatches(this);
   }
 
+  /** A descriptor of its own for a call on another thread, during which this map may be closed. @throws DatapathError */
+  duplicateFd(): OwnedFd {
+    return OwnedFd.duplicate(this.fd, this.label);
+  }
+
   /** The descriptor. @throws DatapathError when the map is closed */
   get fd(): number {
     return this.#fd.number;
@@ -67,16 +72,12 @@ export class KernelMap implements RawMap {
     return true;
   }
 
-  async updateBatch(keys: readonly Buffer[], values: readonly Buffer[]): Promise<void> {
-    if (keys.length !== values.length) {
-      throw new DatapathError({
-        operation: "update batch in",
-        object: this.label,
-        detail: `${keys.length} keys but ${values.length} values`,
-        status: "INVALID_ARGUMENT",
-      });
-    }
-    await this.#batches.update(keys, values);
+  updateBatch(keys: readonly Buffer[], values: readonly Buffer[]): Promise<void> {
+    return this.#batches.update(keys, values);
+  }
+
+  updatePacked(keys: Buffer, values: Buffer): Promise<void> {
+    return this.#batches.updatePacked(keys, values);
   }
 
   deleteBatch(keys: readonly Buffer[]): Promise<number> {

@@ -57,21 +57,33 @@ class TypedMap<K, V> implements BpfMap<K, V> {
     return this.raw.delete(encode(this.spec.key, key));
   }
 
-  async updateBatch(entries: readonly (readonly [K, V])[]): Promise<void> {
-    const valueSize = isPerCpu(this.spec.type)
-      ? this.#cpus * perCpuStride(this.spec.valueSize)
-      : this.spec.valueSize;
-    const chunk = Math.max(1, Math.floor(CHUNK_BYTES / (this.spec.keySize + valueSize)));
-    for (let start = 0; start < entries.length; start += chunk) {
-      const part = entries.slice(start, start + chunk);
-      const keys = encodeAll(
-        this.spec.key,
-        part.map(([key]) => key),
-      );
-      await this.raw.updateBatch(
-        keys,
-        part.map(([, value]) => this.#encodeValue(value)),
-      );
+  updateBatch(entries: readonly (readonly [K, V])[]): Promise<void> {
+    return this.updateRows(
+      entries,
+      ([key]) => key,
+      ([, value]) => value,
+    );
+  }
+
+  async updateRows<R>(rows: readonly R[], toKey: (row: R) => K, toValue: (row: R) => V): Promise<void> {
+    const { key, keySize, value } = this.spec;
+    const perCpu = isPerCpu(this.spec.type);
+    // A per-CPU map gets the same value on every CPU.
+    const stride = perCpu ? perCpuStride(this.spec.valueSize) : this.spec.valueSize;
+    const valueSize = perCpu ? this.#cpus * stride : stride;
+    const chunk = Math.max(1, Math.floor(CHUNK_BYTES / (keySize + valueSize)));
+    for (let start = 0; start < rows.length; start += chunk) {
+      const count = Math.min(chunk, rows.length - start);
+      const keys = Buffer.alloc(count * keySize);
+      const values = Buffer.alloc(count * valueSize);
+      for (let i = 0; i < count; i++) {
+        const row = rows[start + i]!;
+        key.encode(toKey(row), keys, i * keySize);
+        const encoded = toValue(row);
+        for (let at = i * valueSize; at < (i + 1) * valueSize; at += stride)
+          value.encode(encoded, values, at);
+      }
+      await this.raw.updatePacked(keys, values);
     }
   }
 

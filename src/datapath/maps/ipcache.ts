@@ -1,7 +1,7 @@
-import { formatCidr, splitCidr } from "../address.ts";
+import { formatCidr, splitCidr, tryIpv4, tryPrefixLength } from "../address.ts";
 import { MapType } from "../types.ts";
 import { defineMap } from "./definition.ts";
-import { familyMember, unionAddress, unionBytes } from "./family.ts";
+import { FAMILY_IPV4, familyMember, unionAddress, unionBytes } from "./family.ts";
 import { bytes, ipv4InUnion, named, padding, struct, transform, u8, u16, u32 } from "./layout.ts";
 
 /** Bits of the key before the address that always take part in the match: cluster, padding, family. */
@@ -46,6 +46,17 @@ const ipcacheKey = transform(
       prefixLength: prefixlen - STATIC_PREFIX_BITS,
     }),
   }),
+  ({ prefix }, into, offset) => {
+    const slash = prefix.indexOf("/");
+    const address = tryIpv4(prefix, slash < 0 ? prefix.length : slash);
+    const length = slash < 0 ? 32 : tryPrefixLength(prefix, slash + 1, 32);
+    if (address < 0 || length < 0) return false;
+    into.writeUInt32LE(STATIC_PREFIX_BITS + length, offset);
+    into.writeUInt32LE(FAMILY_IPV4 << 24, offset + 4);
+    into.writeUInt32BE(address, offset + 8);
+    writeZeros(into, offset + 12);
+    return true;
+  },
 );
 
 const remoteEndpointInfo = transform(
@@ -68,7 +79,26 @@ const remoteEndpointInfo = transform(
     encryptKey: members.key,
     flags: members.flags,
   }),
+  ({ identity, tunnelEndpoint, encryptKey, flags }, into, offset) => {
+    const tunnel = tryIpv4(tunnelEndpoint, tunnelEndpoint.length);
+    // What does not fit is named by its member's type.
+    if (tunnel < 0 || !isByte(encryptKey) || !isByte(flags) || identity !== identity >>> 0) return false;
+    into.writeUInt32LE(identity, offset);
+    into.writeUInt32BE(tunnel, offset + 4);
+    writeZeros(into, offset + 8);
+    into.writeUInt32LE(((flags << 24) | (encryptKey << 16)) >>> 0, offset + 20);
+    return true;
+  },
 );
+
+const isByte = (value: number): boolean => value === (value & 0xff);
+
+/** The twelve bytes that an IPv4 address leaves of a union with an IPv6 address. */
+function writeZeros(into: Buffer, offset: number): void {
+  into.writeUInt32LE(0, offset);
+  into.writeUInt32LE(0, offset + 4);
+  into.writeUInt32LE(0, offset + 8);
+}
 
 /** Prefix to identity. The agent writes, all programs read. */
 export const ipcacheMap = defineMap<IpCacheKey, RemoteEndpointInfo>({

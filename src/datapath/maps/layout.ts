@@ -258,17 +258,25 @@ export function struct<const F extends Fields>(structName: string, fields: F): S
   };
 }
 
-/** A struct codec whose value has another shape in TypeScript than its members in C. */
+/**
+ * A struct codec whose value has another shape in TypeScript than its members in C.
+ *
+ * @param direct writes a value without the detour over its members, and returns whether it did: for maps that are
+ * written by the ten thousand
+ */
 export function transform<C, T>(
   codec: StructCodec<C>,
   toMembers: (value: T) => C,
   fromMembers: (members: C) => T,
+  direct: (value: T, into: Buffer, offset: number) => boolean = () => false,
 ): StructCodec<T> {
   return {
     structName: codec.structName,
     fields: codec.fields,
     size: codec.size,
-    encode: (value, into, offset) => codec.encode(toMembers(value), into, offset),
+    encode: (value, into, offset) => {
+      if (!direct(value, into, offset)) codec.encode(toMembers(value), into, offset);
+    },
     decode: (from, offset) => fromMembers(codec.decode(from, offset)),
   };
 }

@@ -1,4 +1,5 @@
 import test from "ava";
+import { DatapathError } from "../errors.ts";
 import type { ObjectDescription, StructLayout } from "../types.ts";
 import {
   checkLayouts,
@@ -343,4 +344,25 @@ test("another size of a struct or a declared map is an error", (t) => {
   t.throws(() => checkLayouts(description, mapSpecs.values()), {
     message: /valueSize is 48 in the agent, 40/,
   });
+});
+
+test("an ipcache entry is written the same way whichever way it takes", (t) => {
+  const { key, value } = ipcacheMap;
+  const prefixes = ["10.0.1.5/32", "10.0.0.0/8", "0.0.0.0/0", "255.255.255.255", "fd00::1/128", "::/0"];
+  for (const prefix of prefixes) {
+    // What was there before must not show through.
+    const into = Buffer.alloc(key.size, 0xff);
+    key.encode({ prefix }, into, 0);
+    const [address = "", length] = key.decode(into, 0).prefix.split("/");
+    t.is(`${address}/${length}`, prefix.includes("/") ? prefix : `${prefix}/32`);
+    t.is(into.subarray(4, 7).toString("hex"), "000000");
+    if (!prefix.includes(":")) t.is(into.subarray(12).toString("hex"), "00".repeat(12));
+  }
+  const info = { identity: 0xff_ffff, tunnelEndpoint: "192.0.2.254", encryptKey: 255, flags: 3 };
+  const into = Buffer.alloc(value.size, 0xff);
+  value.encode(info, into, 0);
+  t.deepEqual(value.decode(into, 0), info);
+  t.is(into.subarray(8, 22).toString("hex"), "00".repeat(14));
+  for (const wrong of ["10.0.0.0/33", "10.0.0.256/32", "10.0.0/8", "010.0.0.1/32", "10.0.0.0/"])
+    t.throws(() => key.encode({ prefix: wrong }, into, 0), { instanceOf: DatapathError }, wrong);
 });

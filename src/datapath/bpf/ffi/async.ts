@@ -12,6 +12,9 @@ export const membarrier: (number: number, command: number, flags: number, cpu: n
   ["long", "long", "long", "long"],
 );
 
+/** Arguments of calls under way: koffi does not keep the buffers among them from being collected. */
+const underWay = new Set<readonly unknown[]>();
+
 /** Calls a function declared in this folder on a worker thread. Buffers given must not be touched meanwhile. */
 export function callAsync<Args extends unknown[], Result>(
   declared: (...args: Args) => Result,
@@ -19,6 +22,11 @@ export function callAsync<Args extends unknown[], Result>(
 ): Promise<Result> {
   const { async: start } = declared as KoffiFunc<(...args: Args) => Result>;
   return new Promise((resolve, reject) => {
-    start(...args, (error: Error | null, result: Result) => (error ? reject(error) : resolve(result)));
+    underWay.add(args);
+    start(...args, (error: Error | null, result: Result) => {
+      underWay.delete(args);
+      if (error) reject(error);
+      else resolve(result);
+    });
   });
 }
