@@ -5,7 +5,7 @@ import { CallError } from "../../src/client/index.ts";
 import { createKernelDatapath } from "../../src/datapath/index.ts";
 import { AttachmentPolicy } from "../../src/gen/waggle/v1/plugin.ts";
 import type { World } from "../../src/playground/index.ts";
-import { judgePing, startTcpServer, steadyChat, transfer } from "../../src/playground/traffic.ts";
+import { transfer } from "../../src/playground/traffic.ts";
 import { droppedPackets } from "../support/events.ts";
 import { eventually } from "../support/eventually.ts";
 import { startUntilSays } from "../support/programs.ts";
@@ -22,6 +22,7 @@ import {
   unregisterAll,
   variant,
 } from "./fixtures/plugins/index.ts";
+import { steadyTraffic } from "./fixtures/steady.ts";
 
 const ingress = "to_container_pre_ct_v4";
 const egress = "from_container_pre_service_v4";
@@ -365,21 +366,13 @@ await worldTests("plugins at run time", { pods: 3 }, (register) => {
 
   test("a hundred changes of chains under load lose no packet and break no connection", async (t, world) => {
     const target = world.pod("pod2").ipv4;
-    await startTcpServer(world, "pod2", port);
     await world.registerPlugin({ directory: shipped("packet-counter") });
     await registerStamp(world, "aaa", 1);
     const { plugins } = world.client;
 
     const dropsBefore = await droppedPackets(world);
-    const pinging = world.spawn("pod1", ["ping", "-n", "-i", "0.002", "-c", "30000", target]);
-    let pings = "";
-    pinging.stdout!.setEncoding("utf8").on("data", (data: string) => {
-      pings += data;
-    });
-    const pinged = new Promise((resolve) => pinging.once("close", resolve));
-    const chat = await steadyChat(world, "pod1", { ipv4: target, port });
+    const traffic = await steadyTraffic(world, "pod1", "pod2", { port, pings: 5 });
     const moved = transfer(world, "pod1", { ipv4: target, port }, 256 * 1024 * 1024);
-    await eventually("the first answer", () => /icmp_seq=1 /.test(pings));
 
     for (let change = 0; change < 25; change++) {
       await plugins.disablePlugin({ name: "packet-counter" });
@@ -391,11 +384,8 @@ await worldTests("plugins at run time", { pods: 3 }, (register) => {
       await plugins.enablePlugin({ name: "packet-counter" });
       await plugins.configurePlugin({ name: "packet-counter", priority: 24 - change, config: {} });
     }
-    pinging.kill("SIGINT");
-    await pinged;
-    const { sent, lost } = judgePing(pings, 2);
-    const { sent: messages, received, longestMs } = await chat.end();
-    t.log({ sent, lost, messages, received, longestMs });
+    const { sent, lost, messages, received } = await traffic.end();
+    t.log({ sent, lost, messages, received });
     t.is(lost, 0);
     t.true(sent > 500, `only ${sent} echo requests were sent`);
     t.is(received, messages);

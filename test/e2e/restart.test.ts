@@ -61,7 +61,7 @@ await worldTests(
         const before = await stateOf(world);
         const inventory = await takeInventory(world);
         const drops = await droppedPackets(world);
-        const traffic = await steadyTraffic(world, "pod1", "pod2", { port: ++port, intervalMs: 2 });
+        const traffic = await steadyTraffic(world, "pod1", "pod2", { port: ++port, pings: 5 });
         // pod3 may send to pod2 alone, and is asked anew for each of these.
         const fresh = freshPings(world, "pod3", world.pod("pod2").ipv4, 300);
         const ending = await world.killAgent(signal);
@@ -85,7 +85,7 @@ await worldTests(
     test("a changed setting reloads what it concerns, and no packet is lost over it", async (t, world) => {
       const [pods, overlay] = [await programIds(world, "lxc-"), await programIds(world, "overlay-")];
       const drops = await droppedPackets(world);
-      const traffic = await steadyTraffic(world, "pod1", "pod2", { port: ++port, intervalMs: 2 });
+      const traffic = await steadyTraffic(world, "pod1", "pod2", { port: ++port, pings: 5 });
       await world.restartAgent("SIGTERM", ["--ct-tcp-timeout", "2h"]);
       const changed = await programIds(world, "lxc-");
       t.deepEqual(
@@ -111,7 +111,7 @@ await worldTests(
       const pod = world.pod("pod2");
       t.deepEqual(await attachedTo(world, pod), ["tcx/egress", "tcx/ingress"]);
       const drops = await droppedPackets(world);
-      const traffic = await steadyTraffic(world, "pod1", "pod2", { port: ++port, intervalMs: 2 });
+      const traffic = await steadyTraffic(world, "pod1", "pod2", { port: ++port, pings: 5 });
       await world.restartAgent("SIGTERM", ["--attach-mode", "clsact"]);
       t.deepEqual(await attachedTo(world, pod), ["clsact/egress", "clsact/ingress"]);
       await world.restartAgent("SIGKILL", ["--attach-mode", "clsact"]);
