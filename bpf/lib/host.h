@@ -79,16 +79,19 @@ static __always_inline int F(host_from_host)(struct __sk_buff *ctx, struct pkt_s
 	ep = F(endpoint_lookup)(ip.saddr);
 	st->src_identity = ep && endpoint_is_host(ep) ? IDENTITY_HOST : F(identity_of)(ip.saddr);
 	ep = F(endpoint_lookup)(ip.daddr);
-	if (!ep && cfg_tunnel_ifindex) {
+	if (!ep) {
 		info = F(ipcache_lookup)(ip.daddr);
-		if (info && info->tunnel_ipv4) {
-			st->dst_identity = info->sec_id;
+		st->dst_identity = ipcache_identity(info);
+		if (cfg_tunnel_ifindex && info && info->tunnel_ipv4) {
 			ret = encap_redirect(ctx, cfg_tunnel_ifindex, info->tunnel_ipv4, st->src_identity);
 			return ret < 0 ? DROP(st, ret) : ret;
 		}
+		/* What is routed here is the cluster's alone: letting strangers pass would route them here again. */
+		if (st->dst_identity == IDENTITY_SERVICE)
+			return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_PORT_UNREACHABLE, DROP_NO_SERVICE);
+		return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_HOST_UNREACHABLE, DROP_UNKNOWN_TARGET);
 	}
-	/* The pods' prefixes are routed here: letting strangers pass would route them here again. */
-	if (!ep || endpoint_is_host(ep))
+	if (endpoint_is_host(ep))
 		return DROP(st, DROP_UNKNOWN_TARGET);
 	st->dst_identity = ep->sec_id;
 	if (eth_forward(ctx, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac)))
@@ -135,7 +138,34 @@ int F(tail_to_host)(struct __sk_buff *ctx)
 	return st ? finish(ctx, st, F(host_to_host)(ctx, st)) : TC_ACT_SHOT;
 }
 
-/* Slot 4: a packet from the network is refused; the answer leaves where it came in. */
+/*
+ * The answer to what the stack had sent to cilium_host, and nobody has the address of. A pod here gets it from its
+ * router; anybody else over the stack, which takes nothing from the outside in its own name: it comes in the name of
+ * the address itself.
+ */
+static __always_inline int F(host_answer)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	const struct endpoint_info *ep;
+	struct F(addresses) ip;
+	_Bool to_pod;
+	int ret;
+
+	if (F(addresses_load)(ctx, &ip))
+		return TC_ACT_SHOT;
+	ep = F(endpoint_lookup)(ip.saddr);
+	to_pod = ep && !endpoint_is_host(ep);
+	ret = F(icmp_error)(ctx, st, to_pod ? F(router_ip)() : ip.daddr);
+	if (ret)
+		return TC_ACT_SHOT;
+	if (!to_pod)
+		return bpf_redirect(cfg_host_ifindex, BPF_F_INGRESS);
+	if (eth_forward(ctx, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac)))
+		return TC_ACT_SHOT;
+	mark_set_identity(ctx, IDENTITY_HOST);
+	return bpf_redirect(ep->ifindex, 0);
+}
+
+/* Slot 4: a packet is refused; the answer to one from the network leaves where it came in. */
 SEC("tc")
 int F(tail_icmp_error)(struct __sk_buff *ctx)
 {
@@ -144,6 +174,8 @@ int F(tail_icmp_error)(struct __sk_buff *ctx)
 	if (!st)
 		return TC_ACT_SHOT;
 	refuse_report(ctx, st);
+	if (cfg_ifindex == cfg_host_ifindex)
+		return F(host_answer)(ctx, st);
 	if (F(icmp_error)(ctx, st, F(addr_is_none)(F(device_ip)()) ? F(router_ip)() : F(device_ip)()))
 		return TC_ACT_SHOT;
 	return bpf_redirect(cfg_ifindex, 0);

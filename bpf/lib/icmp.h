@@ -57,7 +57,8 @@ static __always_inline int F(icmp_answer)(struct __sk_buff *ctx, const struct pk
 
 /*
  * Replaces the packet by the answer that the state describes to its sender, Ethernet addresses swapped: an error from
- * `router`, or, where nobody serves TCP, a reset. 0, or DROP_INVALID when no answer may be given, or another DROP_*.
+ * `router`, or, where nobody serves TCP, a reset. 0, or DROP_INVALID when no answer may be given, DROP_RATE_LIMITED
+ * when there have been too many, or another DROP_*.
  */
 static __always_inline int F(icmp_error)(struct __sk_buff *ctx, const struct pkt_state *st, F(addr) router)
 {
@@ -70,6 +71,8 @@ static __always_inline int F(icmp_error)(struct __sk_buff *ctx, const struct pkt
 		return DROP_INVALID;
 	if (st->icmp_error == ICMP_ERROR_PORT_UNREACHABLE && F(tcp_may_reset)(&pkt))
 		ret = F(tcp_reset)(ctx, &pkt);
+	else if (!icmp_error_allowed(ctx, st))
+		return DROP_RATE_LIMITED;
 	else
 		ret = F(icmp_answer)(ctx, st, &pkt, router);
 	return ret ? ret : F(icmp_turn_round)(ctx);

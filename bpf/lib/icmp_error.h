@@ -28,6 +28,26 @@ struct icmp_error_header {
 	__be32 word; /* zero, or an MTU */
 };
 
+/*
+ * Token bucket of ICMP errors, one a CPU: a flood of what is refused must not become a flood of answers (RFC 1812,
+ * 4.3.2.8; RFC 4443, 2.4 (f)). As many as the kernel sends itself (icmp_msgs_per_sec).
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ratelimit_bucket);
+} waggle_icmp_ratelimit SEC(".maps");
+
+/* May one more error be sent? One that may not is counted. */
+static __always_inline _Bool icmp_error_allowed(const struct __sk_buff *ctx, const struct pkt_state *st)
+{
+	if (ratelimit_take(&waggle_icmp_ratelimit))
+		return 1;
+	metrics_update(ctx, METRIC_ICMP_SUPPRESSED, st->direction, 0, 0);
+	return 0;
+}
+
 #define REFUSE(ctx, st, slot, error, reason)                        \
 	({                                                          \
 		(st)->icmp_error = error;                           \

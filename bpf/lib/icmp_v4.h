@@ -8,6 +8,7 @@
 #include "l3_v4.h"
 
 #define ICMP_CODE_TTL_IN_TRANSIT 0
+#define ICMP_CODE_HOST_UNREACHABLE 1
 #define ICMP_CODE_PORT_UNREACHABLE 3
 #define ICMP_CODE_FRAGMENTATION_NEEDED 4
 
@@ -35,6 +36,10 @@ static __always_inline void icmp_describe_v4(struct icmp_error_header *icmp, con
 		icmp->type = ICMP_DEST_UNREACH;
 		icmp->code = ICMP_CODE_FRAGMENTATION_NEEDED;
 		icmp->word = bpf_htonl(st->icmp_mtu);
+		break;
+	case ICMP_ERROR_HOST_UNREACHABLE:
+		icmp->type = ICMP_DEST_UNREACH;
+		icmp->code = ICMP_CODE_HOST_UNREACHABLE;
 		break;
 	default:
 		icmp->type = ICMP_DEST_UNREACH;

@@ -8,6 +8,7 @@
 #include "l3_v6.h"
 
 #define ICMPV6_CODE_HOP_LIMIT 0
+#define ICMPV6_CODE_ADDR_UNREACHABLE 3
 #define ICMPV6_CODE_PORT_UNREACHABLE 4
 #define IPV6_VERSION bpf_htonl(6U << 28)
 
@@ -45,6 +46,10 @@ static __always_inline void icmp_describe_v6(struct icmp_error_header *icmp, con
 	case ICMP_ERROR_TOO_BIG:
 		icmp->type = ICMPV6_PACKET_TOO_BIG;
 		icmp->word = bpf_htonl(st->icmp_mtu);
+		break;
+	case ICMP_ERROR_HOST_UNREACHABLE:
+		icmp->type = ICMPV6_DEST_UNREACH;
+		icmp->code = ICMPV6_CODE_ADDR_UNREACHABLE;
 		break;
 	default:
 		icmp->type = ICMPV6_DEST_UNREACH;

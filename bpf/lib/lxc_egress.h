@@ -158,6 +158,9 @@ static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_stat
 		if (st->tunnel_ipv4 && st->tunnel_ipv4 != cfg_node_ipv4)
 			return F(lxc_to_tunnel)(ctx, st);
 	}
+	/* A service's address at a port where it is none: nobody out there has it. */
+	if (st->dst_identity == IDENTITY_SERVICE)
+		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_PORT_UNREACHABLE, DROP_NO_SERVICE);
 	/* Elsewhere: the stack routes, and minds TTL and MTU. */
 	count_forwarded(ctx, DIR_EGRESS);
 	trace(ctx, st, TRACE_TO_STACK, 0);

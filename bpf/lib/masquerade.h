@@ -8,13 +8,14 @@
 
 /*
  * Do pods keep their own addresses towards this one? The table names the node of everything that belongs to the
- * cluster, whether or not a tunnel leads there.
+ * cluster, whether or not a tunnel leads there, and knows the pod CIDRs of nodes that are gone.
  */
 static __always_inline _Bool F(in_cluster)(F(addr) addr)
 {
 	const struct remote_endpoint_info *info = F(ipcache_lookup)(addr);
 
-	return info && (info->tunnel_ipv4 || info->sec_id == IDENTITY_HOST || info->sec_id == IDENTITY_REMOTE_NODE);
+	return info && (info->tunnel_ipv4 || info->sec_id == IDENTITY_HOST ||
+			info->sec_id == IDENTITY_REMOTE_NODE || info->sec_id == IDENTITY_UNMANAGED);
 }
 
 /* Is the packet from one of our pods to the world? */

@@ -37,6 +37,8 @@ static __always_inline int F(nodeport_translate)(struct __sk_buff *ctx, struct p
 	int ret;
 
 	st->tunnel_ipv4 = ep ? 0 : F(tunnel_to)(backend->address, &identity);
+	if (!ep && !st->tunnel_ipv4 && identity == IDENTITY_UNMANAGED)
+		return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_HOST_UNREACHABLE, DROP_UNKNOWN_TARGET);
 	if (st->tunnel_ipv4 && encap_too_long(ctx, &pkt->l4, cfg_tunnel_mtu)) {
 		st->icmp_mtu = cfg_tunnel_mtu;
 		return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_TOO_BIG, DROP_FRAG_NEEDED);

@@ -56,7 +56,8 @@ static __always_inline int F(overlay_from)(struct __sk_buff *ctx, struct pkt_sta
 		return DROP(st, ret);
 	ep = F(endpoint_lookup)(ip.daddr);
 	if (!ep) /* routing it on would be routing it back */
-		return DROP(st, DROP_UNKNOWN_TARGET);
+		return REFUSE(ctx, st, SLOT(OVERLAY_ICMP_ERROR), ICMP_ERROR_HOST_UNREACHABLE,
+			      DROP_UNKNOWN_TARGET);
 	if (endpoint_is_host(ep))
 		return F(overlay_to_host)(ctx, st);
 	/* The inner frame was addressed to nobody here: without this, the pod would take it for somebody else's. */

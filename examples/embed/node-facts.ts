@@ -21,6 +21,7 @@ export const nodeFactsCell = module(
       clusterName: "default",
       podCidr: "10.0.1.0/24",
       podCidrV6: undefined,
+      serviceCidrs: [],
       routerIpv4: settings.nodeIp,
       routerIpv6: undefined,
       nodeIpv4: settings.nodeIp,

@@ -193,6 +193,11 @@ export function cidrContains(cidr: string, address: string): boolean {
   return parseCidr(`${address}/${network.prefixLength}`).address === network.address;
 }
 
+/** Whether two networks have an address in common. @throws DatapathError INVALID_ARGUMENT */
+export function cidrsOverlap(a: string, b: string): boolean {
+  return cidrContains(a, parseCidr(b).address) || cidrContains(b, parseCidr(a).address);
+}
+
 /** Six bytes of "0a:00:27:00:00:01"; upper and lower case. @throws DatapathError INVALID_ARGUMENT */
 export function macBytes(text: string): Buffer {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) {

@@ -28,6 +28,7 @@ export const DropReason = {
   policyDenyRule: 181,
   vlanFiltered: 182,
   ttlExceeded: 196,
+  rateLimited: 198,
   endpointNotReady: 203,
   plugin: 220,
   multicast: 221,
@@ -36,6 +37,7 @@ export type DropReason = (typeof DropReason)[keyof typeof DropReason];
 
 const NAMES: ReadonlyMap<number, string> = new Map([
   [0, "Success"],
+  [1, "ICMP error suppressed"],
   [2, "Invalid packet"],
   [3, "Plain Text"],
   [4, "Interface Decrypted"],

@@ -32,6 +32,9 @@ export const underlayNetwork = {
   etcdIpv4: "172.18.0.250",
 } as const;
 
+/** Networks that services' addresses may be given from, by convention. */
+export const serviceNetworks = ["10.96.0.0/12", "fd00:96::/112"] as const;
+
 /**
  * Addresses of the node with this number, from 1. Numbers are decimal digits in IPv6 addresses as well, so that
  * people recognise them: node 12 is 172.18.0.22 and fd00:18::22.

@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { type AgentClient, CallError, connect } from "../client/index.ts";
 import type { Endpoint } from "../gen/waggle/v1/endpoint.ts";
 import type { Plugin } from "../gen/waggle/v1/plugin.ts";
-import type { NodeAddresses } from "./addressing.ts";
+import { type NodeAddresses, serviceNetworks } from "./addressing.ts";
 import { type AgentProcess, startAgentProcess } from "./agent-process.ts";
 import { programIds } from "./leftovers.ts";
 import type { WorldPlugin } from "./options.ts";
@@ -101,6 +101,7 @@ export class WorldNode {
         ...["--state-dir", stateDir, "--bpf-root", bpfRoot, "--socket", socket],
         ...["--cache-dir", this.#cacheDir],
         ...["--node-name", this.name, "--devices", "eth0", "--pod-cidr", addresses.podCidr],
+        ...["--service-cidr", serviceNetworks.join(",")],
         ...(namespace === undefined ? ["--datapath", "fake"] : []),
         ...agentArguments,
         ...extraArguments,

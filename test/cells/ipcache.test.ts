@@ -60,11 +60,12 @@ test("the wiring is complete", (t) => {
   t.notThrows(() => hiveOf(new MemoryKernel(), "/nonexistent").populate());
 });
 
-test("at start the kernel gets the world, the node's addresses and nothing else", async (t) => {
+test("at start the kernel gets the world, the pod CIDR, the node's addresses and nothing else", async (t) => {
   const { kernel, cache } = await fresh(t);
   await cache.reconciler.waitReconciled(cache.table.revision);
   t.deepEqual((await kernel.print("cilium_ipcache")).sort(), [
     "0.0.0.0/0 -> identity=2 encryptkey=0 tunnelendpoint=0.0.0.0",
+    "10.0.1.0/24 -> identity=3 encryptkey=0 tunnelendpoint=0.0.0.0",
     "10.0.1.1/32 -> identity=1 encryptkey=0 tunnelendpoint=0.0.0.0",
     "192.0.2.10/32 -> identity=1 encryptkey=0 tunnelendpoint=0.0.0.0",
   ]);
@@ -99,7 +100,7 @@ test("entries of the API survive a restart; what the kernel has of others is rem
     first.cache.upsert({ ...entry("10.0.1.50/32", 300), source: "endpoint" }),
   );
   await first.stop();
-  t.is(kernel.map("cilium_ipcache").content.size, 5);
+  t.is(kernel.map("cilium_ipcache").content.size, 6);
 
   const second = await started(t, kernel, stateDir);
   await second.cache.reconciler.prune();
@@ -193,7 +194,7 @@ test("prefixes of IPv6 are written as short as they can be, and found by their a
 
 test("a map without room refuses the API before anything is stored", async (t) => {
   const stateDir = await scratchDirectory(t);
-  const { cache } = await started(t, new MemoryKernel({ cilium_ipcache: 4 }), stateDir);
+  const { cache } = await started(t, new MemoryKernel({ cilium_ipcache: 5 }), stateDir);
   await cache.apiUpsert(entry("10.9.0.0/16", 1000));
   t.is((await refusal(cache.apiUpsert(entry("10.8.0.0/16", 1000)))).kind, "RESOURCE_EXHAUSTED");
   await t.notThrowsAsync(cache.apiUpsert(entry("10.9.0.0/16", 1001)));
@@ -220,6 +221,6 @@ test("100,000 prefixes reach the kernel in batches", async (t) => {
   const began = performance.now();
   await cache.reconciler.waitReconciled(cache.upsertMany(many));
   t.log(`${Math.round(performance.now() - began)} ms, ${kernel.map("cilium_ipcache").batches} batches`);
-  t.is(kernel.map("cilium_ipcache").content.size, 100_003);
+  t.is(kernel.map("cilium_ipcache").content.size, 100_004);
   t.true(kernel.map("cilium_ipcache").batches < 100);
 });

@@ -128,12 +128,13 @@ await kernelTest("cells on the kernel's maps", () => {
       const began = performance.now();
       await first.ipcache.reconciler.waitReconciled(first.ipcache.upsertMany(many));
       t.log(`50,000 prefixes in ${Math.round(performance.now() - began)} ms`);
-      t.is((await print(kernel, "cilium_ipcache")).length, 50_004);
+      t.is((await print(kernel, "cilium_ipcache")).length, 50_005);
       await first.stop();
       const second = await started(t, kernel, stateDir);
       await second.ipcache.reconciler.prune();
       t.deepEqual(await print(kernel, "cilium_ipcache"), [
         "0.0.0.0/0 -> identity=2 encryptkey=0 tunnelendpoint=0.0.0.0",
+        "10.0.1.0/24 -> identity=3 encryptkey=0 tunnelendpoint=0.0.0.0",
         "10.0.1.1/32 -> identity=1 encryptkey=0 tunnelendpoint=0.0.0.0",
         "10.9.0.0/16 -> identity=1000 encryptkey=0 tunnelendpoint=192.0.2.7",
         "192.0.2.10/32 -> identity=1 encryptkey=0 tunnelendpoint=0.0.0.0",

@@ -197,6 +197,7 @@ export const nodeConfig: NodeConfig = {
   clusterName: "default",
   podCidr: "10.0.1.0/24",
   podCidrV6: undefined,
+  serviceCidrs: [],
   routerIpv4: "10.0.1.1",
   routerIpv6: undefined,
   nodeIpv4: "192.0.2.10",

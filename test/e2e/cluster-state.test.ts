@@ -1,5 +1,6 @@
 // What nodes share goes through etcd; what already works does not depend on it.
 
+import { DropReason } from "../../src/datapath/drop-reasons.ts";
 import { ServiceProtocol, UpsertServiceRequest } from "../../src/gen/waggle/v1/load_balancer.ts";
 import { run, type World, type WorldNode } from "../../src/playground/index.ts";
 import {
@@ -13,7 +14,9 @@ import {
   untilReached,
 } from "../support/cluster.ts";
 import { addNamespace, byName, specFor } from "../support/endpoints.ts";
+import { listen } from "../support/events.ts";
 import { eventually } from "../support/eventually.ts";
+import { echo } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
 
 const names = ["node1", "node2", "node3"];
@@ -160,6 +163,27 @@ await worldTests(
       t.deepEqual(await unreached(world), [], "nothing needs the agent at once");
       await untilNodesAre([one, two], ["node1", "node2"]);
       t.deepEqual(await unreached(world, world.pods.slice(0, 2)), []);
+      // What was its pods' is nobody's now, and not the world's.
+      const dead = world.pod("pod3");
+      const monitor = await listen(one, { drops: true });
+      for (const from of ["pod1", "node1"]) {
+        const { received, output } = await echo(world, from, dead.ipv4, 2);
+        t.is(received, 0);
+        t.regex(output, /Destination Host Unreachable/, `${from} is told`);
+        t.regex((await echo(world, from, dead.ipv6, 2)).output, /Address unreachable/, `${from} is told`);
+      }
+      await eventually("the monitor says why", () =>
+        Promise.resolve(
+          monitor.drops.filter(({ reason }) => reason === DropReason.unknownTarget).length >= 4,
+        ),
+      );
+      await monitor.end();
+      const unknown = await echo(world, "pod1", "10.0.2.222", 2);
+      t.regex(
+        unknown.output,
+        /Destination Host Unreachable/,
+        "a node answers for what it has not given away",
+      );
       await three.startAgent();
       await untilNodesAre(world.nodes, names);
       for (const pod of world.pods) await untilKnown(world.nodes, pod);

@@ -10,7 +10,7 @@ import { eventually } from "../support/eventually.ts";
 import { runPeer, startPeer } from "../support/programs.ts";
 import { upsertService } from "../support/services.ts";
 import { talk } from "../support/talk.ts";
-import { askNames, askUdp, connects, download, get, startWeb } from "../support/traffic.ts";
+import { askNames, askUdp, connects, download, echo, get, startWeb } from "../support/traffic.ts";
 import { type RegisterWorldTest, worldTests } from "../support/world-tests.ts";
 
 interface Family {
@@ -173,6 +173,18 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
       failed: [],
       broken: [],
     });
+  });
+
+  test(`${family.name}: what no service has of a service network is refused, for pods and for the node`, async (t, world) => {
+    const before = await counted(world, DropReason.noService);
+    for (const from of ["pod1", "node"]) {
+      const { stderr } = await world.exec(from, ["nc", "-v", "-z", "-w", "2", family.vip, "4444"]);
+      t.regex(stderr, /refused/, from);
+      const { received, output } = await echo(world, from, family.vip, 2);
+      t.is(received, 0, from);
+      t.regex(output, /port unreachable/i, from);
+    }
+    t.true((await counted(world, DropReason.noService)) >= before + 6);
   });
 
   test(`${family.name}: an established connection outlives all changes that leave its backend`, async (t, world) => {

@@ -11,6 +11,7 @@ const numbers: ReadonlyMap<string, number> = new Map([
   ["health", ReservedIdentity.health],
   ["init", ReservedIdentity.init],
   ["remote-node", ReservedIdentity.remoteNode],
+  ["service", ReservedIdentity.service],
 ]);
 
 /** The number of a reserved identity, by its name without "reserved:"; undefined when there is none. */

@@ -14,7 +14,7 @@ export interface Identity {
   readonly references: number;
 }
 
-/** Reserved identities, with Cilium's numbers. */
+/** Reserved identities, with Cilium's numbers; Waggle's own begin at 128. */
 export const ReservedIdentity = {
   unknown: 0,
   host: 1,
@@ -23,6 +23,7 @@ export const ReservedIdentity = {
   health: 4,
   init: 5,
   remoteNode: 6,
+  service: 128,
 } as const;
 
 /** Labels have another number now. */

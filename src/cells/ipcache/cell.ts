@@ -85,7 +85,10 @@ export const ipcacheCell = module(
 
 const worlds = { 4: "0.0.0.0/0", 6: "::/0" } as const;
 
-/** The world is everything that nobody knows better; the node's addresses are the host. */
+/**
+ * The world is everything that nobody knows better; the node's addresses are the host, what no pod has of its pod CIDRs
+ * is nobody's, and so is what no service has of the service networks.
+ */
 function ownEntries(config: NodeConfig): IpCacheEntry[] {
   const entry = { tunnelEndpoint: "0.0.0.0", encryptKey: 0 };
   return [
@@ -94,6 +97,17 @@ function ownEntries(config: NodeConfig): IpCacheEntry[] {
       prefix: worlds[family],
       identity: ReservedIdentity.world,
       source: "reserved" as const,
+    })),
+    ...[config.podCidr, config.podCidrV6].flatMap((prefix) =>
+      prefix === undefined
+        ? []
+        : [{ ...entry, prefix, identity: ReservedIdentity.unmanaged, source: "node" as const }],
+    ),
+    ...config.serviceCidrs.map((prefix) => ({
+      ...entry,
+      prefix,
+      identity: ReservedIdentity.service,
+      source: "node" as const,
     })),
     ...nodeAddresses(config).map((address) => ({
       ...entry,

@@ -11,6 +11,7 @@ const defaults: NodeSettingsValues = {
   nodeIpv6: "",
   podCidr: "10.0.1.0/24",
   podCidrV6: "fd00:10:0:1::/64",
+  serviceCidr: [],
   routerIp: "",
   routingMode: nodeFlags["routing-mode"].default,
   tunnelPort: 8472,
@@ -109,6 +110,29 @@ test("other nodes' pods are reached over cilium_host, with the room that the tun
   network.setPeers([]);
   t.deepEqual((await network.pass()).repairs, [], "nor that it has gone");
   t.deepEqual(await routes(), own);
+});
+
+test("what of the cluster nobody has leads to cilium_host, in native routing as well", async (t) => {
+  const serviceCidr = ["10.96.0.0/12", "fd00:96::/112"];
+  const { network, routes } = fresh({ routingMode: "native", serviceCidr });
+  await network.pass();
+  network.setPeers([], [peer2.podCidr, peer2.podCidrV6!]);
+  t.deepEqual((await network.pass()).problems, []);
+  const own = ["10.0.1.0/24 src 10.0.1.1", "fd00:10:0:1::/64 src fd00:10:0:1::1"];
+  t.deepEqual(await routes(), [
+    own[0],
+    "10.0.2.0/24 src 10.0.1.1",
+    "10.96.0.0/12 src 10.0.1.1",
+    own[1],
+    "fd00:10:0:2::/64 src fd00:10:0:1::1",
+    "fd00:96::/112 src fd00:10:0:1::1",
+  ]);
+  network.setPeers([peer2]);
+  await network.pass();
+  t.true((await routes()).includes("10.0.2.0/24 via 172.18.0.12"), "the node is back");
+  t.throws(() => fresh({ serviceCidr: ["10.0.0.0/16"] }), {
+    message: /10\.0\.0\.0\/16 overlaps 10\.0\.1\.0\/24/,
+  });
 });
 
 test("in native routing pods are reached over their nodes, and there is no tunnel", async (t) => {

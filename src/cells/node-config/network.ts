@@ -7,7 +7,15 @@ import { hostPrefix } from "./addresses.ts";
 import { describeDevice, OutsideDeviceFinder, viewNode } from "./devices.ts";
 import { ensureHostPair, ensureOverlay, type Repair, removeOverlay } from "./own-devices.ts";
 import { ensureRoutes, planRoutes } from "./routes.ts";
-import { type nodeFlags, nodeIps, type PodNetwork, podMtu, podNetwork, tunnelOverhead } from "./settings.ts";
+import {
+  type nodeFlags,
+  nodeIps,
+  type PodNetwork,
+  podMtu,
+  podNetwork,
+  serviceNetworks,
+  tunnelOverhead,
+} from "./settings.ts";
 import { ensureForwarding } from "./sysctls.ts";
 import type { NodeConfig, NodeDevice, NodeNetwork, Peer } from "./types.ts";
 
@@ -26,12 +34,14 @@ export class NodeNetworkReconciler implements NodeNetwork {
   readonly #settings: NodeSettingsValues;
   readonly #net: NetOps;
   readonly #pods: PodNetwork;
+  readonly #serviceCidrs: readonly string[];
   readonly #finder: OutsideDeviceFinder;
   readonly #changes = new Subject<NodeConfig>();
   readonly #onPeers: () => void;
   #mtu = 0;
   #config: NodeConfig | undefined;
   #peers: readonly Peer[] | undefined;
+  #departed: readonly string[] = [];
   #wantedRoutes: ReadonlySet<string> = new Set();
 
   /**
@@ -43,6 +53,7 @@ export class NodeNetworkReconciler implements NodeNetwork {
     this.#net = net;
     this.#onPeers = onPeers;
     this.#pods = podNetwork(settings);
+    this.#serviceCidrs = serviceNetworks(settings, this.#pods);
     this.#finder = new OutsideDeviceFinder(settings.devices);
   }
 
@@ -60,9 +71,10 @@ export class NodeNetworkReconciler implements NodeNetwork {
     return this.#settings.checkInterval;
   }
 
-  setPeers(peers: readonly Peer[]): void {
-    if (isDeepStrictEqual(peers, this.#peers)) return;
+  setPeers(peers: readonly Peer[], departed: readonly string[] = []): void {
+    if (isDeepStrictEqual([peers, departed], [this.#peers, this.#departed])) return;
     this.#peers = structuredClone(peers);
+    this.#departed = [...departed];
     this.#onPeers();
   }
 
@@ -103,7 +115,7 @@ export class NodeNetworkReconciler implements NodeNetwork {
     const overlay = await this.#overlay(view.links, former?.overlay, repairs);
     const routers = await this.#ensureRouters(host.link.ifindex, view.addresses);
     const config = this.#describe(devices, describeDevice(host.link, routers.addresses), overlay);
-    const plan = planRoutes(config, this.#peers ?? []);
+    const plan = planRoutes(config, this.#peers ?? [], this.#departed);
     const formerRoutes = this.#wantedRoutes;
     this.#wantedRoutes = new Set(plan.routes.map(({ destination }) => destination));
     const put = [
@@ -163,6 +175,7 @@ export class NodeNetworkReconciler implements NodeNetwork {
       nodeName,
       clusterName,
       ...this.#pods,
+      serviceCidrs: this.#serviceCidrs,
       ...nodeIps(this.#settings, devices),
       routingMode,
       tunnelPort,

@@ -1,4 +1,4 @@
-import { cidrContains, parseCidr } from "../../datapath/address.ts";
+import { cidrsOverlap, familyOf, parseCidr } from "../../datapath/address.ts";
 import type { NetOps, Route } from "../../datapath/index.ts";
 import type { NodeConfig, Peer } from "./types.ts";
 
@@ -20,6 +20,7 @@ type RouteFacts = Pick<
   | "host"
   | "podCidr"
   | "podCidrV6"
+  | "serviceCidrs"
   | "routerIpv4"
   | "routerIpv6"
   | "routingMode"
@@ -31,15 +32,20 @@ type RouteFacts = Pick<
 
 /**
  * The node reaches every pod over cilium_host, from where programs deliver or encapsulate; in native routing pods of
- * other nodes over these nodes.
+ * other nodes over these nodes. What belongs to the cluster and nobody has leads there as well, in both modes, and is
+ * refused: service networks, and the pod CIDRs of nodes that have left.
  */
-export function planRoutes(node: RouteFacts, peers: readonly Peer[]): RoutePlan {
-  const { host, podCidr, podCidrV6, routerIpv4, routerIpv6 } = node;
+export function planRoutes(
+  node: RouteFacts,
+  peers: readonly Peer[],
+  departed: readonly string[] = [],
+): RoutePlan {
+  const { host, podCidr, podCidrV6, serviceCidrs, routerIpv4, routerIpv6 } = node;
   const routes: Route[] = [];
   const problems: string[] = [];
   const taken: { readonly cidr: string; readonly by: string }[] = [];
   const add = (name: string, cidr: string, route: Omit<Route, "destination"> | string): void => {
-    const other = taken.find((one) => overlap(one.cidr, cidr));
+    const other = taken.find((one) => cidrsOverlap(one.cidr, cidr));
     if (other !== undefined) problems.push(`${cidr} of ${name} overlaps ${other.cidr} of ${other.by}`);
     else if (typeof route === "string") problems.push(`${cidr} of ${name}: ${route}`);
     else routes.push({ ...route, destination: cidr, protocol: routeProtocol });
@@ -60,6 +66,9 @@ export function planRoutes(node: RouteFacts, peers: readonly Peer[]): RoutePlan 
         node.routingMode === "tunnel" ? { ...overHost, mtu: node.routeMtu } : nativeRoute(node, peer, family);
       add(peer.name, remote, route);
     }
+    const sameFamily = (one: string): boolean => familyOf(parseCidr(one).address) === family;
+    for (const service of serviceCidrs.filter(sameFamily)) add("services", service, overHost);
+    for (const left of departed.filter(sameFamily)) add("a node that has left", left, overHost);
   }
   return { routes, problems };
 }
@@ -112,9 +121,4 @@ export async function ensureRoutes(
 function same(there: Route, wanted: Route): boolean {
   const fields = ["ifindex", "gateway", "source", "mtu", "protocol", "type"] as const;
   return fields.every((field) => there[field] === wanted[field]);
-}
-
-function overlap(a: string, b: string): boolean {
-  const [first, second] = [parseCidr(a), parseCidr(b)];
-  return cidrContains(a, second.address) || cidrContains(b, first.address);
 }

@@ -2,6 +2,7 @@ import { isIPv4, isIPv6 } from "node:net";
 import { hostname } from "node:os";
 import {
   cidrContains,
+  cidrsOverlap,
   formatIpv4,
   ipv6Bytes,
   ipv6FromBytes,
@@ -15,6 +16,20 @@ import type { NodeDevice, RoutingMode } from "./types.ts";
 const podNetworks = {
   4: { family: 4, prefixLengths: [8, 29], example: "10.0.1.0/24" },
   6: { family: 6, prefixLengths: [48, 124], example: "fd00:10:0:1::/64" },
+} as const;
+
+/** What a network may look like. */
+interface NetworkRule {
+  readonly family: 4 | 6;
+  /** Shortest and longest. */
+  readonly prefixLengths: readonly [number, number];
+  readonly example: string;
+}
+
+/** What networks of services look like. */
+const serviceNetworkOf = {
+  4: { family: 4, prefixLengths: [8, 30], example: "10.96.0.0/12" },
+  6: { family: 6, prefixLengths: [48, 126], example: "fd00:96::/112" },
 } as const;
 
 /** Flags of the node-config cell. */
@@ -52,6 +67,12 @@ export const nodeFlags = {
     default: "",
     help: "IPv6 network that pods get their addresses from; without it they have no IPv6",
     validate: (text) => (text === "" ? undefined : cidrProblem(text, podNetworks[6])),
+  }),
+  "service-cidr": flag.list({
+    default: [],
+    help: "networks of services' addresses: what no service has of them is refused, for pods and for the node",
+    validate: (list) =>
+      list.map((text) => cidrProblem(text, serviceNetworkOf[text.includes(":") ? 6 : 4])).find(Boolean),
   }),
   "router-ip": flag.string({
     default: "",
@@ -151,11 +172,29 @@ function podNetworkV6(podCidrV6: string): Pick<PodNetwork, "podCidrV6" | "router
   return { podCidrV6: textOf(cidr), routerIpv6: ipv6FromBytes(router) };
 }
 
+/**
+ * The networks of services, as the flag names them.
+ * @throws SettingConflictError when one overlaps another or the pods' network
+ */
+export function serviceNetworks(
+  { serviceCidr }: { readonly serviceCidr: readonly string[] },
+  { podCidr, podCidrV6 }: PodNetwork,
+): readonly string[] {
+  const cidrs = serviceCidr.map((text) => textOf(parseCidr(text)));
+  const taken = [podCidr, ...(podCidrV6 === undefined ? [] : [podCidrV6])];
+  for (const cidr of cidrs) {
+    const other = taken.find((one) => cidrsOverlap(one, cidr));
+    if (other !== undefined) throw new SettingConflictError("service-cidr", `${cidr} overlaps ${other}`);
+    taken.push(cidr);
+  }
+  return cidrs;
+}
+
 type ParsedCidr = ReturnType<typeof parseCidr>;
 
 const textOf = ({ address, prefixLength }: ParsedCidr): string => `${address}/${prefixLength}`;
 
-function cidrProblem(text: string, network: (typeof podNetworks)[4 | 6]): string | undefined {
+function cidrProblem(text: string, network: NetworkRule): string | undefined {
   const { family, prefixLengths, example } = network;
   const [shortest, longest] = prefixLengths;
   const [address = "", prefixLength = "", ...rest] = text.split("/");

@@ -12,6 +12,8 @@ export interface NodeConfig {
   readonly podCidr: string;
   /** "fd00:10:0:1::/64"; undefined: pods have no IPv6. */
   readonly podCidrV6: string | undefined;
+  /** Networks of services' addresses, "10.96.0.0/12": what no service has of them is refused. */
+  readonly serviceCidrs: readonly string[];
   /** The pods' gateways; they live on cilium_host. */
   readonly routerIpv4: string;
   readonly routerIpv6: string | undefined;
@@ -69,6 +71,8 @@ export interface NodeNetwork {
   /**
    * Says which other nodes there are; routes to their pods follow at once. Until the first call, routes that an
    * earlier run of the agent made stay.
+   *
+   * @param departed pod CIDRs of nodes that have left: routed to cilium_host, whose programs refuse what nobody has
    */
-  setPeers(peers: readonly Peer[]): void;
+  setPeers(peers: readonly Peer[], departed?: readonly string[]): void;
 }

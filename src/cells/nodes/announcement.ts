@@ -1,4 +1,4 @@
-import { cidrContains, formatCidr, ipBytes, ipFromBytes, parseCidr } from "../../datapath/address.ts";
+import { cidrsOverlap, formatCidr, ipBytes, ipFromBytes, parseCidr } from "../../datapath/address.ts";
 import type { NodeConfig } from "../node-config/index.ts";
 import type { Node } from "./types.ts";
 
@@ -69,7 +69,7 @@ export function conflictOf(a: Announcement, b: Announcement): string | undefined
     [a.podCidr, b.podCidr],
     [a.podCidrV6, b.podCidrV6],
   ]) {
-    if (one !== undefined && other !== undefined && overlap(one, other))
+    if (one !== undefined && other !== undefined && cidrsOverlap(one, other))
       return `pod CIDR ${one} overlaps ${other}`;
   }
   for (const [one, other] of [
@@ -80,11 +80,6 @@ export function conflictOf(a: Announcement, b: Announcement): string | undefined
   }
   return undefined;
 }
-
-const networkOf = (cidr: string): string => parseCidr(cidr).address;
-
-const overlap = (a: string, b: string): boolean =>
-  cidrContains(a, networkOf(b)) || cidrContains(b, networkOf(a));
 
 /** Without the members that have no value. */
 function given(members: Record<Optional, string | undefined>): Partial<Record<Optional, string>> {

@@ -20,7 +20,7 @@ import { metricsMap } from "./metrics.ts";
 import { POLICY_MAP, policyMap } from "./policy.ts";
 import { callPolicyMap, eventsMap } from "./programs.ts";
 import { snat4Map, snat6Map } from "./snat.ts";
-import { hookStatsMap, rateLimitMap, runtimeMap } from "./waggle.ts";
+import { hookStatsMap, icmpRateLimitMap, rateLimitMap, runtimeMap } from "./waggle.ts";
 
 /** State of one packet between stages. Its layout is the C sources' own affair (bpf/lib). */
 export const SCRATCH_MAP = "waggle_scratch";
@@ -53,6 +53,7 @@ const GLOBAL = [
   runtimeMap,
   hookStatsMap,
   rateLimitMap,
+  icmpRateLimitMap,
 ] as readonly unknown[] as readonly AnyMapDefinition[];
 
 /** Every typed map by its C name; `cilium_policy` stands for the policy map of any endpoint. */

@@ -22,7 +22,7 @@ export interface HookStats {
   readonly missed: bigint;
 }
 
-/** Token bucket of one CPU for drop notifications. */
+/** Token bucket of one CPU: for drop notifications, or for ICMP errors. */
 export interface RateLimit {
   readonly lastRefillNs: bigint;
   readonly tokens: bigint;
@@ -71,13 +71,19 @@ export const hookStatsMap = defineMap<number, HookStats>({
     `other=${stats.other} missed=${stats.missed}`,
 });
 
+const rateLimited = (name: string) =>
+  defineMap<number, RateLimit>({
+    name,
+    type: MapType.percpuArray,
+    maxEntries: 1,
+    key: u32,
+    value: rateLimit,
+    formatKey: String,
+    formatValue: (bucket) => `tokens=${bucket.tokens} last_refill_ns=${bucket.lastRefillNs}`,
+  });
+
 /** Keeps drop notifications to a bearable number. All programs write. */
-export const rateLimitMap = defineMap<number, RateLimit>({
-  name: "waggle_ratelimit",
-  type: MapType.percpuArray,
-  maxEntries: 1,
-  key: u32,
-  value: rateLimit,
-  formatKey: String,
-  formatValue: (bucket) => `tokens=${bucket.tokens} last_refill_ns=${bucket.lastRefillNs}`,
-});
+export const rateLimitMap = rateLimited("waggle_ratelimit");
+
+/** Keeps the ICMP errors that programs send to a bearable number. All programs write. */
+export const icmpRateLimitMap = rateLimited("waggle_icmp_ratelimit");

@@ -6,6 +6,8 @@ import { bare, decode, type End, endText, fragments, packet, text, unreachable }
 import { deviceConstants, places, tunnelEndpoint } from "./fixtures/places.ts";
 
 const remoteNode = 6;
+/** METRIC_ICMP_SUPPRESSED */
+const icmpSuppressed = 1;
 const markNodePort = 0x500;
 
 for (const family of [4, 6] as const) {
@@ -98,6 +100,22 @@ for (const family of [4, 6] as const) {
       t.is(await on.drops(DropReason.noService), before + 1);
     });
   }
+
+  test(`IPv${family}: a flood of what is refused gets no flood of answers, and what is not sent is counted`, async (t) => {
+    const on = modes.native;
+    on.addService(at(30_090), [], LbServiceFlag.nodePort);
+    const suppressed = await on.drops(icmpSuppressed);
+    const request = packet("udp", client, at(30_090), { data: Buffer.alloc(40) });
+    const began = performance.now();
+    const answers = Array.from({ length: 4_000 }, () => arrive(on, request)).filter(
+      ({ where }) => where === "redirect",
+    ).length;
+    const allowed = 1_000 + performance.now() - began; // the burst, and one a millisecond
+    t.true(answers <= allowed, `${answers} answers, of at most ${allowed}`);
+    t.is((await on.drops(icmpSuppressed)) - suppressed, 4_000 - answers);
+    const reset = arrive(on, packet("tcp", client, at(30_090), { flags: "S" }));
+    t.is(reset.where, "redirect", "resets are not limited");
+  });
 
   test(`IPv${family}: through the tunnel the client has the router's address, and gets it all back`, (t) => {
     const on = modes.tunnel;

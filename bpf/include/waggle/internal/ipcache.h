@@ -12,7 +12,9 @@
 #define IDENTITY_UNKNOWN 0
 #define IDENTITY_HOST 1
 #define IDENTITY_WORLD 2
+#define IDENTITY_UNMANAGED 3 /* in a pod CIDR of the cluster, and no pod that is known */
 #define IDENTITY_REMOTE_NODE 6
+#define IDENTITY_SERVICE 128 /* in a service network, or the address of a service */
 #define IDENTITY_POD_MIN 256
 
 #define ADDRESS_FAMILY_V4 1

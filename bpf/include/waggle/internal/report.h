@@ -13,6 +13,7 @@
 #include <waggle/internal/state.h>
 
 #define METRIC_FORWARDED 0
+#define METRIC_ICMP_SUPPRESSED 1 /* an ICMP error that was not sent: too many of them */
 
 #define NOTIFY_DROP 1
 #define NOTIFY_TRACE 4
@@ -78,7 +79,7 @@ struct {
 } waggle_ratelimit SEC(".maps");
 
 #define RATELIMIT_BURST 1000
-#define RATELIMIT_NS_PER_TOKEN 1000000ULL /* 1,000 records a second and CPU */
+#define RATELIMIT_NS_PER_TOKEN 1000000ULL /* 1,000 a second and CPU */
 
 struct notify_header {
 	__u8 type;
@@ -123,10 +124,11 @@ static __always_inline void metrics_update(const struct __sk_buff *ctx, __u8 rea
 	}
 }
 
-static __always_inline _Bool ratelimit_take(void)
+/* Takes a token from this CPU's bucket of `map`; false when there is none. */
+static __always_inline _Bool ratelimit_take(void *map)
 {
 	__u32 zero = 0;
-	struct ratelimit_bucket *bucket = bpf_map_lookup_elem(&waggle_ratelimit, &zero);
+	struct ratelimit_bucket *bucket = bpf_map_lookup_elem(map, &zero);
 	__u64 now, refill;
 
 	if (!bucket)
@@ -171,7 +173,7 @@ static __always_inline int drop_report(struct __sk_buff *ctx, const struct pkt_s
 	__u8 code = (__u8)-reason;
 
 	metrics_update(ctx, code, st->direction, st->drop_line, st->drop_file);
-	if (ratelimit_take()) {
+	if (ratelimit_take(&waggle_ratelimit)) {
 		struct drop_notify record = {
 			.src_label = st->src_identity,
 			.dst_label = st->dst_identity,

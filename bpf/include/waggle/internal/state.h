@@ -38,6 +38,7 @@
 #define ICMP_ERROR_TTL_EXCEEDED 1
 #define ICMP_ERROR_TOO_BIG 2 /* "fragmentation needed"; the MTU is pkt_state.icmp_mtu */
 #define ICMP_ERROR_PORT_UNREACHABLE 3
+#define ICMP_ERROR_HOST_UNREACHABLE 4
 
 struct pkt_state {
 	__u32 src_identity;  /* 0: not looked up yet */
