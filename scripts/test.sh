@@ -52,7 +52,8 @@ tests() {
   [ -n "$(find "${1%%\**}" -name '*.test.ts' -print -quit)" ] || return 0
   from=$(date +%s.%N)
   printf '…       %-8s\n' "$name"
-  NO_COLOR=1 "${wrapper[@]}" node node_modules/.bin/ava "$@" >"$logs/$name" 2>&1
+  # One file more than there are processors: those of worlds wait for much of their time.
+  NO_COLOR=1 "${wrapper[@]}" node node_modules/.bin/ava --concurrency "$(($(nproc) + 1))" "$@" >"$logs/$name" 2>&1
   code=$?
   # After a failure ava's summary leaves out what passed, so its lines are counted.
   local ok bad left

@@ -35,7 +35,7 @@ export async function programIds(client: AgentClient): Promise<readonly number[]
  * Milliseconds the kernel may take to free programs whose last pin is gone: that waits for RCU grace periods and a
  * worker, which take their time on a busy machine.
  */
-const programGraceMs = 15_000;
+const programGraceMs = 60_000;
 
 async function remainingPrograms(programs: readonly number[]): Promise<readonly number[]> {
   if (programs.length === 0) return [];

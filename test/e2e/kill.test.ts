@@ -197,7 +197,7 @@ async function loadedIds(world: World): Promise<ReadonlySet<number>> {
 
 await kernelTest("killing the agent", () => {
   ava("an agent killed at fifty random moments keeps its word, and traffic does not notice", async (t) => {
-    t.timeout(180_000);
+    t.timeout(600_000);
     t.log(`seed ${seed}: repeat with WAGGLE_KILL_SEED=${seed}`);
     // With its modules compiled an agent starts in half the time. It keeps what it compiled when it ends by itself.
     const cache = await mkdtemp(join(tmpdir(), "waggle-kill-"));
