@@ -9,7 +9,7 @@ import { createServer, Socket } from "node:net";
 
 const messageBytes = 8;
 const messageEveryMs = 5;
-const connectTimeoutMs = 5_000;
+const connectTimeoutMs = 20_000;
 
 function serveOne(socket: Socket): void {
   let mode: string | undefined;

@@ -77,7 +77,7 @@ export async function steadyPing(world: World, from: string, to: string): Promis
     child.once("exit", () =>
       reject(new Error(`ping from ${from} to ${to} ended early: ${output.trim().slice(-300)}`)),
     );
-    setTimeout(() => reject(new Error(`no answer to ping from ${from} to ${to}`)), 5_000).unref();
+    setTimeout(() => reject(new Error(`no answer to ping from ${from} to ${to}`)), 20_000).unref();
   });
   const closed = once(child, "close");
   await first;
@@ -96,7 +96,7 @@ export async function steadyPing(world: World, from: string, to: string): Promis
 
 const nextLine = async (child: ChildProcess, what: string): Promise<string> => {
   const lines = createInterface({ input: child.stdout! });
-  const timeout = AbortSignal.timeout(10_000);
+  const timeout = AbortSignal.timeout(20_000);
   try {
     const [line] = (await once(lines, "line", { signal: timeout })) as [string];
     return line;

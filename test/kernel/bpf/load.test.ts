@@ -328,7 +328,8 @@ test("a test run says how long it took and returns the packet", (t) => {
   const data = Buffer.alloc(100, 0xaa);
   const result = collection.programs.get("callee_one")!.testRun({ data, repeat: 100 });
   t.deepEqual(result.data, data);
-  t.true(result.durationNs < 100_000);
+  // Nanoseconds, not seconds; whatever else the machine has to do is counted, too.
+  t.true(result.durationNs > 0 && result.durationNs < 1_000_000_000);
   t.throws(() => collection.programs.get("callee_one")!.testRun({ data: Buffer.alloc(2) }), {
     message: /test-run program callee_one: .*EINVAL/,
   });
