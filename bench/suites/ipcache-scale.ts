@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { findClang } from "../../src/datapath/compiler/clang.ts";
+import { runtimeFlags } from "../../src/playground/agent-process.ts";
 import { run } from "../../src/playground/command.ts";
 import { makeDirectory, makeScratch } from "../../src/playground/scratch.ts";
 import { Undo } from "../../src/playground/undo.ts";
@@ -19,8 +20,6 @@ interface Answer {
   readonly delayP99Ms: number;
   readonly cores: number;
 }
-
-const runtimeFlags = ["--conditions=waggle-source", "--disable-warning=ExperimentalWarning"];
 
 /** A process with the ipcache cell, and orders for it. */
 class IpCacheAgent {

@@ -1,7 +1,12 @@
 // The program `waggle`. See docs/cli.md.
 
 import { Interrupted } from "../playground/interrupted.ts";
-import { runCli } from "./run.ts";
+import { keepCompiledCode } from "./compile-cache.ts";
+
+const argv = process.argv.slice(2);
+keepCompiledCode(argv, process.env);
+// Only now, for what a module imports is loaded before it runs.
+const { runCli } = await import("./run.ts");
 
 const abort = new AbortController();
 /** The first ^C lets the command tidy up; the second one ends it at once. */
@@ -10,7 +15,6 @@ const interrupt = (name: NodeJS.Signals): void => {
   abort.abort(new Interrupted(name));
 };
 
-const argv = process.argv.slice(2);
 // The agent has a lifecycle, and with it signal handlers, of its own.
 if (!argv.includes("agent")) {
   process.on("SIGINT", interrupt);

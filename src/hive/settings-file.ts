@@ -1,8 +1,10 @@
 // Reads a settings file: YAML, a flat mapping of flag names to values.
 
 import { readFileSync } from "node:fs";
-import { parseDocument } from "yaml";
+import { createRequire } from "node:module";
 import { SettingsFileError } from "./errors.ts";
+
+const require = createRequire(import.meta.url);
 
 export interface SettingsFile {
   readonly values: ReadonlyMap<string, unknown>;
@@ -16,6 +18,8 @@ export interface SettingsFile {
 export function readSettingsFile(path: string | undefined): SettingsFile {
   if (path === undefined) return { values: new Map(), problems: [] };
   try {
+    // Most agents have no such file, and the parser has seventy modules.
+    const { parseDocument } = require("yaml") as typeof import("yaml");
     const document = parseDocument(readFileSync(path, "utf8"), { schema: "failsafe" });
     if (document.errors.length > 0) throw document.errors[0];
     const content: unknown = document.toJS();

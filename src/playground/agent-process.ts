@@ -37,7 +37,12 @@ const cliMain = join(
   `main${fileURLToPath(import.meta.url).endsWith(".ts") ? ".ts" : ".js"}`,
 );
 
-const runtimeFlags = ["--conditions=waggle-source", "--disable-warning=ExperimentalWarning"];
+/** As in bin/waggle. */
+export const runtimeFlags: readonly string[] = [
+  "--conditions=waggle-source",
+  "--disable-warning=ExperimentalWarning",
+  "--max-semi-space-size=4",
+];
 
 /** The command line of `waggle` with this very runtime and these very sources. */
 export const waggleArgv = (...args: readonly string[]): readonly string[] => [

@@ -1,22 +1,13 @@
+import { type Server, type ServerWritableStream, status } from "@grpc/grpc-js";
 import {
-  type Server,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  type sendUnaryData,
-  status,
-} from "@grpc/grpc-js";
-import { service } from "grpc-health-check";
+  type HealthCheckRequest,
+  type HealthCheckResponse,
+  type HealthServer,
+  HealthService as healthDefinition,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from "../../gen/health/v1/health.ts";
 
-/** As grpc.health.v1.HealthCheckResponse.ServingStatus. */
-export type ServingStatus = "SERVING" | "NOT_SERVING" | "SERVICE_UNKNOWN";
-
-interface Request {
-  readonly service: string;
-}
-interface Response {
-  readonly status: ServingStatus;
-}
-type WatchCall = ServerWritableStream<Request, Response>;
+type WatchCall = ServerWritableStream<HealthCheckRequest, HealthCheckResponse>;
 
 /** Watchers of the health service; orchestrators need one each. */
 const MAX_WATCHERS = 64;
@@ -29,26 +20,27 @@ const MAX_WATCHERS = 64;
 export class HealthService {
   readonly #services = new Set([""]);
   readonly #watchers = new Set<WatchCall>();
-  #status: ServingStatus = "NOT_SERVING";
+  #status: ServingStatus = ServingStatus.NOT_SERVING;
 
   addTo(server: Server, services: readonly string[]): void {
     for (const name of services) this.#services.add(name);
-    server.addService(service, {
-      check: (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>) => {
+    const implementation: HealthServer = {
+      check: (call, callback) => {
         if (this.#services.has(call.request.service)) callback(null, { status: this.#status });
         else callback({ code: status.NOT_FOUND, details: "the server has no such service" });
       },
-      list: (_call: unknown, callback: sendUnaryData<{ statuses: Record<string, Response> }>) => {
+      list: (_call, callback) => {
         const statuses = [...this.#services].map((name) => [name, { status: this.#status }] as const);
         callback(null, { statuses: Object.fromEntries(statuses) });
       },
-      watch: (call: WatchCall) => this.#watch(call),
-    });
+      watch: (call) => this.#watch(call),
+    };
+    server.addService(healthDefinition, implementation);
   }
 
   /** Tells every caller and watcher from now on. */
-  set(status: ServingStatus): void {
-    this.#status = status;
+  set(serving: boolean): void {
+    this.#status = serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
     for (const call of this.#watchers) this.#tell(call);
   }
 
@@ -70,6 +62,6 @@ export class HealthService {
 
   #tell(call: WatchCall): void {
     const known = this.#services.has(call.request.service);
-    call.write({ status: known ? this.#status : "SERVICE_UNKNOWN" });
+    call.write({ status: known ? this.#status : ServingStatus.SERVICE_UNKNOWN });
   }
 }

@@ -79,7 +79,7 @@ export class ApiServer implements ApiServerInfo {
       await this.stop(AbortSignal.abort());
       throw error;
     }
-    this.#health.set("SERVING");
+    this.#health.set(true);
     this.#options.log.info({ socket: this.socket, listen: this.address }, "API is served");
   }
 
@@ -88,7 +88,7 @@ export class ApiServer implements ApiServerInfo {
    * signal, then cuts them off. Safe to repeat.
    */
   async stop(signal?: AbortSignal): Promise<void> {
-    this.#health.set("NOT_SERVING");
+    this.#health.set(false);
     this.#unix?.close();
     this.#tcp?.close();
     this.#unix = undefined;

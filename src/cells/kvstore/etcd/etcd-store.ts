@@ -3,9 +3,9 @@ import { BehaviorSubject, type Observable } from "rxjs";
 import type { Logger } from "../../../hive/index.ts";
 import { asError, KvLeaseLostError } from "../errors.ts";
 import type { KvSession, KvStatus, KvStore } from "../store.ts";
-import { EtcdClient, type TlsFiles } from "./client.ts";
+import type { TlsFiles } from "./client.ts";
 import type { AgentMemory } from "./memory.ts";
-import { EtcdSession } from "./session.ts";
+import type { EtcdSession } from "./session.ts";
 
 /** Connecting, and every call, must be answered within this. */
 const callTimeoutMs = 5_000;
@@ -113,6 +113,11 @@ export class EtcdStore implements KvStore {
 
   async #connect(endpoint: string): Promise<EtcdSession> {
     const { tls, root, leaseTtlMs, memory } = this.#parts;
+    // A hundred modules that an agent without etcd does not load.
+    const [{ EtcdClient }, { EtcdSession }] = await Promise.all([
+      import("./client.ts"),
+      import("./session.ts"),
+    ]);
     const client = await EtcdClient.create(endpoint, tls, callTimeoutMs);
     const session = await EtcdSession.open({ client, root, leaseTtlMs, memory });
     // Stopped meanwhile: nobody else would end it.
