@@ -137,6 +137,12 @@ export class SettingConflictError extends HiveError {
   }
 }
 
+/** The conflict of settings that is behind an error, if one is. */
+export function settingConflict(error: unknown): SettingConflictError | undefined {
+  if (error instanceof SettingConflictError) return error;
+  return error instanceof Error ? settingConflict(error.cause) : undefined;
+}
+
 /** The settings file cannot be read or is no flat YAML mapping. */
 export class SettingsFileError extends HiveError {
   override readonly name = "SettingsFileError";

@@ -9,6 +9,7 @@ import {
   StartCancelledError,
   StartFailedError,
   StopFailedError,
+  settingConflict,
 } from "./errors.ts";
 import { type HookEntry, type HookRunnerOptions, type Phase, runHook } from "./hook-runner.ts";
 import type { LifecycleScope } from "./lifecycle.ts";
@@ -131,7 +132,12 @@ export class LifecycleRunner {
         return;
       }
       const [reason, ...others] = startFailures(controller.signal, failures);
-      log.error({ err: reason }, "start failed; stopping what had started");
+      // What a setting is to blame for has nothing to do with where in the code that was found out.
+      const setting = settingConflict(reason);
+      log.error(
+        setting === undefined ? { err: reason } : { setting: setting.message },
+        "start failed; stopping what had started",
+      );
       const rollback = await this.#stopStarted();
       this.#state = { kind: "stopped", done: Promise.resolve() };
       throw new StartFailedError(hive, reason!, [...others, ...rollback]);

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { createFakeDatapath, createKernelDatapath } from "../../datapath/index.ts";
+import { globalMapNames } from "../../datapath/maps/index.ts";
 import {
   bundle,
   type ConfigOf,
@@ -17,6 +18,15 @@ import { CompiledTemplates } from "./templates.ts";
 import { DatapathToken, GlobalMapsToken, TemplatesToken } from "./tokens.ts";
 
 const packageRoot = resolve(import.meta.dirname, "../../..");
+
+/** What is wrong with sizes of maps, if anything is. */
+function mapSizesProblem(sizes: Readonly<Record<string, string>>): string | undefined {
+  for (const [name, entries] of Object.entries(sizes)) {
+    if (!globalMapNames.has(name)) return `no shared map is called ${name}`;
+    if (!/^[1-9]\d{0,9}$/.test(entries)) return `${name} cannot have ${JSON.stringify(entries)} entries`;
+  }
+  return undefined;
+}
 
 const flags = {
   datapath: flag.choice({
@@ -36,7 +46,11 @@ const flags = {
     default: "",
     help: "compiled objects; by default cache/ in the state directory",
   }),
-  "map-sizes": flag.map({ default: {}, help: "entries of shared maps, as cilium_ipcache=1000000" }),
+  "map-sizes": flag.map({
+    default: {},
+    help: "entries of shared maps, as cilium_ipcache=1000000",
+    validate: mapSizesProblem,
+  }),
 };
 
 /** What the datapath cell is told. */

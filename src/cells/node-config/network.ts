@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Observable, Subject } from "rxjs";
 import { splitCidr } from "../../datapath/address.ts";
 import type { InterfaceAddress, NetOps } from "../../datapath/index.ts";
-import type { ConfigOf } from "../../hive/index.ts";
+import { type ConfigOf, SettingConflictError } from "../../hive/index.ts";
 import { hostPrefix } from "./addresses.ts";
 import { describeDevice, OutsideDeviceFinder, viewNode } from "./devices.ts";
 import { ensureHostPair, ensureOverlay, type Repair, removeOverlay } from "./own-devices.ts";
@@ -95,7 +95,7 @@ export class NodeNetworkReconciler implements NodeNetwork {
 
   /**
    * Looks at everything and puts right what is wrong. The first pass makes `config` known.
-   * @throws SettingConflictError; Error naming the device that is missing or in the way; DatapathError
+   * @throws SettingConflictError, also for a device that is missing; Error naming the device that is in the way; DatapathError
    */
   async pass(): Promise<PassReport> {
     const net = this.#net;
@@ -105,7 +105,8 @@ export class NodeNetworkReconciler implements NodeNetwork {
     if (former === undefined) {
       if (missing.length > 0) {
         const there = view.links.map(({ name }) => name).join(", ");
-        throw new Error(`devices: no device is called ${missing.join(" or ")}; there are ${there}`);
+        const why = `no device is called ${missing.join(" or ")}; there are ${there}`;
+        throw new SettingConflictError("devices", why);
       }
       this.#mtu = podMtu(this.#settings, devices);
     }

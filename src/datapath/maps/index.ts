@@ -51,6 +51,7 @@ export {
 export { callPolicyMap, callsMapSpec, chainMapSpec, eventsMap } from "./programs.ts";
 export {
   type GlobalMapOptions,
+  globalMapNames,
   globalMapSpecs,
   mapSpecByName,
   mapSpecs,

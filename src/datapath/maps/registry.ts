@@ -61,6 +61,9 @@ export const mapSpecs: ReadonlyMap<string, AnyMapDefinition> = new Map(
   [...GLOBAL, policyMap as unknown as AnyMapDefinition].map((spec) => [spec.name, spec]),
 );
 
+/** Names of the maps that all programs of a node share. */
+export const globalMapNames: ReadonlySet<string> = new Set(GLOBAL.map(({ name }) => name));
+
 export interface GlobalMapOptions {
   /** Possible CPUs, for per-CPU rings. */
   readonly cpus: number;
