@@ -1,8 +1,13 @@
 // What nodes share goes through etcd; what already works does not depend on it.
 
+import { cp, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { ExecutionContext } from "ava";
 import { DropReason } from "../../src/datapath/drop-reasons.ts";
+import type { EndpointPolicy } from "../../src/gen/waggle/v1/endpoint.ts";
 import { ServiceProtocol, UpsertServiceRequest } from "../../src/gen/waggle/v1/load_balancer.ts";
 import { run, type World, type WorldNode } from "../../src/playground/index.ts";
+import { steadyPing } from "../../src/playground/traffic.ts";
 import {
   identityOf,
   nodesKnownTo,
@@ -16,7 +21,8 @@ import {
 import { addNamespace, byName, specFor } from "../support/endpoints.ts";
 import { listen } from "../support/events.ts";
 import { eventually } from "../support/eventually.ts";
-import { echo } from "../support/traffic.ts";
+import { allowFrom, ingress, labelled, open } from "../support/policy.ts";
+import { echo, reaches } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
 
 const names = ["node1", "node2", "node3"];
@@ -51,6 +57,30 @@ async function untilServicesAre(world: World, wanted: readonly string[]): Promis
       patienceMs,
     );
   }
+}
+
+/** Waits until no number stands for different labels at different nodes, and no labels have two numbers. */
+async function untilNumbersAgree(t: ExecutionContext, world: World): Promise<void> {
+  await eventually(
+    "all nodes have the same numbers for the same labels",
+    async () => {
+      const known = await Promise.all(
+        world.nodes.map(async ({ client }) => {
+          const { identities } = await client.identities.listIdentities({ pageSize: 1_000, pageToken: "" });
+          return identities
+            .filter(({ reserved }) => reserved === "")
+            .map(({ id, labels }) => [id, JSON.stringify(Object.entries(labels).sort())] as const);
+        }),
+      );
+      const pairs = new Set(known.flat().map(([id, labels]) => `${id} ${labels}`));
+      const numbers = new Set(known.flat().map(([id]) => id));
+      const sets = new Set(known.flat().map(([, labels]) => labels));
+      if (pairs.size !== numbers.size || pairs.size !== sets.size) throw new Error([...pairs].join(", "));
+      return true;
+    },
+    patienceMs,
+  );
+  t.pass();
 }
 
 await worldTests(
@@ -155,6 +185,117 @@ await worldTests(
         await untilKnown(world.nodes, pod);
       }
       t.deepEqual(await unreached(world), []);
+    });
+
+    test("a number that was made without etcd gives way to the cluster's, and no packet is lost over it", async (t, world) => {
+      const [one, two] = world.nodes as [WorldNode, WorldNode];
+      const [pod1, pod2, pod3] = [world.pod("pod1"), world.pod("pod2"), world.pod("pod3")];
+      const identity = async (): Promise<number> =>
+        (await one.client.endpoints.getEndpoint({ endpoint: byName(pod1.endpointName) })).endpoint!.identity;
+      const relabel = (tier?: string) =>
+        one.client.endpoints.updateEndpoint({
+          endpoint: byName(pod1.endpointName),
+          labels: { labels: { app: "pod1", ...(tier === undefined ? {} : { tier }) } },
+          policy: undefined,
+        });
+      const guard = (policy: EndpointPolicy) =>
+        two.client.endpoints.updateEndpoint({
+          endpoint: byName(pod2.endpointName),
+          labels: undefined,
+          policy,
+        });
+      await guard(ingress(allowFrom(labelled({ tier: "late" })), allowFrom(labelled({ app: "pod3" }))));
+      const pings = await Promise.all([
+        steadyPing(world, "pod1", pod3.ipv4),
+        steadyPing(world, "pod3", pod1.ipv6),
+        steadyPing(world, "pod3", pod2.ipv4),
+      ]);
+      await world.etcd.kill();
+      await untilHealth(world.nodes, "degraded");
+      await relabel("late");
+      const provisional = await identity();
+      t.true(provisional >= 0x80_0000, `${provisional} is one of the node's own`);
+      t.is((await echo(world, "pod1", pod2.ipv4, 1)).received, 0, "nobody else knows what it stands for");
+
+      await world.etcd.start();
+      const settled = await eventually(
+        "it has a number of the cluster's",
+        async () => {
+          const now = await identity();
+          return now < 65_536 && now;
+        },
+        patienceMs,
+      );
+      t.not(settled, pod1.endpoint.identity);
+      for (const node of world.nodes) {
+        await eventually(
+          `${node.name} knows it`,
+          async () => (await identityOf(node, pod1.ipv4)) === settled,
+          patienceMs,
+        );
+      }
+      await eventually("who trusts these labels lets it in", () => reaches(world, "pod1", pod2.ipv4));
+      for (const ping of pings) t.is((await ping.end()).lost, 0);
+      await relabel();
+      t.is(await identity(), pod1.endpoint.identity, "its old labels have their old number");
+      await guard(open);
+      await untilHealth(world.nodes, "ok");
+      for (const pod of world.pods) await untilKnown(world.nodes, pod);
+      await untilNumbersAgree(t, world);
+    });
+
+    test("an etcd that is set back to an older state is brought up to date, and no number is given twice", async (t, world) => {
+      const [one, two, three] = world.nodes as [WorldNode, WorldNode, WorldNode];
+      const data = join(world.directory, "etcd", "data");
+      const older = join(world.directory, "etcd", "older");
+      const spec = async (tier: string) => specFor(await addNamespace(t, world), { labels: { tier } });
+      const created = async (node: WorldNode, tier: string) =>
+        (await node.client.endpoints.createEndpoint({ spec: await spec(tier) })).endpoint!;
+      await world.etcd.kill();
+      await cp(data, older, { recursive: true });
+      await world.etcd.start();
+      await untilHealth(world.nodes, "ok");
+
+      // All of this is unknown to the etcd that comes back.
+      const [first, second] = await Promise.all([created(one, "first"), created(two, "second")]);
+      await serve(one, "test/fourth", "198.18.1.4");
+      await three.client.services.deleteService({ name: "test/second" });
+      await untilServicesAre(world, ["test/fourth", "test/third"]);
+      await world.etcd.kill();
+      await rm(data, { recursive: true });
+      await rename(older, data);
+      await world.etcd.start();
+      const third = await created(three, "third");
+      await untilHealth(world.nodes, "ok");
+      await untilServicesAre(world, ["test/fourth", "test/third"]);
+      await untilNodesAre(world.nodes, names);
+      for (const pod of world.pods) await untilKnown(world.nodes, pod);
+      for (const [node, { spec }] of [
+        [one, first],
+        [two, second],
+        [three, third],
+      ] as const) {
+        const { endpoint } = await node.client.endpoints.getEndpoint({ endpoint: byName(spec!.name) });
+        for (const other of world.nodes) {
+          await eventually(
+            `${other.name} knows ${JSON.stringify(spec!.labels)}`,
+            async () => (await identityOf(other, endpoint!.ipv4)) === endpoint!.identity,
+            patienceMs,
+          );
+        }
+      }
+      await untilNumbersAgree(t, world);
+      t.deepEqual(await unreached(world), []);
+      // What is written from now on is heard of: nobody waits for a revision that is long gone.
+      await three.client.services.deleteService({ name: "test/fourth" });
+      await untilServicesAre(world, ["test/third"]);
+      for (const [node, { spec }] of [
+        [one, first],
+        [two, second],
+        [three, third],
+      ] as const) {
+        await node.client.endpoints.deleteEndpoint({ endpoint: byName(spec!.name) });
+      }
     });
 
     test("a node whose agent is gone disappears with its lease, and comes back with its agent", async (t, world) => {
