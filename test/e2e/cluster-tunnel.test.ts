@@ -3,15 +3,22 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { DropReason } from "../../src/datapath/drop-reasons.ts";
 import { describeCluster, worldEnvironment } from "../../src/playground/environment.ts";
 import { type World, waggleArgv } from "../../src/playground/index.ts";
+import { counted } from "../support/events.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectivityTest, failures } from "../support/matrix.ts";
 import { meets } from "../support/stages.ts";
+import { echo } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
+import { fixture, mapValues } from "./fixtures/plugins/index.ts";
 
 const serviceCount = async (world: World): Promise<number> =>
   (await world.client.services.listServices({ pageSize: 0, pageToken: "" })).services.length;
+
+/** Of a family, as hook points are named. */
+const v = (family: "ipv4" | "ipv6"): string => family.replace("ip", "");
 
 await worldTests("routing through tunnels", { nodes: 3, pods: 4 }, (test) => {
   test("every path works in both families", async (t, world) => {
@@ -68,6 +75,59 @@ await worldTests("routing through tunnels", { nodes: 3, pods: 4 }, (test) => {
     const { entry } = await world.node("node2").client.ipcache.lookupIpCacheEntry({ address: endpoint.ipv4 });
     t.like(entry, { identity: endpoint.identity, tunnelEndpoint: world.nodes[0]!.addresses.ipv4 });
   });
+
+  for (const family of ["ipv4", "ipv6"] as const) {
+    test(`a plugin on the tunnel sees what leaves and what arrives, with its sender, and may drop it: ${family}`, async (t, world) => {
+      const node = world.node("node1");
+      const [pod1, pod2] = [world.pod("pod1"), world.pod("pod2")];
+      const name = "tunnel";
+      const hooks = { arrives: `from_overlay_${v(family)}`, leaves: `to_overlay_${v(family)}` };
+      const counters = async (hook: string) => {
+        const { counters } = await node.client.plugins.getPluginStats({
+          name,
+          attachment: "overlay-cilium_vxlan",
+        });
+        const { packets, next, drop, missed } = counters.find((one) => one.hook === hook)!;
+        return [packets, next, drop, missed].map(Number);
+      };
+      const answered = async (): Promise<number> =>
+        (await echo(world, "pod1", pod2[family], 4, "-W", "0.4")).received;
+      await node.registerPlugin({ directory: fixture("tunnel") });
+      try {
+        t.is(await answered(), 4);
+        t.deepEqual(await counters(hooks.leaves), [4, 4, 0, 0]);
+        t.deepEqual(await counters(hooks.arrives), [4, 4, 0, 0]);
+        t.deepEqual(
+          await mapValues(world, name, "senders"),
+          [0, pod2.endpoint.identity, pod1.endpoint.identity],
+          "answers come from pod2, requests from pod1",
+        );
+        for (const [drop, there, back] of [
+          ["1", 4, 4],
+          ["2", 4, 0],
+        ] as const) {
+          const before = await counted(node, DropReason.plugin);
+          const [left, arrived] = [await counters(hooks.leaves), await counters(hooks.arrives)];
+          await node.client.plugins.configurePlugin({ name, config: { drop } });
+          t.is(await answered(), 0);
+          t.is(await counted(node, DropReason.plugin), before + 4);
+          const dropsLeaving = drop === "2" ? 4 : 0;
+          t.deepEqual(
+            (await counters(hooks.leaves)).map((count, index) => count - left[index]!),
+            [there, there - dropsLeaving, dropsLeaving, 0],
+          );
+          t.deepEqual(
+            (await counters(hooks.arrives)).map((count, index) => count - arrived[index]!),
+            [back, 0, back, 0],
+          );
+        }
+        await node.client.plugins.disablePlugin({ name });
+        t.is(await answered(), 4);
+      } finally {
+        await node.client.plugins.unregisterPlugin({ name });
+      }
+    });
+  }
 
   test("an interrupted connectivity test removes its services, and ends with 130", async (t, world) => {
     await describeCluster(world);
