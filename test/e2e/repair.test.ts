@@ -136,6 +136,45 @@ await worldTests("repairs of the node's network", { nodes: 2, pods: 3, ipv6: tru
     }
   });
 
+  test("routes, addresses and MTU that somebody changes inside a pod come back", async (t, world) => {
+    const { ipv4, ipv6 } = await placeOf(world, "pod1");
+    const state = () => world.run("pod1", ["sh", "-c", "ip route; ip -6 route; ip -o link show eth0"]);
+    const before = await state();
+    for (const argv of [
+      ["ip", "route", "delete", "default"],
+      ["ip", "-6", "route", "flush", "dev", "eth0"],
+      ["ip", "address", "flush", "dev", "eth0", "scope", "global"],
+      ["ip", "link", "set", "eth0", "mtu", "1300"],
+    ]) {
+      await world.run("pod1", argv);
+      t.not(await state(), before, argv.join(" "));
+    }
+    await eventually("the pod is as it was", async () => (await state()) === before, repairMs);
+    await works(world);
+    t.like(await placeOf(world, "pod1"), { ipv4, ipv6 });
+  });
+
+  test("pods follow another router address, MTU and routing mode of their node, and back", async (t, world) => {
+    const state = () => world.run("pod1", ["sh", "-c", "ip route; cat /sys/class/net/eth0/mtu"]);
+    const before = await state();
+    const flags = ["--mtu", "1400", "--router-ip", "10.0.1.254", "--routing-mode", "native"];
+    await world.nodes[0]!.restartAgent("SIGTERM", flags);
+    await eventually(
+      "the pod has the new router, and all the room there is",
+      async () => {
+        const now = await state();
+        return (
+          !/10\.0\.1\.1 |10\.0\.1\.0\/24|mtu/.test(now) && /via 10\.0\.1\.254/.test(now) && /1400/.test(now)
+        );
+      },
+      repairMs,
+    );
+    t.true(await reaches(world, "pod1", world.pod("pod3").ipv4));
+    await world.nodes[0]!.restartAgent();
+    await eventually("the pod is as it was", async () => (await state()) === before, repairMs);
+    await works(world);
+  });
+
   test("programs that somebody detaches come back", async (t, world) => {
     const { client } = world.nodes[0]!;
     const { programs } = await client.datapath.listPrograms({

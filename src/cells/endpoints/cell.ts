@@ -24,6 +24,7 @@ import { Policies } from "../policy-maps/index.ts";
 import { State } from "../state/index.ts";
 import { hostAddresses, isHostAddress, type LocalAddress, lxcMapOps } from "./lxc-map.ts";
 import { StoredEndpointManager } from "./manager.ts";
+import { PodTurns } from "./pod-upkeep.ts";
 import type { Endpoint, EndpointManager } from "./types.ts";
 
 /** How long a watch of the kernel's changes that has ended rests. */
@@ -95,6 +96,7 @@ export const endpointsCell = module(
     },
     ({ local, state, plugins, lifecycle, jobs, health, log, ...rest }) => {
       let subscription: Subscription | undefined;
+      let turns: PodTurns | undefined;
       const { database, table: addresses, reconciler: addressReconciler } = local;
       const table = database.createTable<Endpoint, number>({
         name: "endpoints",
@@ -129,17 +131,36 @@ export const endpointsCell = module(
           subscription = merge(
             plugins.changes(),
             rest.identities.renumbered,
-            rest.network.changes.pipe(tap((config) => followNode(addresses, config))),
+            rest.network.changes.pipe(
+              tap((config) => {
+                followNode(addresses, config);
+                if (turns?.follow(config)) pods.trigger();
+              }),
+            ),
             podDevicesGone(rest.datapath.net, table),
           ).subscribe(() => upkeep.trigger());
           // What has changed while they were restored.
           followNode(addresses, rest.network.config);
           upkeep.trigger();
+          pods.trigger();
         },
         stop: async () => {
           subscription?.unsubscribe();
           await addressReconciler.stop();
         },
+      });
+      const repairPods = async (signal: AbortSignal): Promise<void> => {
+        turns ??= new PodTurns(rest.network.config);
+        const problems: unknown[] = [];
+        for (const id of turns.next(table.list().map((endpoint) => endpoint.id))) {
+          if (signal.aborted) return;
+          await manager.repairPod(id).catch((error: unknown) => problems.push(error));
+        }
+        if (problems.length > 0) throw new AggregateError(problems, `${problems.length} pods' networks`);
+      };
+      const pods = jobs.timer("pods' networks", ({ signal }) => repairPods(signal), {
+        intervalMs: rest.network.checkIntervalMs,
+        debounceMs: 100,
       });
       const upkeep = jobs.timer("upkeep of endpoints", () => manager.upkeep(), {
         intervalMs: rest.network.checkIntervalMs,

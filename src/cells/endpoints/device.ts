@@ -8,7 +8,7 @@ import {
 } from "../../datapath/index.ts";
 import { failedPrecondition, invalidArgument } from "../errors.ts";
 import { type NodeConfig, quietenIpv6 } from "../node-config/index.ts";
-import { configurePod, unconfigurePod } from "./pod-network.ts";
+import { configurePod, repairPod, unconfigurePod } from "./pod-network.ts";
 import type { Endpoint, EndpointSpec } from "./types.ts";
 
 /** A pod's pair of devices, as the datapath needs to know it. */
@@ -73,19 +73,54 @@ export class PodDeviceMaker {
       if (link !== undefined) await this.#datapath.net.deleteLink(link.ifindex);
       return;
     }
-    let namespace: NetNamespace;
-    try {
-      namespace = this.#datapath.openNamespace(spec.netns);
-    } catch (error) {
-      // The pod and its namespace are gone, and with them whatever was configured there.
-      if (error instanceof DatapathError) return;
-      throw error;
-    }
+    const namespace = this.#openIfThere(spec);
+    // The pod and its namespace are gone, and with them whatever was configured there.
+    if (namespace === undefined) return;
     try {
       const peer = await namespace.net.linkByName(spec.podInterface);
       if (peer !== undefined) await unconfigurePod(namespace.net, peer, endpoint, node);
     } finally {
       namespace.close();
+    }
+  }
+
+  /**
+   * Makes a pod's MTU, addresses and routes what they should be with the node as it is now. An adopted pair's MTU is its
+   * owner's. A pod whose namespace or device is gone is left alone.
+   *
+   * @returns what was not as it should be, in words
+   * @throws DatapathError
+   */
+  async repair(endpoint: Endpoint, node: NodeConfig): Promise<readonly string[]> {
+    const { spec, ifindex } = endpoint;
+    const namespace = this.#openIfThere(spec);
+    if (namespace === undefined) return [];
+    try {
+      const peer = await namespace.net.linkByName(spec.podInterface);
+      if (peer === undefined) return [];
+      const repairs: string[] = [];
+      if (spec.hostInterface === undefined && peer.mtu !== node.mtu) {
+        await this.#datapath.net.setLink(ifindex, { mtu: node.mtu });
+        await namespace.net.setLink(peer.ifindex, { mtu: node.mtu });
+        repairs.push(`the MTU was ${peer.mtu}`);
+      }
+      if (!peer.up) {
+        await namespace.net.setLink(peer.ifindex, { up: true });
+        repairs.push(`${peer.name} was down`);
+      }
+      return [...repairs, ...(await repairPod(namespace.net, peer, endpoint, node))];
+    } finally {
+      namespace.close();
+    }
+  }
+
+  #openIfThere({ netns }: EndpointSpec): NetNamespace | undefined {
+    try {
+      return this.#datapath.openNamespace(netns);
+    } catch (error) {
+      // The pod is gone; whoever made it will say so.
+      if (error instanceof DatapathError) return undefined;
+      throw error;
     }
   }
 

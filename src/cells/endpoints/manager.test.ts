@@ -137,7 +137,7 @@ test("a pod has an address and routes of each family, with the room that the tun
   t.is(ipv6, "fd00:10:0:1::77");
   const pod = node.hive.get(DatapathToken).openNamespace(spec.netns);
   t.teardown(() => pod.close());
-  const made = (await pod.net.routes()).filter(({ protocol }) => protocol === 4);
+  const made = (await pod.net.routes()).filter(({ protocol }) => protocol === 87);
   const routes = made.map(({ destination, gateway = "", source = "", mtu = 0 }) =>
     [destination, gateway, source, mtu].join(" "),
   );

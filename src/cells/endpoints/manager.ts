@@ -191,6 +191,19 @@ export class StoredEndpointManager implements EndpointManager {
     }
   }
 
+  /** Makes the network of an endpoint's pod what it should be, as far as it is there. @throws DatapathError */
+  async repairPod(id: number): Promise<void> {
+    if (this.table.get(id) === undefined) return;
+    await this.#queues.exclusive(id, undefined, async () => {
+      const endpoint = this.table.get(id);
+      if (endpoint === undefined) return;
+      if (endpoint.state !== "ready" && endpoint.state !== "not-ready") return;
+      const repairs = await this.#devices.repair(endpoint, this.#parts.network.config);
+      if (repairs.length > 0)
+        this.#parts.log.warn({ endpoint: endpoint.spec.name, repairs }, "pod's network repaired");
+    });
+  }
+
   /** Takes over what an earlier run left; endpoints it had not finished are removed. */
   async restore(): Promise<void> {
     const rows = await Promise.all(this.#parts.stored.all().map(({ value }) => this.#withIdentity(value)));

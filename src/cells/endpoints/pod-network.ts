@@ -1,9 +1,12 @@
 import type { LinkInfo, NetOps, Route } from "../../datapath/index.ts";
 import type { PodAddresses } from "../ipam/index.ts";
-import { hostPrefix, type NodeConfig } from "../node-config/index.ts";
+import { hostPrefix, type NodeConfig, routeProtocol, sameRoute } from "../node-config/index.ts";
 
 /** The namespace's loopback device is always the first. */
 const loopbackIfindex = 1;
+
+/** RT_TABLE_MAIN of rtnetlink(7). */
+const mainTable = 254;
 
 /** What a pod's namespace gets of one family. */
 interface FamilyPlan {
@@ -29,13 +32,14 @@ function planFamily(
   const { address, router, podCidr, anywhere } = family;
   const gateway = { gateway: router, ifindex, source: address };
   const narrow = node.routeMtu < node.mtu;
+  const routes: readonly Route[] = [
+    { destination: hostPrefix(router), ifindex, scope: "link" },
+    ...(narrow ? [{ ...gateway, destination: podCidr, mtu: node.mtu }] : []),
+    { ...gateway, destination: anywhere, ...(narrow ? { mtu: node.routeMtu } : {}) },
+  ];
   return {
     address: hostPrefix(address),
-    routes: [
-      { destination: hostPrefix(router), ifindex, scope: "link" },
-      ...(narrow ? [{ ...gateway, destination: podCidr, mtu: node.mtu }] : []),
-      { ...gateway, destination: anywhere, ...(narrow ? { mtu: node.routeMtu } : {}) },
-    ],
+    routes: routes.map((route) => ({ ...route, protocol: routeProtocol })),
   };
 }
 
@@ -74,7 +78,47 @@ export async function unconfigurePod(
   node: NodeConfig,
 ): Promise<void> {
   for (const { address, routes } of plan(peer, addresses, node).toReversed()) {
-    for (const route of routes.toReversed()) await net.deleteRoute(route);
+    // Of whatever protocol: earlier versions gave them none of their own.
+    for (const { protocol: _protocol, ...route } of routes.toReversed()) await net.deleteRoute(route);
     await net.deleteAddress(peer.ifindex, address);
   }
+}
+
+/**
+ * Makes a pod's addresses and routes what they should be; those of an earlier router, or another routing mode, go.
+ * @returns what was not as it should be, in words
+ */
+export async function repairPod(
+  net: NetOps,
+  peer: LinkInfo,
+  addresses: PodAddresses,
+  node: NodeConfig,
+): Promise<readonly string[]> {
+  const plans = plan(peer, addresses, node);
+  const [ownAddresses, ownRoutes] = await Promise.all([net.addresses(), net.routes()]);
+  const there = new Set(
+    ownAddresses.filter(({ ifindex }) => ifindex === peer.ifindex).map(({ cidr }) => cidr),
+  );
+  const main = ownRoutes.filter(
+    ({ ifindex, table }) => ifindex === peer.ifindex && (table ?? mainTable) === mainTable,
+  );
+  const repairs: string[] = [];
+  for (const { address, routes } of plans) {
+    if (!there.has(address)) {
+      await net.addAddress(peer.ifindex, address, { nodad: true });
+      repairs.push(`the address ${address} was gone`);
+    }
+    for (const route of routes) {
+      const same = main.filter(({ destination }) => destination === route.destination);
+      if (same.some((one) => sameRoute(one, route))) continue;
+      await net.replaceRoute(route);
+      repairs.push(`the route to ${route.destination} was ${same.length === 0 ? "gone" : "another"}`);
+    }
+  }
+  const wanted = new Set(plans.flatMap(({ routes }) => routes.map(({ destination }) => destination)));
+  for (const route of main) {
+    if (route.protocol !== routeProtocol || wanted.has(route.destination)) continue;
+    if (await net.deleteRoute(route)) repairs.push(`the route to ${route.destination} was nobody's`);
+  }
+  return repairs;
 }

@@ -102,7 +102,7 @@ export async function ensureRoutes(
   const main = existing.filter(({ table = mainTable }) => table === mainTable);
   for (const route of wanted) {
     const there = main.filter(({ destination }) => destination === route.destination);
-    if (there.some((one) => same(one, route))) continue;
+    if (there.some((one) => sameRoute(one, route))) continue;
     await net.replaceRoute(route);
     if (there.length > 0) changed.push(`the route to ${route.destination} was another`);
     else if (former.has(route.destination)) changed.push(`the route to ${route.destination} was gone`);
@@ -117,8 +117,8 @@ export async function ensureRoutes(
   return changed;
 }
 
-/** IPv6 routes have no scope in the kernel. */
-function same(there: Route, wanted: Route): boolean {
+/** Whether two routes to one destination are the same. IPv6 routes have no scope in the kernel. */
+export function sameRoute(there: Route, wanted: Route): boolean {
   const fields = ["ifindex", "gateway", "source", "mtu", "protocol", "type"] as const;
   return fields.every((field) => there[field] === wanted[field]);
 }
