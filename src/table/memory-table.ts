@@ -138,7 +138,7 @@ export class MemoryTable<Row, Key extends TableKey>
     const newest = this.#overlay?.deref();
     let overlay = newest;
     if (!overlay || overlay.before.size > 0) {
-      overlay = new Overlay();
+      overlay = new Overlay(newest?.readers);
       if (newest) newest.next = overlay;
       this.#overlay = new WeakRef(overlay);
     }
@@ -252,8 +252,15 @@ export class MemoryTable<Row, Key extends TableKey>
     this.#swap(key, before, after);
   }
 
+  /** For the snapshots that somebody may still read. */
+  #note(key: Key, before: Entry<Row, Key> | undefined): void {
+    const overlay = this.#overlay?.deref();
+    if (overlay !== undefined && overlay.readers.count > 0) overlay.note(key, before);
+    else this.#overlay = undefined;
+  }
+
   #swap(key: Key, before: Entry<Row, Key> | undefined, after: Entry<Row, Key> | undefined): void {
-    this.#overlay?.deref()?.note(key, before);
+    if (this.#overlay !== undefined) this.#note(key, before);
     this.#indexes.change(key, before?.row, after?.row);
     if (after) this.#rows.set(key, after);
     else this.#rows.delete(key);

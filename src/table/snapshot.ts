@@ -12,6 +12,12 @@ import type { IndexValue, TableKey, TableSnapshot } from "./types.ts";
 export class Overlay<Row, Key extends TableKey> {
   readonly before = new Map<Key, Entry<Row, Key> | undefined>();
   next: Overlay<Row, Key> | undefined;
+  /** Shared by all overlays that follow each other: how many of their snapshots have not been disposed of. */
+  readonly readers: { count: number };
+
+  constructor(readers: { count: number } = { count: 0 }) {
+    this.readers = readers;
+  }
 
   note(key: Key, entry: Entry<Row, Key> | undefined): void {
     if (!this.before.has(key)) this.before.set(key, entry);
@@ -36,6 +42,7 @@ export class Snapshot<Row, Key extends TableKey> extends Reader<Row, Key> implem
   readonly revision: number;
   readonly #live: LiveTable<Row, Key>;
   readonly #overlay: Overlay<Row, Key>;
+  #disposed = false;
 
   constructor(live: LiveTable<Row, Key>, overlay: Overlay<Row, Key>, size: number, revision: number) {
     super();
@@ -44,6 +51,12 @@ export class Snapshot<Row, Key extends TableKey> extends Reader<Row, Key> implem
     this.#overlay = overlay;
     this.size = size;
     this.revision = revision;
+    overlay.readers.count++;
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#disposed) this.#overlay.readers.count--;
+    this.#disposed = true;
   }
 
   list(): readonly Row[] {

@@ -144,8 +144,11 @@ export interface TableReader<Row, Key extends TableKey> {
   longestPrefix(index: string, ip: string): Row | undefined;
 }
 
-/** A table as it was at one moment. Costs nothing to take; reading costs as much more as has changed since. */
-export type TableSnapshot<Row, Key extends TableKey> = TableReader<Row, Key>;
+/**
+ * A table as it was at one moment. Costs nothing to take; reading costs as much more as has changed since. What has
+ * changed is remembered until the snapshot is disposed of, or else until the garbage collector finds it.
+ */
+export interface TableSnapshot<Row, Key extends TableKey> extends TableReader<Row, Key>, Disposable {}
 
 /**
  * A place in a table's history, from which changes are pulled. The table remembers deleted rows until every

@@ -14,6 +14,8 @@ export interface CallResult<Row, Key extends TableKey> {
   readonly ms: number;
 }
 
+const kindOf = { delete: "delete", update: "upsert" } as const;
+
 /** Calls `update` and `delete` for batches of rows, deletions first. */
 export class Incremental<Row, Key extends TableKey> {
   readonly #name: string;
@@ -29,9 +31,12 @@ export class Incremental<Row, Key extends TableKey> {
   /** Works through the tasks, of which no two are for the same row, and yields what became of them. */
   async *apply(tasks: readonly Task<Row, Key>[]): AsyncGenerator<CallResult<Row, Key>> {
     for (const operation of ["delete", "update"] as const) {
-      const wanted = tasks.filter((task) => task.operation === operation);
+      const kind = kindOf[operation];
+      const wanted = tasks.every((task) => task.kind === kind)
+        ? tasks
+        : tasks.filter((task) => task.kind === kind);
       for (let i = 0; i < wanted.length; i += this.#batchSize) {
-        const batch = wanted.slice(i, i + this.#batchSize);
+        const batch = wanted.length <= this.#batchSize ? wanted : wanted.slice(i, i + this.#batchSize);
         // Enough to find one culprit among them; if all fail, few calls are wasted.
         const splits = { left: Math.ceil(Math.log2(batch.length)) };
         yield* this.#perform(operation, batch, splits);

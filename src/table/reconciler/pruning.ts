@@ -54,7 +54,7 @@ export class Pruning<Row, Key extends TableKey> {
     const requests = this.#requests;
     this.#requests = new Waiters();
     const started = performance.now();
-    const snapshot = this.#table.snapshot();
+    using snapshot = this.#table.snapshot();
     try {
       const { removed } = await this.#ops.prune({ [Symbol.iterator]: () => snapshot.all() });
       this.#failures = 0;

@@ -172,17 +172,16 @@ export class Reconciler<Row, Key extends TableKey> {
   /** Changes, and what is to be retried; when there are none, what is to be refreshed. */
   #takeTasks(cursor: ChangeCursor<Row, Key>, now: number): readonly Task<Row, Key>[] {
     const { batchSize } = this.#settings;
-    const tasks = new Map<Key, Task<Row, Key>>();
-    for (const change of cursor.next(batchSize)) {
-      tasks.set(change.key, taskOf(change, this.#states.unappliedSince(change.key, change.since)));
-    }
-    const changes = tasks.size;
-    for (const { task } of this.#states.retries.takeDue(now, batchSize)) {
-      if (!tasks.has(task.key)) tasks.set(task.key, task);
-    }
-    if (tasks.size > 0) {
-      this.#metrics.took(tasks.size - changes, 0);
-      return [...tasks.values()];
+    const changes = cursor.next(batchSize);
+    const due = this.#states.retries.takeDue(now, batchSize);
+    if (changes.length + due.length > 0) {
+      const tasks = changes.map((change) =>
+        taskOf(change, this.#states.unappliedSince(change.key, change.since)),
+      );
+      const changed = due.length === 0 ? undefined : new Set(changes.map(({ key }) => key));
+      for (const { task } of due) if (!changed?.has(task.key)) tasks.push(task);
+      this.#metrics.took(tasks.length - changes.length, 0);
+      return tasks;
     }
     const refreshes = this.#refresh.take(now, batchSize);
     this.#states.refreshing(refreshes);
@@ -198,7 +197,7 @@ export class Reconciler<Row, Key extends TableKey> {
     tasks.forEach((task, i) => {
       const error = outcome instanceof Error ? outcome : (outcome[i] ?? undefined);
       if (error === undefined) {
-        this.#states.succeeded(task, now);
+        this.#states.succeeded(task);
         return;
       }
       failed++;

@@ -38,7 +38,7 @@ export class Refresh<Row, Key extends TableKey> {
       const current = this.#table.getWithRevision(key);
       if (!current || !this.#states.inPlace(key)) continue;
       const { revision } = current;
-      tasks.push({ operation: "update", key, row: current.row, revision, since: revision });
+      tasks.push({ kind: "upsert", key, row: current.row, revision, since: revision });
     }
     return tasks;
   }

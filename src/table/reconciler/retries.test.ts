@@ -4,7 +4,7 @@ import { Retries, retryDelay } from "./retries.ts";
 import type { Task } from "./task.ts";
 
 const task = (key: string, revision = 1): Task<string, string> => ({
-  operation: "update",
+  kind: "upsert",
   key,
   row: key,
   revision,

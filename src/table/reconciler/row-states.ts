@@ -4,18 +4,12 @@ import { type Failure, Retries } from "./retries.ts";
 import type { Task } from "./task.ts";
 import type { RowStatus } from "./types.ts";
 
-/** A version that is in place. */
-interface Applied {
-  readonly revision: number;
-  /** In milliseconds since the epoch. */
-  readonly at: number;
-}
-
 /** How each row stands: what is in place, what is in error, what is being refreshed. */
 export class RowStates<Row, Key extends TableKey> {
   readonly retries: Retries<Row, Key>;
   readonly #table: Table<Row, Key>;
-  readonly #applied = new Map<Key, Applied>();
+  /** The revision of the version that is in place. */
+  readonly #applied = new Map<Key, number>();
   #refreshing: ReadonlyMap<Key, number> = new Map();
 
   constructor(table: Table<Row, Key>, settings: Settings) {
@@ -26,7 +20,7 @@ export class RowStates<Row, Key extends TableKey> {
   /** Whether the row's version, in the table now, is in place. */
   inPlace(key: Key): boolean {
     const revision = this.#table.getWithRevision(key)?.revision;
-    return revision !== undefined && this.#applied.get(key)?.revision === revision;
+    return revision !== undefined && this.#applied.get(key) === revision;
   }
 
   /** Notes which rows are being refreshed, until the next call. */
@@ -35,9 +29,9 @@ export class RowStates<Row, Key extends TableKey> {
     this.#refreshing = new Map(tasks.map((task) => [task.key, now]));
   }
 
-  succeeded(task: Task<Row, Key>, now: number): void {
+  succeeded(task: Task<Row, Key>): void {
     this.retries.succeed(task.key);
-    if (task.operation === "update") this.#applied.set(task.key, { revision: task.revision, at: now });
+    if (task.kind === "upsert") this.#applied.set(task.key, task.revision);
     else this.#applied.delete(task.key);
   }
 
@@ -58,22 +52,20 @@ export class RowStates<Row, Key extends TableKey> {
     const current = this.#table.getWithRevision(key);
     const failure = this.retries.get(key);
     const applied = this.#applied.get(key);
-    if (!current) return this.#statusOfDeleted(failure, applied);
+    if (!current) return this.#statusOfDeleted(key, failure);
     const { revision: id } = current;
     const refreshedAt = this.#refreshing.get(key);
     if (failure?.task.revision === id) return statusOfFailure(failure);
-    if (applied?.revision !== id) return { kind: "pending", id, at: current.at };
+    if (applied !== id) return { kind: "pending", id, at: current.at };
     if (refreshedAt !== undefined) return { kind: "refreshing", id, at: refreshedAt };
-    return { kind: "done", id, at: applied.at };
+    return { kind: "done", id, at: current.at };
   }
 
-  #statusOfDeleted(
-    failure: Failure<Row, Key> | undefined,
-    applied: Applied | undefined,
-  ): RowStatus | undefined {
-    if (failure?.task.operation === "delete") return statusOfFailure(failure);
+  #statusOfDeleted(key: Key, failure: Failure<Row, Key> | undefined): RowStatus | undefined {
+    if (failure?.task.kind === "delete") return statusOfFailure(failure);
     if (failure) return { kind: "pending", id: failure.task.revision, at: failure.at };
-    return applied && { kind: "pending", id: applied.revision, at: applied.at };
+    const applied = this.#applied.get(key);
+    return applied === undefined ? undefined : { kind: "pending", id: applied, at: Date.now() };
   }
 }
 

@@ -33,7 +33,7 @@ export interface RowStatus {
   readonly kind: "pending" | "refreshing" | "done" | "error";
   /** The revision of the version, or of the deletion, that this status speaks of. */
   readonly id: number;
-  /** Since when, in milliseconds since the epoch. */
+  /** Since when, in milliseconds since the epoch; of `done`, when the version was written. */
   readonly at: number;
   /** What went wrong; present when and only when `kind` is `error`. */
   readonly error?: Error;
