@@ -4,11 +4,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { everything } from "../../src/client/index.ts";
 import { BadRequest } from "../../src/gen/google/rpc/error_details.ts";
 import { attempt, type CommandResult, type World } from "../../src/playground/index.ts";
 import { eventually } from "../support/eventually.ts";
 import { reaches } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
+import { shipped } from "./fixtures/plugins/index.ts";
 
 const root = join(import.meta.dirname, "../..");
 const buf = join(root, "node_modules/.bin/buf");
@@ -71,6 +73,63 @@ async function json(world: World, ...args: readonly string[]): Promise<Record<st
   const { stdout, stderr, code } = await cli(world, ...args);
   if (code !== 0) throw new Error(`waggle ${args.join(" ")}: exit code ${code}: ${stderr}`);
   return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+interface ListedMap {
+  readonly name: string;
+  readonly id: number;
+  readonly typeName: string;
+  readonly maxEntries: number;
+  readonly valueSize: number;
+  readonly listable: boolean;
+}
+
+/** Entries of a map as bpftool finds them, "KEY VALUE" in hexadecimal; values of several CPUs as the kernel puts them. */
+async function dumped(world: World, { id }: ListedMap): Promise<readonly string[]> {
+  const hex = (bytes: readonly string[]): string =>
+    bytes.map((byte) => Number(byte).toString(16).padStart(2, "0")).join("");
+  const padded = (text: string): string => text.padEnd(Math.ceil(text.length / 16) * 16, "0");
+  const output = await world.run("node", ["bpftool", "--json", "map", "dump", "id", String(id)]);
+  const entries = JSON.parse(output) as readonly {
+    readonly key: readonly string[];
+    readonly value?: readonly string[];
+    readonly values?: readonly { readonly value: readonly string[] }[];
+  }[];
+  return entries
+    .map(({ key, value, values }) => {
+      const bytes = value === undefined ? values!.map((one) => padded(hex(one.value))).join("") : hex(value);
+      return `${hex(key)} ${bytes}`;
+    })
+    .sort();
+}
+
+interface ListedEntry<Bytes> {
+  readonly rawKey: Bytes;
+  readonly rawValue: Bytes;
+  readonly missing: boolean;
+}
+
+/** The same, as `waggle map get` prints them. */
+async function printedEntries(world: World, { name }: ListedMap): Promise<readonly string[]> {
+  const { entries } = (await json(world, "map", "get", name)) as unknown as {
+    entries: readonly ListedEntry<string>[];
+  };
+  return entries
+    .filter(({ missing }) => !missing)
+    .map(({ rawKey, rawValue }) => `${rawKey} ${rawValue}`)
+    .sort();
+}
+
+/** The same, as the API lists them. */
+async function listedEntries(world: World, { name }: ListedMap): Promise<readonly string[]> {
+  const entries: readonly ListedEntry<Buffer>[] = await everything(
+    (page) => world.client.datapath.listMapEntries({ ...page, map: name }),
+    (page) => page.entries,
+  );
+  return entries
+    .filter(({ missing }) => !missing)
+    .map(({ rawKey, rawValue }) => `${rawKey.toString("hex")} ${rawValue.toString("hex")}`)
+    .sort();
 }
 
 await worldTests("the API as strangers meet it", { pods: 2 }, (test) => {
@@ -228,6 +287,42 @@ await worldTests("the API as strangers meet it", { pods: 2 }, (test) => {
     ] as const) {
       t.true(JSON.stringify(await json(world, ...command)).includes(word), `${command.join(" ")}: ${word}`);
     }
+  });
+
+  test("waggle map get prints what bpftool finds, in maps of every kind", async (t, world) => {
+    await json(world, "plugin", "register", shipped("packet-counter"), "--enable");
+    await json(world, "service", "upsert", "maps/web", "10.96.4.5:80", "-b", "10.0.1.2:8080");
+    await json(world, "endpoint", "update", "default/pod2", "--rule", "allow ingress app=pod1 icmp");
+    t.teardown(async () => {
+      await json(world, "endpoint", "update", "default/pod2", "--enforce", "none");
+      await json(world, "service", "delete", "maps/web");
+      await json(world, "plugin", "unregister", "packet-counter");
+    });
+    for (const address of [world.pod("pod2").ipv4, world.pod("pod2").ipv6])
+      t.true(await reaches(world, "pod1", address));
+    const { maps } = (await json(world, "map", "list")) as unknown as { maps: readonly ListedMap[] };
+    const printed = new Set<string>();
+    // Large arrays are all alike, and take long to print.
+    const small = maps.filter(
+      ({ listable, typeName, maxEntries }) =>
+        listable && (maxEntries <= 4_096 || !typeName.includes("array")),
+    );
+    for (const map of small) {
+      // What BPF programs write may change while it is read.
+      await eventually(`${map.name} is the same in both`, async () => {
+        const found = await dumped(world, map);
+        // The command line starts anew for each: one map of a kind is enough for it.
+        const first = found.length > 0 && !printed.has(map.typeName);
+        const listed = await (first ? printedEntries(world, map) : listedEntries(world, map));
+        if (JSON.stringify(listed) !== JSON.stringify(found))
+          throw new Error(`${listed.join(", ")} instead of ${found.join(", ")}`);
+        if (first) printed.add(map.typeName);
+        return true;
+      });
+    }
+    t.log(`${small.length} maps; printed: ${[...printed].sort().join(", ")}`);
+    for (const kind of ["array", "hash", "lru_hash", "lpm_trie", "percpu_array", "percpu_hash"])
+      t.true(printed.has(kind), kind);
   });
 
   test("waggle --json: services and IP cache entries are written, read and removed", async (t, world) => {
