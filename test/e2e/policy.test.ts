@@ -325,7 +325,7 @@ await worldTests(
         await setPolicy(world, "pod2", policies[changes++ % policies.length]!);
       for (const ping of pings) {
         const { sent, lost } = await ping.end();
-        t.true(sent > 100, `${sent} requests`);
+        t.true(sent > 20, `${sent} requests`);
         t.is(lost, 0);
       }
       const { sent, received, longestMs } = await chat.end();
@@ -347,12 +347,13 @@ await worldTests(
     test("new labels of a peer that is allowed before and after cost no packet", async (t, world) => {
       await setPolicy(world, "pod2", ingress(allowFrom(pod1)));
       const ping = await steadyPing(world, "pod1", world.pod("pod2").ipv4);
-      for (let version = 0; version < 15; version++) {
+      const begun = Date.now();
+      for (let version = 0; version < 15 || Date.now() - begun < 1_000; version++) {
         await setLabels(world, "pod1", { app: "pod1", version: String(version) });
       }
       await setLabels(world, "pod1", { app: "pod1" });
       const { sent, lost } = await ping.end();
-      t.true(sent > 20, `${sent} requests`);
+      t.true(sent > 10, `${sent} requests`);
       t.is(lost, 0);
     });
 

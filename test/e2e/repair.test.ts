@@ -9,7 +9,7 @@ import { reaches } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
 
 /** "Within seconds", on a machine that is busy with other tests. */
-const repairMs = 15_000;
+const repairMs = 30_000;
 
 /** Everything that passes over a device, address or route of node1, in both families. */
 function ways(world: World): readonly (readonly [from: string, to: string])[] {
@@ -140,15 +140,14 @@ await worldTests("repairs of the node's network", { nodes: 2, pods: 3, ipv6: tru
     const { ipv4, ipv6 } = await placeOf(world, "pod1");
     const state = () => world.run("pod1", ["sh", "-c", "ip route; ip -6 route; ip -o link show eth0"]);
     const before = await state();
+    // What this does is not looked at: the agent may have come by before.
     for (const argv of [
       ["ip", "route", "delete", "default"],
       ["ip", "-6", "route", "flush", "dev", "eth0"],
       ["ip", "address", "flush", "dev", "eth0", "scope", "global"],
       ["ip", "link", "set", "eth0", "mtu", "1300"],
-    ]) {
+    ])
       await world.run("pod1", argv);
-      t.not(await state(), before, argv.join(" "));
-    }
     await eventually("the pod is as it was", async () => (await state()) === before, repairMs);
     await works(world);
     t.like(await placeOf(world, "pod1"), { ipv4, ipv6 });
@@ -192,7 +191,6 @@ await worldTests("repairs of the node's network", { nodes: 2, pods: 3, ipv6: tru
       .flatMap(({ id }) => links.filter(({ prog_id }) => prog_id === id).map((link) => link.id));
     t.is(ids.length, 3);
     for (const id of ids) await world.run("node1", ["bpftool", "link", "detach", "id", `${id}`]);
-    t.not((await broken(world)).length, 0);
     await works(world);
   });
 });
