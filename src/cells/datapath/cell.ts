@@ -9,13 +9,14 @@ import {
   Lifecycle,
   Log,
   module,
+  optional,
   provide,
   token,
 } from "../../hive/index.ts";
 import { State } from "../state/index.ts";
 import { PinnedGlobalMaps, pinLayout } from "./maps.ts";
 import { CompiledTemplates } from "./templates.ts";
-import { DatapathToken, GlobalMapsToken, TemplatesToken } from "./tokens.ts";
+import { DatapathToken, GlobalMapsToken, PodFamiliesToken, TemplatesToken } from "./tokens.ts";
 
 const packageRoot = resolve(import.meta.dirname, "../../..");
 
@@ -70,10 +71,16 @@ export const datapathResourcesCell = bundle(
   ),
   provide(
     GlobalMapsToken,
-    { datapath: DatapathToken, templates: TemplatesToken, config: DatapathConfig, lifecycle: Lifecycle },
-    ({ datapath, templates, config: settings, lifecycle }) => {
+    {
+      datapath: DatapathToken,
+      templates: TemplatesToken,
+      config: DatapathConfig,
+      families: optional(PodFamiliesToken),
+      lifecycle: Lifecycle,
+    },
+    ({ datapath, templates, config: settings, families = { ipv6: true }, lifecycle }) => {
       const pins = pinLayout(resolve(settings.bpfRoot));
-      const maps = new PinnedGlobalMaps(datapath, templates, pins, settings.mapSizes);
+      const maps = new PinnedGlobalMaps(datapath, templates, pins, settings.mapSizes, families);
       lifecycle.append({ name: "shared maps", start: () => maps.open(), stop: () => maps.close() });
       return maps;
     },

@@ -10,5 +10,11 @@ export {
   type WantedEntry,
 } from "./entry-states.ts";
 export { pinLayout } from "./maps.ts";
-export { DatapathToken, GlobalMapsToken, ReconciledMaps, TemplatesToken } from "./tokens.ts";
+export {
+  DatapathToken,
+  GlobalMapsToken,
+  PodFamiliesToken,
+  ReconciledMaps,
+  TemplatesToken,
+} from "./tokens.ts";
 export type * from "./types.ts";

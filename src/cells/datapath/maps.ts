@@ -1,7 +1,24 @@
 import { join } from "node:path";
-import type { BpfMap, Datapath, MapSpec, RawMap, TypedMapSpec } from "../../datapath/index.ts";
-import { globalMapSpecs, mapSpecByName, scratchMapSpec } from "../../datapath/maps/index.ts";
-import type { GlobalMaps, PinLayout, Templates } from "./types.ts";
+import { isDeepStrictEqual } from "node:util";
+import {
+  type BpfMap,
+  type Datapath,
+  MapLayoutError,
+  type MapSpec,
+  type RawMap,
+  type TypedMapSpec,
+} from "../../datapath/index.ts";
+import {
+  globalMapSpecs,
+  mapSpecByName,
+  preallocatedForIpv6,
+  scratchMapSpec,
+} from "../../datapath/maps/index.ts";
+import { SettingConflictError } from "../../hive/index.ts";
+import type { GlobalMaps, PinLayout, PodFamilies, Templates } from "./types.ts";
+
+/** Entries of a map that programs name and nobody uses. */
+const unused = 1;
 
 /** Where an agent keeps its pins below `root`. */
 export function pinLayout(root: string): PinLayout {
@@ -24,28 +41,57 @@ export class PinnedGlobalMaps implements GlobalMaps {
   readonly #datapath: Datapath;
   readonly #templates: Templates;
   readonly #sizes: Readonly<Record<string, string>>;
+  readonly #families: PodFamilies;
   readonly #typed = new Map<string, BpfMap<unknown, unknown>>();
 
-  /** @param sizes entries by map name, where other than usual */
+  /**
+   * @param sizes entries by map name, where other than usual
+   * @param families those that pods have: what nobody uses takes no memory
+   */
   constructor(
     datapath: Datapath,
     templates: Templates,
     pins: PinLayout,
     sizes: Readonly<Record<string, string>>,
+    families: PodFamilies,
   ) {
     this.pins = pins;
     this.#datapath = datapath;
     this.#templates = templates;
     this.#sizes = sizes;
+    this.#families = families;
   }
 
-  /** @throws MapLayoutError when a pinned map has another layout than this version needs */
+  /**
+   * @throws SettingConflictError when a pinned map has another size than is wanted; MapLayoutError when it has another
+   * layout than this version needs
+   */
   open(): void {
     const { bpf } = this.#datapath;
     bpf.ensureBpffs(this.pins.root);
     for (const directory of [this.pins.globals, this.pins.policy]) bpf.makePinDirectory(directory);
     for (const spec of this.#specs()) {
-      this.raw[spec.name] = bpf.ensurePinnedMap(spec, join(this.pins.globals, spec.name));
+      this.raw[spec.name] = this.#ensure(spec, join(this.pins.globals, spec.name));
+    }
+  }
+
+  #ensure(spec: MapSpec, path: string): RawMap {
+    const { bpf } = this.#datapath;
+    try {
+      return bpf.ensurePinnedMap(spec, path);
+    } catch (error) {
+      if (!(error instanceof MapLayoutError)) throw error;
+      const [want, have] = [error.expected.maxEntries, error.actual.maxEntries];
+      // IPv6 comes or goes: what runs keeps the map that it has until it is replaced, and nothing in there is missed.
+      if (preallocatedForIpv6.has(spec.name) && want !== have && (want === unused || have === unused)) {
+        bpf.unpin(path);
+        return bpf.ensurePinnedMap(spec, path);
+      }
+      const { maxEntries: _, ...expected } = error.expected;
+      const { maxEntries: __, ...actual } = error.actual;
+      if (!isDeepStrictEqual(expected, actual)) throw error;
+      const why = `${spec.name} has ${have} entries and is to have ${want}: it is made anew after waggle cleanup only`;
+      throw new SettingConflictError("map-sizes", why);
     }
   }
 
@@ -69,6 +115,7 @@ export class PinnedGlobalMaps implements GlobalMaps {
     const maxEntries = Object.fromEntries(
       Object.entries(this.#sizes).map(([name, entries]) => [name, Number(entries)]),
     );
+    if (!this.#families.ipv6) for (const name of preallocatedForIpv6) maxEntries[name] = unused;
     const scratch = scratchMapSpec(bpf.describeObject(this.#templates.lxc.object));
     return [...globalMapSpecs({ cpus: bpf.cpus, maxEntries }), scratch];
   }

@@ -28,6 +28,11 @@ export interface GlobalMaps {
   typed<K, V>(name: string): BpfMap<K, V>;
 }
 
+/** The IP families of pods, besides IPv4. */
+export interface PodFamilies {
+  readonly ipv6: boolean;
+}
+
 /** Compiled templates of the core's objects. */
 export interface Templates {
   /** Ready after start. */

@@ -13,7 +13,7 @@ import {
   provide,
   token,
 } from "../../hive/index.ts";
-import { DatapathToken } from "../datapath/index.ts";
+import { DatapathToken, PodFamiliesToken } from "../datapath/index.ts";
 import { concernsNode } from "./concerns.ts";
 import { NamespaceLock } from "./lock.ts";
 import { NodeNetworkReconciler, type PassReport } from "./network.ts";
@@ -38,6 +38,9 @@ export const nodeConfigCell = module(
   "node-config",
   "Node facts: pod networks, devices and routes",
   config(NodeSettings, nodeFlags),
+  provide(PodFamiliesToken, { settings: NodeSettings }, ({ settings }) => ({
+    ipv6: settings.podCidrV6 !== "",
+  })),
   provide(
     NodeNetworking,
     {

@@ -16,7 +16,7 @@ import {
   serviceNetworks,
   tunnelOverhead,
 } from "./settings.ts";
-import { ensureForwarding } from "./sysctls.ts";
+import { ensureForwarding, ensureIpv6 } from "./sysctls.ts";
 import type { NodeConfig, NodeDevice, NodeNetwork, Peer } from "./types.ts";
 
 export type NodeSettingsValues = ConfigOf<typeof nodeFlags>;
@@ -114,12 +114,17 @@ export class NodeNetworkReconciler implements NodeNetwork {
     const host = await ensureHostPair(net, view.links, this.#mtu, former?.host);
     repairs.push(...host.repairs);
     const overlay = await this.#overlay(view.links, former?.overlay, repairs);
+    const enabled =
+      this.#pods.podCidrV6 === undefined
+        ? []
+        : await ensureIpv6(net, [host.link, ...(overlay === undefined ? [] : [overlay])]);
     const routers = await this.#ensureRouters(host.link.ifindex, view.addresses);
     const config = this.#describe(devices, describeDevice(host.link, routers.addresses), overlay);
     const plan = planRoutes(config, this.#peers ?? [], this.#departed);
     const formerRoutes = this.#wantedRoutes;
     this.#wantedRoutes = new Set(plan.routes.map(({ destination }) => destination));
     const put = [
+      ...enabled,
       ...routers.changed,
       ...(await ensureForwarding(net, config)),
       ...(await ensureRoutes(net, view.routes, plan.routes, formerRoutes, this.#peers === undefined)),

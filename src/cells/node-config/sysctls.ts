@@ -32,6 +32,27 @@ export async function quietenIpv6(net: NetOps, device: string): Promise<void> {
 }
 
 /**
+ * Lets the agent's devices have IPv6, which they may be without: made when pods had none, or in a namespace where new
+ * devices have none. Addresses come after this.
+ *
+ * @returns what was not as it should be, in words
+ */
+export async function ensureIpv6(
+  net: NetOps,
+  devices: readonly { readonly name: string }[],
+): Promise<readonly string[]> {
+  const changed: string[] = [];
+  for (const { name } of devices) {
+    const key = `ipv6/conf/${name}/disable_ipv6`;
+    const value = (await net.getSysctl(key)).trim();
+    if (value === "0") continue;
+    await net.setSysctl(key, "0");
+    changed.push(`${key.replaceAll("/", ".")} was ${value} and is 0`);
+  }
+  return changed;
+}
+
+/**
  * Lets the stack forward for pods. Their packets enter on their own devices while the route back leads over
  * cilium_host, which a strict reverse-path filter (1) would refuse; the one for all devices becomes loose. A client
  * whose NodePort leads to a neighbour of the node is not told to ask that one (the kernel does if either setting, the
@@ -59,9 +80,7 @@ export async function ensureForwarding(
     await ensure(`ipv4/conf/${name}/send_redirects`, "0", "1");
   }
   if (podCidrV6 === undefined) return changed;
-  for (const device of [host, ...(overlay === undefined ? [] : [overlay])]) {
-    await ensure(`ipv6/conf/${device.name}/disable_ipv6`, "0");
-  }
+  changed.push(...(await ensureIpv6(net, [host, ...(overlay === undefined ? [] : [overlay])])));
   // A router believes no other routers; the node goes on to, where it did (2: although it forwards).
   for (const { name } of devices) await ensure(`ipv6/conf/${name}/accept_ra`, "2", "1");
   await ensure("ipv6/conf/all/forwarding", "1");

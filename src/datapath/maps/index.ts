@@ -55,6 +55,7 @@ export {
   globalMapSpecs,
   mapSpecByName,
   mapSpecs,
+  preallocatedForIpv6,
   SCRATCH_MAP,
   scratchMapSpec,
 } from "./registry.ts";
