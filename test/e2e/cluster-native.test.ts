@@ -1,10 +1,20 @@
 // Two nodes that route their pods' packets to each other as they are: every path, and which stages packets met.
 
+import { untilNodesAre, untilReached } from "../support/cluster.ts";
 import { connectivityTest, failures } from "../support/matrix.ts";
 import { meets } from "../support/stages.ts";
+import { echo } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
 
-await worldTests("native routing", { nodes: 2, pods: 4, routingMode: "native", podRoutes: true }, (test) => {
+const options = {
+  nodes: 2,
+  pods: 4,
+  routingMode: "native",
+  podRoutes: true,
+  agentArguments: ["--kvstore-lease-ttl", "3s"],
+} as const;
+
+await worldTests("native routing", options, (test) => {
   test("every path works in both families, from and to the outside as well", async (t, world) => {
     const matrix = await connectivityTest(world);
     t.deepEqual(failures(matrix), []);
@@ -30,4 +40,26 @@ await worldTests("native routing", { nodes: 2, pods: 4, routingMode: "native", p
       });
     });
   }
+
+  test("what of the cluster nobody has is refused, for pods and nodes, also when a node has left", async (t, world) => {
+    const refused = async (to: string, why: RegExp): Promise<void> => {
+      for (const from of ["pod1", "node1"]) {
+        const { received, output } = await echo(world, from, to, 1);
+        t.is(received, 0, `${from} to ${to}`);
+        t.regex(output, why, `${from} to ${to}`);
+      }
+    };
+    const nobody = /Host Unreachable|Address unreachable/;
+    for (const to of ["10.0.1.222", "10.0.2.222", "fd00:10:0:1::dead", "fd00:10:0:2::dead"])
+      await refused(to, nobody);
+    for (const to of ["10.96.9.9", "fd00:96::99"]) await refused(to, /Port Unreachable|Port unreachable/);
+    const [one, two] = world.nodes;
+    const { ipv4, ipv6 } = world.pod("pod2");
+    await two!.killAgent("SIGKILL");
+    await untilNodesAre([one!], ["node1"]);
+    for (const to of [ipv4, ipv6]) await refused(to, nobody);
+    await two!.startAgent();
+    await untilNodesAre(world.nodes, ["node1", "node2"]);
+    await untilReached(world);
+  });
 });
