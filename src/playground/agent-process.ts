@@ -80,7 +80,7 @@ export class AgentProcess {
    * Sends a signal and waits for the end. A process that outlives `graceMs` after SIGTERM is killed.
    * @throws AgentError when it had to be killed: a clean stop was asked for and not given
    */
-  async stop(signal: NodeJS.Signals = "SIGTERM", graceMs = 15_000): Promise<Ending> {
+  async stop(signal: NodeJS.Signals = "SIGTERM", graceMs = 30_000): Promise<Ending> {
     const ending = await endChild(this.#child, signal, graceMs);
     if (signal !== "SIGKILL" && ending.signal === "SIGKILL") {
       throw new AgentError(

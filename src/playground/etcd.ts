@@ -33,7 +33,7 @@ export interface EtcdSettings {
 export const etcdEndpoint = `http://${underlayNetwork.etcdIpv4}:2379`;
 
 const peerUrl = "http://127.0.0.1:2380";
-const startTimeoutMs = 20_000;
+const startTimeoutMs = 60_000;
 const stopGraceMs = 5_000;
 const pollMs = 50;
 /** Bytes its database may grow to before it refuses writes: a world that runs amok must not fill the disk. */

@@ -16,6 +16,7 @@ import {
   removeAbandonedWorlds,
   type World,
 } from "../../src/playground/index.ts";
+import { eventually } from "../support/eventually.ts";
 
 const may = await probeCapabilities();
 const permitted = may.bpf.ok && may.namespaces.ok && process.env.NO_KERNEL_TESTS === undefined;
@@ -148,8 +149,10 @@ test("a playground that was killed outright is taken down by the next one", asyn
   child.kill("SIGKILL");
   await once(child, "exit");
   t.not(namespaces(id).length, 0);
-  t.true((await removeAbandonedWorlds()).includes(id));
-  t.deepEqual(namespaces(id), []);
+  await removeAbandonedWorlds();
+  // Somebody else on this machine may have begun with it before.
+  await eventually("it is gone", () => namespaces(id).length === 0);
+  t.pass();
 });
 
 test("cleanup refuses while the agent runs, and removes everything when it does not", async (t) => {

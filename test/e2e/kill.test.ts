@@ -242,16 +242,17 @@ await kernelTest("killing the agent", () => {
         acknowledged += [...changing].filter(({ states }) => states.length === 1).length;
         if (round % (kills / killsDuringStart) === 0) await killDuringStart(world);
         await world.startAgent();
-        for (const tracked of [...pods, ...plugins]) {
-          const state = await tracked.read();
+        const all = [...pods, ...plugins];
+        const states = await Promise.all(all.map((tracked) => tracked.read()));
+        for (const [index, tracked] of all.entries()) {
+          const state = states[index]!;
           t.true(
             tracked.states.includes(state),
             `round ${round}: ${state} is none of ${tracked.states.join(", ")}`,
           );
           tracked.states = [state];
         }
-        await chainsAreAsPlanned(world);
-        await noteProgramIds(world, seen);
+        await Promise.all([chainsAreAsPlanned(world), noteProgramIds(world, seen)]);
       }
 
       const { sent, lost, messages, received } = await traffic.end();

@@ -384,10 +384,12 @@ await worldTests(
     });
   },
   async (world) => {
-    for (const at of ["pod1", "pod2", "pod3", "node", "outside"]) {
-      await startPeer(world, at, "tcp-server", port, at);
-      await startPeer(world, at, "tcp-server", otherPort, at);
-      await startPeer(world, at, "udp", "serve", port, at, addressOf(world, at));
-    }
+    await Promise.all(
+      ["pod1", "pod2", "pod3", "node", "outside"].flatMap((at) => [
+        startPeer(world, at, "tcp-server", port, at),
+        startPeer(world, at, "tcp-server", otherPort, at),
+        startPeer(world, at, "udp", "serve", port, at, addressOf(world, at)),
+      ]),
+    );
   },
 );

@@ -9,7 +9,7 @@ import { counted } from "../support/events.ts";
 import { eventually } from "../support/eventually.ts";
 import { EtherType, frame, ipv4, sendFrames } from "../support/frames.ts";
 import { ingress, open, setPolicy } from "../support/policy.ts";
-import { peerArgv, runPeer, startPeer } from "../support/programs.ts";
+import { peerArgv, runPeer, type Server, startPeer } from "../support/programs.ts";
 import { upsertService } from "../support/services.ts";
 import { talk } from "../support/talk.ts";
 import { askNames, askUdp } from "../support/traffic.ts";
@@ -337,12 +337,14 @@ await worldTests(
     registerSctp(test);
   },
   async (world) => {
+    const peers: Promise<Server>[] = [];
     for (const at of ["pod2", "pod3", "pod4"]) {
       for (const family of families) {
         const address = family.address(world, at);
-        await startPeer(world, at, "tcp-server", backendPort, at, address);
-        await startPeer(world, at, "udp", "serve", backendPort, at, address);
+        peers.push(startPeer(world, at, "tcp-server", backendPort, at, address));
+        peers.push(startPeer(world, at, "udp", "serve", backendPort, at, address));
       }
     }
+    await Promise.all(peers);
   },
 );

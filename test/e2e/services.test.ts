@@ -7,7 +7,7 @@ import { attempt, type World } from "../../src/playground/index.ts";
 import { steadyPing } from "../../src/playground/traffic.ts";
 import { counted, listen } from "../support/events.ts";
 import { eventually } from "../support/eventually.ts";
-import { runPeer, startPeer } from "../support/programs.ts";
+import { runPeer, type Server, startPeer } from "../support/programs.ts";
 import { upsertService } from "../support/services.ts";
 import { talk } from "../support/talk.ts";
 import { askNames, askUdp, connects, download, echo, get, startWeb } from "../support/traffic.ts";
@@ -350,12 +350,14 @@ await worldTests(
     });
   },
   async (world) => {
+    const peers: Promise<Server>[] = [];
     for (const at of ["pod2", "pod3", "pod4", "outside"]) {
       for (const family of families) {
         const address = family.address(world, at);
-        await startPeer(world, at, "tcp-server", backendPort, at, address);
-        await startPeer(world, at, "udp", "serve", backendPort, at, address);
+        peers.push(startPeer(world, at, "tcp-server", backendPort, at, address));
+        peers.push(startPeer(world, at, "udp", "serve", backendPort, at, address));
       }
     }
+    await Promise.all(peers);
   },
 );

@@ -27,7 +27,7 @@ const intervalMs = 25;
 const pingIntervalMs = 20;
 /** A ping that nobody ended ends by itself. */
 const mostRequests = 10_000;
-const startTimeoutMs = 20_000;
+const startTimeoutMs = 40_000;
 
 const addressesOf = ({ ipv4, ipv6 }: WorldPod): readonly string[] => [ipv4, ipv6].filter((one) => one !== "");
 

@@ -93,7 +93,7 @@ export class EtcdServer {
         await this.ctl("endpoint", "health");
         return true;
       },
-      15_000,
+      60_000,
     );
   }
 

@@ -61,7 +61,7 @@ export async function startUntilSays(
   child.once("exit", () => {
     ended = true;
   });
-  await eventually(`${argv[0]} in ${at} says ${says}`, () => ended || says.test(output), 10_000);
+  await eventually(`${argv[0]} in ${at} says ${says}`, () => ended || says.test(output), 30_000);
   if (!says.test(output)) throw new Error(`${argv.join(" ")} in ${at} ended early: ${output.trim()}`);
   return server(child);
 }
