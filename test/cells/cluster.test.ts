@@ -17,7 +17,7 @@ test("nodes and pods of one node are in the IP caches of the others, and go with
   t.is(two!.reach(pod.ipv6), `${pod.identity} via 172.18.0.11`);
   await one!.stop();
   t.truthy(two!.reach(pod.ipv4), "an agent that ends takes nothing with it");
-  await eventually("what is not kept alive goes", () => two!.nodes.length === 1, 15_000);
+  await eventually("what is not kept alive goes", () => two!.nodes.length === 1, 60_000);
   await eventually(
     "and so do addresses",
     () => two!.reach(pod.ipv4) === undefined && two!.reach("10.0.1.1") === undefined,
@@ -41,7 +41,7 @@ test("of two agents with one name the second is refused, and takes over when the
   t.is(one.reach(pod.ipv4), undefined, "nor are its pods announced");
   t.is(one.complaints(), "");
   await one.stop();
-  await eventually("it takes the name", () => double.complaints() === "", 15_000);
+  await eventually("it takes the name", () => double.complaints() === "", 60_000);
   await eventually("with its pods", async () => (await etcd.keys("waggle/default/addresses/")).length === 2);
 });
 

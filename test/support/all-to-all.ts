@@ -2,7 +2,7 @@
 
 import { once } from "node:events";
 import type { World, WorldPod } from "../../src/playground/index.ts";
-import { judgePing } from "../../src/playground/traffic.ts";
+import { endPing, judgePing } from "../../src/playground/traffic.ts";
 import { eventually } from "./eventually.ts";
 import { peerArgv } from "./programs.ts";
 
@@ -86,17 +86,13 @@ async function startTalker(world: World, pod: WorldPod): Promise<Talker> {
 async function startPing(world: World, pod: WorldPod, to: string): Promise<() => Promise<FlowReport>> {
   const argv = ["ping", "-n", "-i", `${pingIntervalMs / 1_000}`, "-c", `${mostRequests}`, to];
   const child = world.spawn(pod.name, argv);
-  const closed = once(child, "close");
   let output = "";
   child.stdout!.setEncoding("utf8").on("data", (data: string) => {
     output += data;
   });
   await eventually(`${pod.name} has an answer from ${to}`, () => output.includes("icmp_seq="));
   return async () => {
-    // ping prints its statistics on SIGINT.
-    child.kill("SIGINT");
-    await closed;
-    const { sent, received } = judgePing(output, pingIntervalMs);
+    const { sent, received } = judgePing(await endPing(child, () => output), pingIntervalMs);
     return { flow: `${pod.name} → ${to} icmp`, sent, received, problem: "" };
   };
 }
