@@ -156,6 +156,12 @@ await worldTests("TCP and UDP", { pods: 2 }, (test) => {
     // The pod's own stack has taken note: it does not even try any more.
     t.regex(await world.run("pod1", ["ip", "route", "get", far.ipv4]), new RegExp(`mtu ${farMtu}`));
     await world.run("pod1", ["ip", "route", "flush", "cache"]);
+    // Errors about what was masqueraded come back to the pod, whoever on the way gives them.
+    const hops = await world.run("pod1", ["tracepath", "-n", "-m", "6", far.ipv4]);
+    t.regex(hops, new RegExp(` ${addressOf(world, "outside").replaceAll(".", "\\.")} `));
+    t.regex(hops, new RegExp(`${far.ipv4.replaceAll(".", "\\.")} .*reached`), hops);
+    t.regex(hops, new RegExp(`Resume: pmtu ${farMtu}`), hops);
+    await world.run("pod1", ["ip", "route", "flush", "cache"]);
 
     const server = far.spawn(["iperf3", "--server", "--one-off", "--forceflush"]);
     await server.ready(/Server listening/);
