@@ -24,8 +24,8 @@ test("codes of the kernel and of libbpf that the system's tables lack have names
 });
 
 test("a failed call of Node.js keeps its errno and becomes the cause", (t) => {
-  const cause = t.throws(() => statSync("/nonexistent"));
-  const error = DatapathError.from(cause, "look at", "/nonexistent");
+  const cause = t.throws(() => statSync("/proc/self/nothing"));
+  const error = DatapathError.from(cause, "look at", "/proc/self/nothing");
   t.is(error.errnoName, "ENOENT");
   t.is(error.cause, cause);
   t.is(DatapathError.from(error, "again", "elsewhere"), error);

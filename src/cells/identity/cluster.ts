@@ -154,7 +154,7 @@ export class ClusterIdentities implements IdentityAllocator, Follower {
     const session = this.#session;
     if (session === undefined) return [];
     const { held, own } = await this.#ledger.holders(session);
-    for (const id of own) if (!this.#held.has(id)) await this.#ledger.letGo(session, id);
+    for (const id of own) await this.#letGoUnused(session, id);
     const gone: number[] = [];
     for (const id of Array.from(this.#numbers.entries.keys(), Number)) {
       if (held.has(id) || this.#held.has(id)) {
@@ -169,6 +169,17 @@ export class ClusterIdentities implements IdentityAllocator, Follower {
     }
     this.#refresh(gone);
     return gone;
+  }
+
+  /** Lets go of a number that the store says this node holds, if it does not. @throws KvStoreError */
+  async #letGoUnused(session: KvSession, id: number): Promise<void> {
+    const labels = this.#numbers.get(String(id))?.record.labels;
+    // A number that nobody has yet heard of was made just now, and one that is gone is nobody's to keep.
+    if (this.#held.has(id) || labels === undefined) return;
+    // In turn: the store may know sooner than this node that it holds the number now.
+    await this.#turns.run(canonicalLabels(labels), async () => {
+      if (!this.#held.has(id)) await this.#ledger.letGo(session, id);
+    });
   }
 
   /** The number of labels that this node does not hold yet. */
