@@ -16,6 +16,7 @@ import { nodesCell } from "./cells/nodes/index.ts";
 import { pluginRegistryCell } from "./cells/plugin-registry/index.ts";
 import { pluginTableCell } from "./cells/plugin-table/index.ts";
 import { policyMapsCell } from "./cells/policy-maps/index.ts";
+import { serviceAddressesCell } from "./cells/service-addresses/index.ts";
 import { servicesCell } from "./cells/services/index.ts";
 import { socketLbCell } from "./cells/socket-lb/index.ts";
 import { stateCell } from "./cells/state/index.ts";
@@ -67,6 +68,7 @@ export function agentCells(onLogLevel: (level: string) => void = () => {}): Cell
     nodesCell,
     policyMapsCell,
     servicesCell,
+    serviceAddressesCell,
     pluginTableCell,
 
     // What makes the kernel match it.

@@ -139,7 +139,7 @@ int F(tail_to_host)(struct __sk_buff *ctx)
 }
 
 /*
- * The answer to what the stack had sent to cilium_host, and nobody has the address of. A pod here gets it from its
+ * The answer to what the stack had sent here, to cilium_host or a pod's to the network, and nobody has. A pod here gets it from its
  * router; anybody else over the stack, which takes nothing from the outside in its own name: it comes in the name of
  * the address itself.
  */
@@ -174,7 +174,7 @@ int F(tail_icmp_error)(struct __sk_buff *ctx)
 	if (!st)
 		return TC_ACT_SHOT;
 	refuse_report(ctx, st);
-	if (cfg_ifindex == cfg_host_ifindex)
+	if (cfg_ifindex == cfg_host_ifindex || st->direction == DIR_EGRESS)
 		return F(host_answer)(ctx, st);
 	if (F(icmp_error)(ctx, st, F(addr_is_none)(F(device_ip)()) ? F(router_ip)() : F(device_ip)()))
 		return TC_ACT_SHOT;

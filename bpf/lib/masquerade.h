@@ -10,20 +10,21 @@
  * Do pods keep their own addresses towards this one? The table names the node of everything that belongs to the
  * cluster, whether or not a tunnel leads there, and knows the pod CIDRs of nodes that are gone.
  */
-static __always_inline _Bool F(in_cluster)(F(addr) addr)
+static __always_inline _Bool F(in_cluster)(struct pkt_state *st, F(addr) addr)
 {
 	const struct remote_endpoint_info *info = F(ipcache_lookup)(addr);
 
+	st->dst_identity = ipcache_identity(info);
 	return info && (info->tunnel_ipv4 || info->sec_id == IDENTITY_HOST ||
 			info->sec_id == IDENTITY_REMOTE_NODE || info->sec_id == IDENTITY_UNMANAGED);
 }
 
 /* Is the packet from one of our pods to the world? */
-static __always_inline _Bool F(leaves_cluster)(const struct F(pkt) *pkt)
+static __always_inline _Bool F(leaves_cluster)(struct pkt_state *st, const struct F(pkt) *pkt)
 {
 	const struct endpoint_info *ep = F(endpoint_lookup)(pkt->saddr);
 
-	return ep && !endpoint_is_host(ep) && !F(in_cluster)(pkt->daddr);
+	return ep && !endpoint_is_host(ep) && !F(in_cluster)(st, pkt->daddr);
 }
 
 static __always_inline int F(host_leave)(struct __sk_buff *ctx, const struct pkt_state *st)
@@ -51,7 +52,7 @@ static __always_inline int F(host_to_netdev)(struct __sk_buff *ctx, struct pkt_s
 		if (ret == SNAT_DONE)
 			return F(host_leave)(ctx, st);
 	}
-	if (mark_get(ctx) != MARK_NODEPORT && !(F(masquerade)() && F(leaves_cluster)(&pkt)))
+	if (mark_get(ctx) != MARK_NODEPORT && !(F(masquerade)() && F(leaves_cluster)(st, &pkt)))
 		return F(host_leave)(ctx, st);
 	return parsed < 0 ? DROP(st, parsed) : JUMP(ctx, st, SLOT(HOST_MASQUERADE));
 }
@@ -95,6 +96,8 @@ static __always_inline int F(host_masquerade)(struct __sk_buff *ctx, struct pkt_
 		mark_set(ctx, 0);
 	else if (F(answers_stranger)(ctx, &pkt))
 		return F(host_leave)(ctx, st);
+	else if (st->dst_identity == IDENTITY_SERVICE) /* at a port where it is none: nobody out there has it */
+		return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_PORT_UNREACHABLE, DROP_NO_SERVICE);
 	if (F(addr_is_none)(target.addr))
 		return DROP(st, DROP_NAT_NO_MAPPING);
 	ret = F(snat_create)(&pkt, &target);

@@ -1,7 +1,10 @@
 // Two nodes that route their pods' packets to each other as they are: every path, and which stages packets met.
 
+import { ServiceProtocol } from "../../src/gen/waggle/v1/load_balancer.ts";
 import { untilNodesAre, untilReached } from "../support/cluster.ts";
+import { eventually } from "../support/eventually.ts";
 import { connectivityTest, failures } from "../support/matrix.ts";
+import { upsertService } from "../support/services.ts";
 import { meets } from "../support/stages.ts";
 import { echo } from "../support/traffic.ts";
 import { worldTests } from "../support/world-tests.ts";
@@ -52,6 +55,14 @@ await worldTests("native routing", options, (test) => {
     const nobody = /Host Unreachable|Address unreachable/;
     for (const to of ["10.0.1.222", "10.0.2.222", "fd00:10:0:1::dead", "fd00:10:0:2::dead"])
       await refused(to, nobody);
+    // In no network of services, and known by its service alone.
+    const [ip, protocol] = ["198.18.9.9", ServiceProtocol.TCP];
+    await upsertService(world, { name: "test/alone", ip, port: 80, protocol, backends: [] });
+    await eventually("every packet to it is refused", async () => {
+      const { sent, output } = await echo(world, "pod1", ip, 3);
+      return output.match(/Port Unreachable/g)?.length === sent;
+    });
+    await world.client.services.deleteService({ name: "test/alone" });
     for (const to of ["10.96.9.9", "fd00:96::99"]) await refused(to, /Port Unreachable|Port unreachable/);
     const [one, two] = world.nodes;
     const { ipv4, ipv6 } = world.pod("pod2");

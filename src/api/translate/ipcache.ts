@@ -6,6 +6,7 @@ import type { Violations } from "../validate/violations.ts";
 import { inverse } from "./enums.ts";
 
 const sources = {
+  service: IPCacheSource.SERVICE,
   api: IPCacheSource.API,
   kvstore: IPCacheSource.KVSTORE,
   endpoint: IPCacheSource.ENDPOINT,

@@ -154,6 +154,7 @@ export class LayeredIpCache implements IpCache {
       endpoint: "belongs to an endpoint",
       kvstore: "belongs to another node or its pods",
       api: "is taken",
+      service: "is a service's",
     }[holder.source];
     throw failedPrecondition(
       `prefix ${prefix} ${whose} (identity ${holder.identity}) and cannot be overridden`,

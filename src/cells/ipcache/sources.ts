@@ -4,7 +4,14 @@ import type { IpCacheEntry, IpCacheSource } from "./types.ts";
  * Who is believed when several speak of one prefix, weakest first. As in Cilium, what the node knows of itself beats
  * what it is told: an entry of the API can neither take over a local pod's address nor the node's own.
  */
-export const sourcePriority: readonly IpCacheSource[] = ["api", "kvstore", "endpoint", "node", "reserved"];
+export const sourcePriority: readonly IpCacheSource[] = [
+  "service",
+  "api",
+  "kvstore",
+  "endpoint",
+  "node",
+  "reserved",
+];
 
 const rank = new Map(sourcePriority.map((source, index) => [source, index]));
 

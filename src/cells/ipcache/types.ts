@@ -1,7 +1,7 @@
 import type { Reconciler, Table } from "../../table/index.ts";
 
 /** Who said that a prefix has an identity. Higher sources win: see `sourcePriority`. */
-export type IpCacheSource = "api" | "kvstore" | "endpoint" | "node" | "reserved";
+export type IpCacheSource = "service" | "api" | "kvstore" | "endpoint" | "node" | "reserved";
 
 /** A prefix and the identity behind it. */
 export interface IpCacheEntry {

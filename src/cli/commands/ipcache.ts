@@ -8,7 +8,7 @@ import type { Act } from "../session.ts";
 import { integer, oneOf } from "../values.ts";
 
 const enums = { source: IPCacheSource };
-const sources = ["api", "kvstore", "endpoint", "node", "reserved"] as const;
+const sources = ["service", "api", "kvstore", "endpoint", "node", "reserved"] as const;
 
 const row = (entry: IPCacheEntry): string[] => [
   entry.prefix,

@@ -1,0 +1,1 @@
+export { serviceAddressesCell } from "./cell.ts";
