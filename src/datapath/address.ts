@@ -168,7 +168,12 @@ export function splitCidr(text: string): Cidr {
 /** Network of "10.0.1.5/24": 10.0.1.0, 24. @throws DatapathError INVALID_ARGUMENT */
 export function parseCidr(text: string): Cidr {
   const { address, prefixLength } = splitCidr(text);
-  const bytes = ipBytes(address);
+  const v4 = tryIpv4(address, address.length);
+  if (v4 >= 0) {
+    const network = maskIpv4(v4, prefixLength);
+    return { address: network === v4 ? address : formatIpv4(network), prefixLength };
+  }
+  const bytes = ipv6Bytes(address);
   maskBytes(bytes, prefixLength);
   return { address: ipFromBytes(bytes), prefixLength };
 }
@@ -176,6 +181,12 @@ export function parseCidr(text: string): Cidr {
 /** "10.0.1.0/24" */
 export function formatCidr(cidr: Cidr): string {
   return `${cidr.address}/${cidr.prefixLength}`;
+}
+
+/** The IPv4 address, a number, with all bits after the first `prefixLength` zero. */
+export function maskIpv4(address: number, prefixLength: number): number {
+  // Shifting by 32 shifts by nothing.
+  return prefixLength === 0 ? 0 : (address & (-1 << (32 - prefixLength))) >>> 0;
 }
 
 /** Zeroes all bits after the first `prefixLength`, in place. */

@@ -8,6 +8,7 @@ import {
   status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import type { Logger } from "../../hive/index.ts";
 import { type ApiRuntime, type CallContext, intercept } from "./context.ts";
 import { CallError, toServiceError } from "./errors.ts";
 import { StreamWriter } from "./writer.ts";
@@ -73,7 +74,7 @@ function unaryCall(
   runtime: ApiRuntime,
 ): handleUnaryCall<unknown, unknown> {
   return (call, callback) => {
-    const { context } = open(call, method, runtime);
+    const context = new OpenCall(call, method.path, runtime.log);
     let response: unknown;
     intercept(runtime.interceptors, context, async () => {
       response = await handler(call.request, context);
@@ -90,9 +91,9 @@ function streamCall(
   runtime: ApiRuntime,
 ): handleServerStreamingCall<unknown, unknown> {
   return (call) => {
-    const { context, abort } = open(call, method, runtime);
+    const context = new OpenCall(call, method.path, runtime.log);
     const out = new StreamWriter<unknown>(call, context.signal);
-    const drain = () => abort(runtime.draining.reason);
+    const drain = () => context.abort(runtime.draining.reason);
     intercept(runtime.interceptors, context, async () => {
       const release = runtime.streams.acquire();
       runtime.draining.addEventListener("abort", drain);
@@ -112,15 +113,44 @@ function streamCall(
 
 type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
 
-function open(
-  call: AnyCall,
-  method: MethodDefinition<unknown, unknown>,
-  runtime: ApiRuntime,
-): { readonly context: CallContext; abort(reason: unknown): void } {
-  const controller = new AbortController();
-  call.once("cancelled", () => controller.abort(cancellation(call)));
-  const context = { method: method.path, peer: call.getPeer(), signal: controller.signal, log: runtime.log };
-  return { context, abort: (reason) => controller.abort(reason) };
+/**
+ * What a handler knows of its call, made when it asks for it: most calls are over before anybody would have listened
+ * for their end, and grpc-js tells of a cancellation at the end of every one.
+ */
+class OpenCall implements CallContext {
+  readonly method: string;
+  readonly log: Logger;
+  readonly #call: AnyCall;
+  #controller: AbortController | undefined;
+
+  constructor(call: AnyCall, method: string, log: Logger) {
+    this.#call = call;
+    this.method = method;
+    this.log = log;
+  }
+
+  get peer(): string {
+    return this.#call.getPeer();
+  }
+
+  get signal(): AbortSignal {
+    return this.#aborting.signal;
+  }
+
+  abort(reason: unknown): void {
+    this.#aborting.abort(reason);
+  }
+
+  get #aborting(): AbortController {
+    if (this.#controller === undefined) {
+      const controller = new AbortController();
+      const cancel = (): void => controller.abort(cancellation(this.#call));
+      if (this.#call.cancelled) cancel();
+      else this.#call.once("cancelled", cancel);
+      this.#controller = controller;
+    }
+    return this.#controller;
+  }
 }
 
 function cancellation(call: AnyCall): CallError {

@@ -79,7 +79,10 @@ export function readPrefix(
     return undefined;
   }
   const network = parseCidr(`${address}/${length}`);
-  if (!ipBytes(network.address).equals(ipBytes(address))) {
+  // An IPv4 address has one spelling, an IPv6 address many.
+  const isNetwork =
+    family === 4 ? network.address === address : ipBytes(network.address).equals(ipBytes(address));
+  if (!isNetwork) {
     violations.add(field, `${value} has host bits set; the prefix is ${formatCidr(network)}`);
     return undefined;
   }

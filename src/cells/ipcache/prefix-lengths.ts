@@ -4,6 +4,7 @@ import {
   ipFromBytes,
   ipv6Bytes,
   maskBytes,
+  maskIpv4,
   tryIpv4,
   tryPrefixLength,
 } from "../../datapath/address.ts";
@@ -31,8 +32,7 @@ export class PrefixLengths {
     if (v4 >= 0) {
       for (let length = 32; length >= 0; length -= 1) {
         if (this.#v4[length] === 0) continue;
-        const network = length === 0 ? 0 : (v4 & (-1 << (32 - length))) >>> 0;
-        yield `${formatIpv4(network)}/${length}`;
+        yield `${formatIpv4(maskIpv4(v4, length))}/${length}`;
       }
       return;
     }

@@ -1,5 +1,12 @@
 import { isIPv6 } from "node:net";
-import { formatCidr, formatIpv4, parseCidr, tryIpv4, tryPrefixLength } from "../../datapath/address.ts";
+import {
+  formatCidr,
+  formatIpv4,
+  maskIpv4,
+  parseCidr,
+  tryIpv4,
+  tryPrefixLength,
+} from "../../datapath/address.ts";
 import { type FieldViolation, invalidArgument } from "../errors.ts";
 import type { IpCacheEntry } from "./types.ts";
 
@@ -66,7 +73,7 @@ function tryPrefixV4(text: string, slash: number, address: number): string | und
   if (slash < 0) return `${text}/32`;
   const length = tryPrefixLength(text, slash + 1, 32);
   if (length < 0) return undefined;
-  const network = length === 0 ? 0 : (address & (-1 << (32 - length))) >>> 0;
+  const network = maskIpv4(address, length);
   const digits = text.length - slash - 1;
   if (network === address && digits === (length < 10 ? 1 : 2)) return text;
   return `${formatIpv4(network)}/${length}`;
