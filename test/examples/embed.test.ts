@@ -80,8 +80,8 @@ test("the prefixes of the file are in the map, one identity for one set of label
   const database = identity(await program.line("10.20.7.0/24"));
   t.not(database, berlin);
   t.is(identity(await program.line("198.51.100.0/24")), berlin);
-  // Beside the four of the file: the world and the node.
-  t.is(await program.line("cilium_ipcache"), "cilium_ipcache (fake) has 6 entries");
+  // Beside the four of the file: the world, the node and the network of its pods.
+  t.is(await program.line("cilium_ipcache"), "cilium_ipcache (fake) has 7 entries");
   t.is(await program.end("SIGTERM"), 0);
   t.is(program.errors(), "");
 });
@@ -94,7 +94,7 @@ test("changes of the file are followed, and a bad file changes nothing but healt
   await write("203.0.113.0/24");
   const program = start(t, arguments_(directory, file));
   const first = await program.line("203.0.113.0/24");
-  await program.line("has 3 entries");
+  await program.line("has 4 entries");
 
   await write("203.0.113.0/33");
   const degraded = await program.line("degraded");
@@ -106,7 +106,7 @@ test("changes of the file are followed, and a bad file changes nothing but healt
   await write("198.51.100.0/24");
   const second = await program.line("198.51.100.0/24");
   t.is(second.split(/\s+/)[1], first.split(/\s+/)[1], "the labels are the same, so is their identity");
-  t.is(await program.line("cilium_ipcache"), "cilium_ipcache (fake) has 3 entries");
+  t.is(await program.line("cilium_ipcache"), "cilium_ipcache (fake) has 4 entries");
   t.is(await program.end("SIGINT"), 0);
 });
 
@@ -139,7 +139,7 @@ test("settings come from the environment under a prefix of the program's own", a
     PREFIXD_STATE_DIR: join(directory, "state"),
     PREFIXD_PREFIX_FILE: file,
   });
-  await program.line("has 6 entries");
+  await program.line("has 7 entries");
   t.is(await program.end("SIGTERM"), 0);
 });
 
