@@ -3,7 +3,7 @@
  * The programs of node devices (netdev) and of cilium_host (host), the node's own door to its pods. One copy for
  * each device. What is not IP of a family that is on passes untouched.
  *
- *	network -> cil_from_netdev -> a pod's cil_lxc_policy, or the stack
+ *	network -> cil_from_netdev -> the pods' cil_lxc_policy, or the stack
  *	stack -> cil_to_netdev -> network
  *	stack -> cilium_host: cil_from_host -> egress of a pod's device
  *	pod -> cilium_host: cil_to_host -> stack
@@ -66,7 +66,8 @@ int cil_from_netdev(struct __sk_buff *ctx)
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, 0, DIR_INGRESS);
+	state_reset(st, DIR_INGRESS);
+	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	trace(ctx, st, TRACE_FROM_NETWORK, 0);
 	return finish(ctx, st, JUMP_FAMILY(ctx, st, from_netdev));
 }
@@ -82,7 +83,8 @@ int cil_to_netdev(struct __sk_buff *ctx)
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, 0, DIR_EGRESS);
+	state_reset(st, DIR_EGRESS);
+	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	return finish(ctx, st, JUMP_FAMILY(ctx, st, to_netdev));
 }
 
@@ -97,7 +99,8 @@ int cil_from_host(struct __sk_buff *ctx)
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, 0, DIR_INGRESS);
+	state_reset(st, DIR_INGRESS);
+	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	trace(ctx, st, TRACE_FROM_HOST, 0);
 	return finish(ctx, st, JUMP_FAMILY(ctx, st, from_host));
 }
@@ -113,7 +116,8 @@ int cil_to_host(struct __sk_buff *ctx)
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, 0, DIR_EGRESS);
+	state_reset(st, DIR_EGRESS);
+	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	st->src_identity = mark_take_identity(ctx);
 	st->dst_identity = IDENTITY_HOST;
 	return finish(ctx, st, JUMP_FAMILY(ctx, st, to_host));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The programs of a pod's device: the node's end of its veth pair. One copy for each pod, with constants of
- * its own (config_lxc.h) and a program array of its own (slots.h).
+ * The programs of the pods' devices: the node's ends of their veth pairs. All pods of a node share them; what is a
+ * pod's own is in waggle_endpoints (waggle/internal/self.h).
  *
- *	pod -> cil_from_container -> lxc_egress.h -> another pod's cil_lxc_policy, cilium_host, another node, or the stack
+ *	pod -> cil_from_container -> lxc_egress.h -> another pod's lxc_ingress.h, cilium_host, another node, or the stack
  *	cil_to_container or cil_lxc_policy -> lxc_ingress.h -> pod
  */
 /* Pods come often, and a copy is loaded for each of them (waggle/internal/once.h). */
@@ -24,8 +24,8 @@
 #include "lb.h"
 #include "lb_pod.h"
 #include "lxc_policy.h"
-#include "lxc_egress.h"
 #include "lxc_ingress.h"
+#include "lxc_egress.h"
 #include "family_end.h"
 
 #include "family_v6.h"
@@ -35,36 +35,43 @@
 #include "lb.h"
 #include "lb_pod.h"
 #include "lxc_policy.h"
-#include "lxc_egress.h"
 #include "lxc_ingress.h"
+#include "lxc_egress.h"
 #include "family_end.h"
 
 #define DROP_FILE FILE_LXC
 
-static __always_inline int from_container_v6(struct __sk_buff *ctx, struct pkt_state *st)
+static __always_inline int from_container_v6(struct __sk_buff *ctx, struct pkt_state *st,
+					     const struct endpoint_config *pod)
 {
 	if (ndp_is_link_talk(ctx))
 		return JUMP(ctx, st, SLOT_LXC_NDP);
 	trace(ctx, st, TRACE_FROM_LXC, 0);
-	return lxc_from_container_v6(ctx, st);
+	return lxc_from_container_v6(ctx, st, pod);
 }
 
 static __always_inline int from_container(struct __sk_buff *ctx, struct pkt_state *st)
 {
+	const struct endpoint_config *pod = pod_of_device(ctx, st);
+
+	if (!pod)
+		return DROP(st, DROP_EP_NOT_READY);
+	st->src_identity = pod->identity;
+	pod_count_at(ctx, pod);
 	if (ctx->vlan_present)
 		return DROP(st, DROP_VLAN_FILTERED);
 	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
-		return from_container_v6(ctx, st);
+		return from_container_v6(ctx, st, pod);
 	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP)) {
 		trace(ctx, st, TRACE_FROM_LXC, 0);
-		return lxc_from_container_v4(ctx, st);
+		return lxc_from_container_v4(ctx, st, pod);
 	}
 	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_ARP))
 		return JUMP(ctx, st, SLOT_LXC_ARP);
 	return DROP(st, DROP_UNKNOWN_L3);
 }
 
-/* Ingress of the pod's device: everything the pod sends. */
+/* Ingress of a pod's device: everything the pod sends. */
 SEC("tc")
 int cil_from_container(struct __sk_buff *ctx)
 {
@@ -72,13 +79,18 @@ int cil_from_container(struct __sk_buff *ctx)
 
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, cfg_endpoint_id, DIR_EGRESS);
-	st->src_identity = cfg_identity;
+	state_reset(st, DIR_EGRESS);
 	return finish(ctx, st, from_container(ctx, st));
 }
 
 static __always_inline int to_container(struct __sk_buff *ctx, struct pkt_state *st)
 {
+	const struct endpoint_config *pod = pod_of_device(ctx, st);
+
+	if (!pod)
+		return DROP(st, DROP_EP_NOT_READY);
+	st->dst_identity = pod->identity;
+	pod_count_at(ctx, pod);
 	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
 		return ndp_is_from_link(ctx) ? TC_ACT_OK : lxc_to_container_v6(ctx, st);
 	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP))
@@ -88,7 +100,7 @@ static __always_inline int to_container(struct __sk_buff *ctx, struct pkt_state 
 	return DROP(st, DROP_UNKNOWN_L3);
 }
 
-/* Egress of the pod's device: what the stack, or a redirect, sends to the pod. */
+/* Egress of a pod's device: what the stack, or a redirect, sends to the pod. */
 SEC("tc")
 int cil_to_container(struct __sk_buff *ctx)
 {
@@ -96,39 +108,26 @@ int cil_to_container(struct __sk_buff *ctx)
 
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, cfg_endpoint_id, DIR_INGRESS);
+	state_reset(st, DIR_INGRESS);
 	return finish(ctx, st, to_container(ctx, st));
 }
 
 static __always_inline int lxc_policy(struct __sk_buff *ctx, struct pkt_state *st)
 {
 	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
-		return JUMP(ctx, st, WAGGLE_SLOT_to_container_pre_ct_v6);
+		return lxc_receive_v6(ctx, st);
 	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP))
-		return JUMP(ctx, st, WAGGLE_SLOT_to_container_pre_ct_v4);
+		return lxc_receive_v4(ctx, st);
 	return DROP(st, DROP_UNKNOWN_L3);
 }
 
-/*
- * Slot <endpoint id> of cilium_call_policy: a packet for this pod from another pod's programs or a node
- * device's, already routed. The sender's identity is in the state.
- */
+/* Slot 0 of waggle_call_policy: a packet from a node device's programs for the pod that the state names (deliver.h). */
 SEC("tc")
 int cil_lxc_policy(struct __sk_buff *ctx)
 {
 	struct pkt_state *st = state_get();
 
-	if (!st)
-		return TC_ACT_SHOT;
-	if (st->direction == DIR_EGRESS) /* its way out of the sender ends here */
-		count_forwarded(ctx, DIR_EGRESS);
-	st->endpoint_id = cfg_endpoint_id;
-	st->direction = DIR_INGRESS;
-	st->delivery = DELIVER_PEER;
-	st->dst_identity = cfg_identity;
-	st->ct_state = CT_STATE_UNKNOWN;
-	st->ct_denied = 0;
-	return finish(ctx, st, lxc_policy(ctx, st));
+	return st ? finish(ctx, st, lxc_policy(ctx, st)) : TC_ACT_SHOT;
 }
 
 char bpf_license[] SEC("license") = "Dual BSD/GPL";

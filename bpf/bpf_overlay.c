@@ -3,7 +3,7 @@
  * The programs of cilium_vxlan, the tunnel to the other nodes. The kernel encapsulates and decapsulates; the
  * tunnel key says to or from which node, and carries the identity of the packet's sender.
  *
- *	tunnel -> cil_from_overlay -> a pod's cil_lxc_policy, or cilium_host
+ *	tunnel -> cil_from_overlay -> the pods' cil_lxc_policy, or cilium_host
  *	a pod or cilium_host -> cilium_vxlan: cil_to_overlay -> tunnel
  */
 #include <linux/bpf.h>
@@ -64,7 +64,8 @@ int cil_from_overlay(struct __sk_buff *ctx)
 
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, 0, DIR_INGRESS);
+	state_reset(st, DIR_INGRESS);
+	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	return finish(ctx, st, from_overlay(ctx, st));
 }
 
@@ -91,7 +92,8 @@ int cil_to_overlay(struct __sk_buff *ctx)
 
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, 0, DIR_EGRESS);
+	state_reset(st, DIR_EGRESS);
+	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	return finish(ctx, st, to_overlay(ctx, st));
 }
 

@@ -9,8 +9,8 @@
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <waggle/internal/frame.h>
-#include "config_lxc.h"
 #include "eth.h"
+#include "pod.h"
 #include "tailcall.h"
 
 /* RFC 826 for Ethernet and IPv4. */
@@ -39,11 +39,14 @@ struct arp_ipv4 {
  */
 static __always_inline int arp_respond(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	struct mac node = MAC_OF(cfg_node_mac), pod;
+	const struct endpoint_config *self = endpoint_self(st);
+	struct mac node, pod;
 	struct arp_ipv4 *arp;
 	struct ethhdr *eth;
 	__be32 asked;
 
+	if (!self)
+		return DROP(st, DROP_EP_NOT_READY);
 	eth = frame_head(ctx, ARP_FRAME_LEN);
 	if (!eth)
 		return DROP(st, DROP_INVALID);
@@ -51,11 +54,12 @@ static __always_inline int arp_respond(struct __sk_buff *ctx, struct pkt_state *
 	if (arp->hardware != bpf_htons(ARP_HARDWARE_ETHERNET) || arp->protocol != bpf_htons(ETH_P_IP) ||
 	    arp->hardware_len != ETH_ALEN || arp->protocol_len != sizeof(__be32))
 		return DROP(st, DROP_INVALID);
-	if (arp->operation != bpf_htons(ARP_REQUEST) || arp->target_ip == cfg_endpoint_ipv4)
+	if (arp->operation != bpf_htons(ARP_REQUEST) || arp->target_ip == self->ipv4)
 		return TC_ACT_SHOT;
-	if (arp->sender_ip != cfg_endpoint_ipv4)
+	if (arp->sender_ip != self->ipv4)
 		return DROP(st, DROP_INVALID_SIP);
 
+	node = mac_of_u64(self->node_mac);
 	pod = mac_load(arp->sender_mac);
 	asked = arp->target_ip;
 	eth_rewrite(eth, pod, node);
@@ -64,10 +68,10 @@ static __always_inline int arp_respond(struct __sk_buff *ctx, struct pkt_state *
 	arp->target_ip = arp->sender_ip;
 	mac_store(arp->sender_mac, node);
 	arp->sender_ip = asked;
-	return bpf_redirect_peer(cfg_ifindex, 0);
+	return bpf_redirect_peer(ctx->ifindex, 0);
 }
 
-/* Slot 7 of a pod: ARP from the pod. Called by cil_from_container. */
+/* Slot 7 of the pods: ARP from a pod. Called by cil_from_container. */
 SEC("tc")
 int tail_arp(struct __sk_buff *ctx)
 {

@@ -5,8 +5,6 @@
 
 #include "config.h"
 
-CONFIG(__u32, cfg_created_s, 0); /* monotonic clock: when the pod got its address; 0 at a node's devices */
-
 /* Conntrack lifetimes without traffic, in seconds. */
 CONFIG(__u32, cfg_ct_tcp_established_s, 21600);
 CONFIG(__u32, cfg_ct_tcp_syn_s, 60);

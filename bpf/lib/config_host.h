@@ -26,6 +26,7 @@ CONFIG(__u8, cfg_masquerade_ipv6, 0);
 CONFIG(__u8, cfg_nodeport, 0); /* services are served here */
 CONFIG(__u32, cfg_mtu, 1500);
 CONFIG(__u8, cfg_is_l3_device, 0); /* device without Ethernet headers */
+CONFIG(__u32, cfg_stats_base, 0);  /* first record of this attachment's block in waggle_hook_stats */
 
 /* Are services served at this device? cilium_host only takes part in answering. */
 static __always_inline _Bool serves_network(void)

@@ -12,6 +12,7 @@ CONFIG(__u32, cfg_router_ipv4, 0);
 CONFIG_IPV6(cfg_router_ipv6);
 CONFIG(__u32, cfg_host_ifindex, 0); /* of cilium_host */
 CONFIG_MAC(cfg_host_mac);	    /* of cilium_host */
+CONFIG(__u32, cfg_stats_base, 0);   /* first record of this attachment's block in waggle_hook_stats */
 
 static __always_inline addr_v4 router_ip_v4(void)
 {

@@ -28,6 +28,9 @@
 #define CT_F_DENIED (1 << 5) /* policy turned it down at its last packet */
 #define CT_F_CLOSED (CT_F_RX_CLOSING | CT_F_TX_CLOSING)
 
+/* Since when there are connections at a node's devices. */
+#define CT_SINCE_BOOT 0
+
 /* Which way a packet goes within its connection. */
 #define CT_TX 0 /* as the first packet */
 #define CT_RX 1 /* back */
@@ -68,14 +71,15 @@ static __always_inline _Bool tcp_is_syn(const struct pkt_l4 *l4)
 /*
  * Does the entry stand for a connection of this packet? Not when it ran out (it stays until the kernel needs its
  * place), not when both sides closed it and the packet opens a new one under the same name, and not when it has
- * been idle since before this pod existed: then it is of another pod that had the address.
+ * been idle since before `since`, when this pod came: then it is of another pod that had the address.
  */
-static __always_inline _Bool ct_alive(const struct ct_entry *entry, const struct pkt_l4 *l4, __u32 now)
+static __always_inline _Bool ct_alive(const struct ct_entry *entry, const struct pkt_l4 *l4, __u32 since,
+				      __u32 now)
 {
 	if ((__s32)(entry->lifetime - now) < 0)
 		return 0;
-	if ((__s32)(entry->last_tx_report - cfg_created_s) < 0 &&
-	    (__s32)(entry->last_rx_report - cfg_created_s) < 0)
+	if ((__s32)(entry->last_tx_report - since) < 0 &&
+	    (__s32)(entry->last_rx_report - since) < 0)
 		return 0;
 	return !(tcp_is_syn(l4) && (entry->flags & CT_F_CLOSED) == CT_F_CLOSED);
 }

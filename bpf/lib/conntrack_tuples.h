@@ -29,13 +29,13 @@ static __always_inline void F(ct_reply_key)(struct F(ct_tuple) *key, const struc
 	key->flags = flags;
 }
 
-/* The live entry under a key, or NULL. */
+/* The live entry under a key, or NULL. `since`: see ct_alive(). */
 static __always_inline struct ct_entry *F(ct_find)(const struct F(ct_tuple) *key,
-						   const struct F(pkt) *pkt, __u32 now)
+						   const struct F(pkt) *pkt, __u32 since, __u32 now)
 {
 	struct ct_entry *entry = bpf_map_lookup_elem(&F(ct_map), key);
 
-	return entry && ct_alive(entry, &pkt->l4, now) ? entry : (void *)0;
+	return entry && ct_alive(entry, &pkt->l4, since, now) ? entry : (void *)0;
 }
 
 /*
@@ -43,7 +43,8 @@ static __always_inline struct ct_entry *F(ct_find)(const struct F(ct_tuple) *key
  * error comes in. It belongs to a connection of that direction, or is itself a reply of the other.
  */
 static __always_inline struct ct_entry *F(ct_find_related)(struct __sk_buff *ctx,
-							   const struct F(pkt) *pkt, __u8 dir, __u32 now)
+							   const struct F(pkt) *pkt, __u8 dir, __u32 since,
+							   __u32 now)
 {
 	__u8 quoted_view = dir == DIR_INGRESS ? TUPLE_F_OUT : TUPLE_F_IN;
 	__u8 other_view = dir == DIR_INGRESS ? TUPLE_F_IN : TUPLE_F_OUT;
@@ -54,11 +55,11 @@ static __always_inline struct ct_entry *F(ct_find_related)(struct __sk_buff *ctx
 	if (F(quoted_parse)(ctx, pkt->l4.off + ICMP_HLEN, &quoted))
 		return (void *)0;
 	F(ct_key)(&key, &quoted.pkt, quoted_view);
-	entry = F(ct_find)(&key, &quoted.pkt, now);
+	entry = F(ct_find)(&key, &quoted.pkt, since, now);
 	if (entry)
 		return entry;
 	F(ct_reply_key)(&key, &quoted.pkt, other_view);
-	return F(ct_find)(&key, &quoted.pkt, now);
+	return F(ct_find)(&key, &quoted.pkt, since, now);
 }
 
 /*
@@ -66,7 +67,7 @@ static __always_inline struct ct_entry *F(ct_find_related)(struct __sk_buff *ctx
  * to the connection, or NULL for a new one; creating that is up to the policy stage.
  */
 static __always_inline __u8 F(ct_lookup)(struct __sk_buff *ctx, const struct F(pkt) *pkt, __u8 dir,
-					 struct ct_entry **entry)
+					 __u32 since, struct ct_entry **entry)
 {
 	__u8 own_view = dir == DIR_INGRESS ? TUPLE_F_IN : TUPLE_F_OUT;
 	__u8 reply_view = dir == DIR_INGRESS ? TUPLE_F_OUT : TUPLE_F_IN;
@@ -74,20 +75,20 @@ static __always_inline __u8 F(ct_lookup)(struct __sk_buff *ctx, const struct F(p
 	__u32 now = ct_now();
 
 	if (pkt->l4.icmp_error) {
-		*entry = F(ct_find_related)(ctx, pkt, dir, now);
+		*entry = F(ct_find_related)(ctx, pkt, dir, since, now);
 		return *entry ? CT_STATE_RELATED : CT_STATE_NEW;
 	}
 	/* A bare SYN is nobody's reply, whatever connection had its ports before. */
 	if (!tcp_is_syn(&pkt->l4)) {
 		F(ct_reply_key)(&key, pkt, reply_view);
-		*entry = F(ct_find)(&key, pkt, now);
+		*entry = F(ct_find)(&key, pkt, since, now);
 		if (*entry) {
 			ct_touch(*entry, ctx, &pkt->l4, CT_RX, now);
 			return CT_STATE_REPLY;
 		}
 	}
 	F(ct_key)(&key, pkt, own_view);
-	*entry = F(ct_find)(&key, pkt, now);
+	*entry = F(ct_find)(&key, pkt, since, now);
 	if (*entry) {
 		ct_touch(*entry, ctx, &pkt->l4, CT_TX, now);
 		return CT_STATE_ESTABLISHED;

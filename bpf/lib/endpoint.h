@@ -42,14 +42,6 @@ struct {
 	__type(value, struct endpoint_info);
 } cilium_lxc SEC(".maps");
 
-/* Endpoint id to that endpoint's cil_lxc_policy. Filled by the loader when the endpoint is ready. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 65535);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(__u32));
-} cilium_call_policy SEC(".maps");
-
 /* The endpoint with this address, or NULL when it is not of this node. */
 static __always_inline const struct endpoint_info *endpoint_lookup_v4(addr_v4 addr)
 {

@@ -5,6 +5,7 @@
  * (masquerade.h, nodeport.h). Once for each family (family_v4.h), after snat.h.
  */
 #include "config_host.h"
+#include "deliver.h"
 #include "encap.h"
 #include "endpoint.h"
 #include "icmp_error.h"
@@ -33,8 +34,7 @@ static __always_inline int F(host_to_pod)(struct __sk_buff *ctx, struct pkt_stat
 		return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
 	if (ret < 0)
 		return DROP(st, ret);
-	bpf_tail_call(ctx, &cilium_call_policy, ep->lxc_id);
-	return DROP(st, DROP_EP_NOT_READY);
+	return DELIVER(ctx, st, ep);
 }
 
 static __always_inline int F(host_from_netdev)(struct __sk_buff *ctx, struct pkt_state *st)

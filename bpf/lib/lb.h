@@ -90,11 +90,12 @@ static __always_inline _Bool F(lb_reaches)(const struct F(pkt) *pkt, const struc
 
 /*
  * The backend for a packet to `svc`: the one that serves its connection, else one that is chosen now and
- * remembered. NULL with `ret` set to DROP_NO_SERVICE or DROP_CT_CREATE_FAILED.
+ * remembered. `since`: see ct_alive(). NULL with `ret` set to DROP_NO_SERVICE or DROP_CT_CREATE_FAILED.
  */
 static __always_inline const struct F(lb_backend) *F(lb_select)(struct __sk_buff *ctx, const struct F(pkt) *pkt,
 								const struct F(lb_service) *svc,
-								struct F(lb_key) *svc_key, int *ret)
+								struct F(lb_key) *svc_key, __u32 since,
+								int *ret)
 {
 	struct F(lb_affinity_key) client = {};
 	const struct F(lb_backend) *backend;
@@ -105,7 +106,7 @@ static __always_inline const struct F(lb_backend) *F(lb_select)(struct __sk_buff
 
 	client.client.address = pkt->saddr;
 	F(ct_key)(&key, pkt, TUPLE_F_SERVICE);
-	known = F(ct_find)(&key, pkt, now);
+	known = F(ct_find)(&key, pkt, since, now);
 	backend = known ? F(lb_keep)(known, pkt, svc, svc_key) : (void *)0;
 	if (backend && F(lb_reaches)(pkt, backend)) {
 		F(lb_touch)(known, ctx, pkt, now);
@@ -132,12 +133,13 @@ static __always_inline const struct F(lb_backend) *F(lb_select)(struct __sk_buff
 }
 
 /* The backend that serves the client of which `quoted` is a reply as it saw it, or NULL. */
-static __always_inline const struct F(lb_backend) *F(lb_backend_of_reply)(const struct F(quoted) *quoted)
+static __always_inline const struct F(lb_backend) *F(lb_backend_of_reply)(const struct F(quoted) *quoted,
+									  __u32 since)
 {
 	const struct ct_entry *known;
 	struct F(ct_tuple) key;
 
 	F(ct_reply_key)(&key, &quoted->pkt, TUPLE_F_SERVICE);
-	known = F(ct_find)(&key, &quoted->pkt, ct_now());
+	known = F(ct_find)(&key, &quoted->pkt, since, ct_now());
 	return known ? F(lb_backend_lookup)((__u32)known->backend_id) : (void *)0;
 }

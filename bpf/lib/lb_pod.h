@@ -4,6 +4,7 @@
  * family (family_v4.h), after lb.h.
  */
 #include <waggle/internal/ipcache.h>
+#include "pod.h"
 
 /*
  * The service behind a pod's packet, or NULL. A NodePort is served here, whichever node's address the pod asks: the
@@ -27,14 +28,15 @@ static __always_inline const struct F(lb_service) *F(lb_pod_lookup)(const struct
  * A client complains about a packet of its service, which was its backend's: the complaint is sent on to the
  * backend, in the backend's terms. 0 or DROP_*.
  */
-static __always_inline int F(lb_translate_error)(struct __sk_buff *ctx, struct F(pkt) *pkt)
+static __always_inline int F(lb_translate_error)(struct __sk_buff *ctx, const struct pkt_state *st,
+						  struct F(pkt) *pkt)
 {
 	const struct F(lb_backend) *backend;
 	struct F(quoted) quoted;
 
 	if (F(quoted_parse)(ctx, pkt->l4.off + ICMP_HLEN, &quoted))
 		return 0; /* conntrack will not know it either */
-	backend = F(lb_backend_of_reply)(&quoted);
+	backend = F(lb_backend_of_reply)(&quoted, pod_since(st, ct_now()));
 	return backend ? F(nat_related)(ctx, pkt, NAT_SOURCE, backend->address, backend->port) : 0;
 }
 
@@ -50,13 +52,13 @@ static __always_inline int F(lb_translate)(struct __sk_buff *ctx, struct F(pkt) 
 	int ret = 0;
 
 	if (pkt->l4.icmp_error)
-		return F(lb_translate_error)(ctx, pkt);
+		return F(lb_translate_error)(ctx, st, pkt);
 	if (!F(lb_has_services)(pkt))
 		return 0;
 	svc = F(lb_pod_lookup)(pkt, &key);
 	if (!svc)
 		return 0;
-	backend = F(lb_select)(ctx, pkt, svc, &key, &ret);
+	backend = F(lb_select)(ctx, pkt, svc, &key, pod_since(st, ct_now()), &ret);
 	if (!backend)
 		return ret;
 	st->nat_addr.F(ip) = st->orig_daddr.F(ip) = pkt->daddr;
@@ -78,6 +80,7 @@ static __always_inline int F(lb_translate)(struct __sk_buff *ctx, struct F(pkt) 
 static __always_inline int F(lb_reverse)(struct __sk_buff *ctx, const struct pkt_state *st)
 {
 	const struct F(lb_reverse_nat) *frontend;
+	const struct endpoint_config *pod;
 	__u16 index = st->rev_nat_index;
 	F(addr) addr = st->nat_addr.F(ip);
 	__be16 port = st->nat_port;
@@ -97,7 +100,10 @@ static __always_inline int F(lb_reverse)(struct __sk_buff *ctx, const struct pkt
 	if (st->ct_state == CT_STATE_RELATED)
 		return F(nat_related)(ctx, &pkt, NAT_DESTINATION, addr, port);
 	if (F(addr_equal)(pkt.daddr, F(lb_loopback)())) { /* the pod answered itself */
-		ret = F(nat_rewrite)(ctx, &pkt, NAT_DESTINATION, F(endpoint_ip)(), pkt.l4.dport);
+		pod = endpoint_self(st);
+		if (!pod)
+			return DROP_EP_NOT_READY;
+		ret = F(nat_rewrite)(ctx, &pkt, NAT_DESTINATION, F(pod_ip)(pod), pkt.l4.dport);
 		if (ret)
 			return ret;
 	}

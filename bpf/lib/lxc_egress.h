@@ -5,7 +5,7 @@
  *	service -> conntrack -> policy -> forward
  *
  * Each stage ends by jumping to the hook point before the next one. Once for each family (family_v4.h), after
- * lb.h and lxc_policy.h.
+ * lb.h, lxc_policy.h and lxc_ingress.h.
  */
 #include "encap.h"
 #include "endpoint.h"
@@ -16,13 +16,14 @@
 #define DROP_FILE FILE_LXC_EGRESS
 
 /* A packet as the pod sent it. Called by cil_from_container. */
-static __always_inline int F(lxc_from_container)(struct __sk_buff *ctx, struct pkt_state *st)
+static __always_inline int F(lxc_from_container)(struct __sk_buff *ctx, struct pkt_state *st,
+						 const struct endpoint_config *pod)
 {
 	struct F(addresses) ip;
 
 	if (F(addresses_load)(ctx, &ip))
 		return DROP(st, DROP_INVALID);
-	if (!F(addr_equal)(ip.saddr, F(endpoint_ip)()))
+	if (!F(addr_equal)(ip.saddr, F(pod_ip)(pod)))
 		return DROP(st, DROP_INVALID_SIP);
 	if (F(is_to_many)(ip.daddr))
 		return DROP(st, DROP_MULTICAST);
@@ -88,14 +89,19 @@ int F(tail_policy_egress)(struct __sk_buff *ctx)
 /* To the node itself: in at cilium_host, as if it had come over a wire there. */
 static __always_inline int F(lxc_to_host)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	if (eth_forward(ctx, MAC_OF(cfg_host_mac), MAC_OF(cfg_node_mac)))
+	const struct endpoint_config *pod = endpoint_self(st);
+
+	if (!pod)
+		return DROP(st, DROP_EP_NOT_READY);
+	if (eth_forward(ctx, MAC_OF(cfg_host_mac), mac_of_u64(pod->node_mac)))
 		return DROP(st, DROP_INVALID);
-	mark_set_identity(ctx, cfg_identity);
+	mark_set_identity(ctx, st->src_identity);
 	count_forwarded(ctx, DIR_EGRESS);
 	trace(ctx, st, TRACE_TO_HOST, 0);
 	return bpf_redirect(cfg_host_ifindex, BPF_F_INGRESS);
 }
 
+/* To another pod, or back to this one: its stages are beside ours, and begin where ours end. */
 static __always_inline int F(lxc_to_pod)(struct __sk_buff *ctx, struct pkt_state *st,
 					 const struct endpoint_info *ep)
 {
@@ -105,9 +111,9 @@ static __always_inline int F(lxc_to_pod)(struct __sk_buff *ctx, struct pkt_state
 		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
 	if (ret < 0)
 		return DROP(st, ret);
-	st->dst_identity = ep->sec_id;
-	bpf_tail_call(ctx, &cilium_call_policy, ep->lxc_id);
-	return DROP(st, DROP_EP_NOT_READY);
+	count_forwarded(ctx, DIR_EGRESS);
+	st->endpoint_id = ep->lxc_id;
+	return F(lxc_receive)(ctx, st);
 }
 
 /* Refuses what the tunnel cannot take and may not be cut for it; anything else is cut outside, when it must. */
@@ -129,27 +135,33 @@ static __always_inline int F(lxc_to_tunnel)(struct __sk_buff *ctx, struct pkt_st
 		st->icmp_mtu = cfg_tunnel_mtu;
 		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_TOO_BIG, DROP_FRAG_NEEDED);
 	}
-	ret = F(l3_forward)(ctx, MAC_OF(cfg_host_mac), MAC_OF(cfg_node_mac));
+	/* Tunnels do not look at the frame's addresses. */
+	ret = F(l3_forward)(ctx, MAC_OF(cfg_host_mac), MAC_OF(cfg_host_mac));
 	if (ret == DROP_TTL_EXCEEDED)
 		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
 	if (ret < 0)
 		return DROP(st, ret);
 	count_forwarded(ctx, DIR_EGRESS);
 	trace(ctx, st, TRACE_TO_OVERLAY, 0);
-	ret = encap_redirect(ctx, cfg_tunnel_ifindex, st->tunnel_ipv4, cfg_identity);
+	ret = encap_redirect(ctx, cfg_tunnel_ifindex, st->tunnel_ipv4, st->src_identity);
 	return ret < 0 ? DROP(st, ret) : ret;
 }
 
 static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_state *st)
 {
+	const struct endpoint_config *pod;
 	const struct endpoint_info *ep;
 	struct F(addresses) ip;
 
 	if (F(addresses_load)(ctx, &ip))
 		return DROP(st, DROP_INVALID);
 	/* A reply to the name that the pod has for itself behind a service comes back to it. */
-	if (F(addr_equal)(ip.daddr, F(lb_loopback)()))
-		ip.daddr = F(endpoint_ip)();
+	if (F(addr_equal)(ip.daddr, F(lb_loopback)())) {
+		pod = endpoint_self(st);
+		if (!pod)
+			return DROP(st, DROP_EP_NOT_READY);
+		ip.daddr = F(pod_ip)(pod);
+	}
 	ep = F(endpoint_lookup)(ip.daddr);
 	if (ep)
 		return endpoint_is_host(ep) ? F(lxc_to_host)(ctx, st) : F(lxc_to_pod)(ctx, st, ep);
@@ -192,9 +204,9 @@ int F(tail_icmp_error)(struct __sk_buff *ctx)
 		return TC_ACT_SHOT;
 	/* No connection exists that the rules could know this by; it is about the pod's own packet. */
 	if (st->icmp_error == ICMP_ERROR_PORT_UNREACHABLE)
-		return bpf_redirect_peer(cfg_ifindex, 0);
+		return bpf_redirect_peer(ctx->ifindex, 0);
 	mark_set_identity(ctx, IDENTITY_HOST);
-	return bpf_redirect(cfg_ifindex, 0);
+	return bpf_redirect(ctx->ifindex, 0);
 }
 
 #undef DROP_FILE

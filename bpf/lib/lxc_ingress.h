@@ -12,6 +12,25 @@
 
 #define DROP_FILE FILE_LXC_INGRESS
 
+/*
+ * A packet for the pod that the state names, from another pod's stages or another device's programs: routed, and the
+ * sender's identity known.
+ */
+static __always_inline int F(lxc_receive)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	const struct endpoint_config *pod = endpoint_self(st);
+
+	st->direction = DIR_INGRESS;
+	if (!pod || !pod->ifindex)
+		return DROP(st, DROP_EP_NOT_READY);
+	st->delivery = DELIVER_PEER;
+	st->dst_identity = pod->identity;
+	st->ct_state = CT_STATE_UNKNOWN;
+	st->ct_denied = 0;
+	pod_count_at(ctx, pod);
+	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
+}
+
 /* A packet that the stack sends to the pod's device. Called by cil_to_container. */
 static __always_inline int F(lxc_to_container)(struct __sk_buff *ctx, struct pkt_state *st)
 {
@@ -23,9 +42,8 @@ static __always_inline int F(lxc_to_container)(struct __sk_buff *ctx, struct pkt
 			return DROP(st, DROP_INVALID);
 		st->src_identity = F(identity_of)(ip.saddr);
 	}
-	st->dst_identity = cfg_identity;
 	st->delivery = DELIVER_STACK;
-	trace(ctx, st, TRACE_FROM_STACK, cfg_endpoint_id);
+	trace(ctx, st, TRACE_FROM_STACK, st->endpoint_id);
 	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
 }
 
@@ -63,6 +81,7 @@ int F(tail_policy_ingress)(struct __sk_buff *ctx)
 
 static __always_inline int F(lxc_deliver)(struct __sk_buff *ctx, struct pkt_state *st)
 {
+	const struct endpoint_config *pod;
 	int ret;
 
 	if (st->rev_nat_index || st->nat_port) {
@@ -71,10 +90,11 @@ static __always_inline int F(lxc_deliver)(struct __sk_buff *ctx, struct pkt_stat
 			return DROP(st, ret);
 	}
 	count_forwarded(ctx, DIR_INGRESS);
-	trace(ctx, st, TRACE_TO_LXC, cfg_endpoint_id);
-	if (st->delivery == DELIVER_PEER)
-		return bpf_redirect_peer(cfg_ifindex, 0);
-	return TC_ACT_OK; /* we are on the egress of the pod's device */
+	trace(ctx, st, TRACE_TO_LXC, st->endpoint_id);
+	if (st->delivery == DELIVER_STACK)
+		return TC_ACT_OK; /* we are on the egress of the pod's device */
+	pod = endpoint_self(st);
+	return pod ? bpf_redirect_peer(pod->ifindex, 0) : DROP(st, DROP_EP_NOT_READY);
 }
 
 /* Slot 6: undo service translation and hand the packet to the pod. */

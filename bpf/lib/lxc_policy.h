@@ -4,15 +4,16 @@
  * Once for each family (family_v4.h), after conntrack_tuples.h.
  */
 #include <waggle/internal/ipcache.h>
+#include "pod.h"
 #include "policy.h"
 #include "tailcall.h"
 
 #define DROP_FILE FILE_LXC_POLICY
 
 /* Are the pod's rules for packets (or replies to packets) of this direction in force? */
-static __always_inline _Bool F(lxc_enforces)(int dir)
+static __always_inline _Bool F(lxc_enforces)(const struct endpoint_config *pod, int dir)
 {
-	return dir == DIR_EGRESS ? cfg_enforce_egress : cfg_enforce_ingress;
+	return pod->flags & (dir == DIR_EGRESS ? ENDPOINT_F_ENFORCE_EGRESS : ENDPOINT_F_ENFORCE_INGRESS);
 }
 
 /* Finds out, once a journey, who has the destination's address and behind which node it is. */
@@ -47,7 +48,7 @@ static __always_inline int F(lxc_ct)(struct __sk_buff *ctx, struct pkt_state *st
 		return DROP(st, ret);
 	if (!l4_need(pkt.l4.protocol))
 		return DROP(st, DROP_CT_UNKNOWN_PROTO);
-	st->ct_state = F(ct_lookup)(ctx, &pkt, dir, &entry);
+	st->ct_state = F(ct_lookup)(ctx, &pkt, dir, pod_since(st, ct_now()), &entry);
 	st->ct_denied = entry && entry->flags & CT_F_DENIED;
 	if (dir == DIR_EGRESS && entry && st->ct_state == CT_STATE_ESTABLISHED)
 		ct_update_nat(entry, st);
@@ -58,30 +59,32 @@ static __always_inline int F(lxc_ct)(struct __sk_buff *ctx, struct pkt_state *st
 
 /* May this pod and the other end talk? 0 or DROP_*. */
 static __always_inline int F(lxc_verdict)(struct __sk_buff *ctx, struct pkt_state *st,
-					  const struct F(pkt) *pkt, int dir)
+					  const struct endpoint_config *pod, const struct F(pkt) *pkt,
+					  int dir)
 {
 	__u8 match_type = POLICY_MATCH_ALL;
 	int verdict = 0;
 	__u32 peer = 0;
 
-	if (F(lxc_enforces)(dir) || st->observe)
+	if (F(lxc_enforces)(pod, dir) || st->observe)
 		peer = F(lxc_peer)(st, pkt, dir);
-	if (F(lxc_enforces)(dir))
-		verdict = policy_check(peer, dir, pkt->l4.protocol, pkt->l4.dport, &match_type);
+	if (F(lxc_enforces)(pod, dir))
+		verdict = policy_check(st, peer, dir, pkt->l4.protocol, pkt->l4.dport, &match_type);
 	if (verdict < 0 || st->ct_state == CT_STATE_NEW)
 		policy_notify(ctx, st, peer, verdict, pkt->l4.protocol, pkt->l4.dport, match_type);
 	return verdict;
 }
 
 /* Asks the rules about a packet of the opening side, and remembers a new connection. 0 or DROP_*. */
-static __always_inline int F(lxc_policy_opening)(struct __sk_buff *ctx, struct pkt_state *st, int dir)
+static __always_inline int F(lxc_policy_opening)(struct __sk_buff *ctx, struct pkt_state *st,
+						 const struct endpoint_config *pod, int dir)
 {
 	struct F(pkt) pkt;
 	int ret = F(parse)(ctx, &pkt);
 
 	if (ret < 0)
 		return DROP(st, ret);
-	ret = F(lxc_verdict)(ctx, st, &pkt, dir);
+	ret = F(lxc_verdict)(ctx, st, pod, &pkt, dir);
 	if (st->ct_state == CT_STATE_ESTABLISHED && st->ct_denied != (ret < 0))
 		F(ct_set_denied)(&pkt, dir, ret < 0);
 	if (ret < 0)
@@ -96,17 +99,21 @@ static __always_inline int F(lxc_policy_opening)(struct __sk_buff *ctx, struct p
 static __always_inline int F(lxc_policy)(struct __sk_buff *ctx, struct pkt_state *st, int dir)
 {
 	int other = dir == DIR_EGRESS ? DIR_INGRESS : DIR_EGRESS;
+	const struct endpoint_config *pod = endpoint_self(st);
 	struct F(pkt) pkt;
 	int ret;
 
+	if (!pod)
+		return DROP(st, DROP_EP_NOT_READY);
+
 	/* Replies were allowed with the connection; without enforcement only new ones leave a trace. */
-	if (st->ct_state == CT_STATE_NEW || (F(lxc_enforces)(dir) && st->ct_state == CT_STATE_ESTABLISHED)) {
-		ret = F(lxc_policy_opening)(ctx, st, dir);
+	if (st->ct_state == CT_STATE_NEW || (F(lxc_enforces)(pod, dir) && st->ct_state == CT_STATE_ESTABLISHED)) {
+		ret = F(lxc_policy_opening)(ctx, st, pod, dir);
 		if (ret < 0)
 			return ret;
 	}
 	/* The pod's rules have turned the connection down that this answers: do they still? */
-	if (F(lxc_enforces)(other) && st->ct_denied && st->ct_state != CT_STATE_ESTABLISHED) {
+	if (F(lxc_enforces)(pod, other) && st->ct_denied && st->ct_state != CT_STATE_ESTABLISHED) {
 		ret = F(parse)(ctx, &pkt);
 		if (!ret)
 			ret = policy_check_reply(F(lxc_peer)(st, &pkt, dir), other, st, &pkt.l4);

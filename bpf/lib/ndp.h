@@ -7,10 +7,10 @@
 #define __LIB_NDP_H
 
 #include <linux/pkt_cls.h>
-#include "config_lxc.h"
 #include "eth.h"
 #include "icmp_v6.h"
 #include "l3_v6.h"
+#include "pod.h"
 #include "tailcall.h"
 
 /* RFC 4861, 4; RFC 2710, 3; RFC 3810, 5. */
@@ -96,7 +96,7 @@ static __always_inline _Bool ndp_is_from_link(struct __sk_buff *ctx)
  */
 static __always_inline int ndp_respond(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	struct mac node = MAC_OF(cfg_node_mac);
+	const struct endpoint_config *self = endpoint_self(st);
 	struct ndp_advert advert = {
 		.message = {.type = ICMPV6_NEIGHBOUR_ADVERT, .flags = NDP_SOLICITED_OVERRIDE},
 		.option = NDP_OPTION_TARGET_MAC,
@@ -105,9 +105,11 @@ static __always_inline int ndp_respond(struct __sk_buff *ctx, struct pkt_state *
 	struct ipv6_header ip = {};
 	const struct ndp_message *asked;
 	const struct ethhdr *eth;
-	struct mac pod;
+	struct mac node, pod;
 	__s64 sum;
 
+	if (!self)
+		return DROP(st, DROP_EP_NOT_READY);
 	eth = frame_head(ctx, NDP_FRAME_LEN);
 	if (!eth)
 		return TC_ACT_SHOT; /* a router solicitation is shorter */
@@ -118,12 +120,13 @@ static __always_inline int ndp_respond(struct __sk_buff *ctx, struct pkt_state *
 	if (ip.hop_limit != NDP_HOP_LIMIT || asked->code || is_to_many_v6(asked->target))
 		return DROP(st, DROP_INVALID);
 	advert.message.target = asked->target;
+	node = mac_of_u64(self->node_mac);
 	pod = mac_load(eth->h_source);
-	if ((!ip.saddr.word[0] && !ip.saddr.word[1]) || addr_equal_v6(asked->target, endpoint_ip_v6()) ||
+	if ((!ip.saddr.word[0] && !ip.saddr.word[1]) || addr_equal_v6(asked->target, self->ipv6) ||
 	    addr_equal_v6(asked->target, ip.saddr))
 		return TC_ACT_SHOT;
 	for (int i = 0; i < ETH_ALEN; i++) /* the stack is read in aligned words only, and this is not at one */
-		advert.mac[i] = cfg_node_mac[i];
+		advert.mac[i] = (__u8)(self->node_mac >> (8 * i));
 	sum = icmp_checksum_v6(advert.message.target, ip.saddr, sizeof(advert), &advert, sizeof(advert));
 	if (sum < 0)
 		return DROP(st, DROP_CSUM_L4);
@@ -137,10 +140,10 @@ static __always_inline int ndp_respond(struct __sk_buff *ctx, struct pkt_state *
 	    bpf_skb_store_bytes(ctx, IPV6_L4_OFF, &advert, sizeof(advert), BPF_F_RECOMPUTE_CSUM) ||
 	    eth_forward(ctx, pod, node))
 		return DROP(st, DROP_WRITE_ERROR);
-	return bpf_redirect_peer(cfg_ifindex, 0);
+	return bpf_redirect_peer(ctx->ifindex, 0);
 }
 
-/* Slot 39 of a pod: talk of the link from the pod. Called by cil_from_container. */
+/* Slot 39 of the pods: talk of the link from a pod. Called by cil_from_container. */
 SEC("tc")
 int tail_ndp(struct __sk_buff *ctx)
 {

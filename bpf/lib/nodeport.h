@@ -67,9 +67,7 @@ static __always_inline int F(nodeport_translate)(struct __sk_buff *ctx, struct p
 		mark_set(ctx, MARK_NODEPORT);
 	if (!ep || endpoint_is_host(ep))
 		return TC_ACT_OK;
-	st->dst_identity = ep->sec_id;
-	bpf_tail_call(ctx, &cilium_call_policy, ep->lxc_id);
-	return DROP(st, DROP_EP_NOT_READY);
+	return DELIVER(ctx, st, ep);
 }
 
 /* A packet to a frontend: to which backend, and how? The stack has what is none after all. */
@@ -86,10 +84,10 @@ static __always_inline int F(host_nodeport)(struct __sk_buff *ctx, struct pkt_st
 		return TC_ACT_OK;
 	if (pkt.l4.icmp_error) { /* about a packet of the frontend: for the backend that had sent it */
 		backend = F(quoted_parse)(ctx, pkt.l4.off + ICMP_HLEN, &quoted) ? (void *)0
-										 : F(lb_backend_of_reply)(&quoted);
+										 : F(lb_backend_of_reply)(&quoted, CT_SINCE_BOOT);
 	} else {
 		svc = F(lb_lookup)(&pkt, &key);
-		backend = svc ? F(lb_select)(ctx, &pkt, svc, &key, &ret) : (void *)0;
+		backend = svc ? F(lb_select)(ctx, &pkt, svc, &key, CT_SINCE_BOOT, &ret) : (void *)0;
 	}
 	if (backend)
 		return F(nodeport_translate)(ctx, st, &pkt, backend);
@@ -170,9 +168,7 @@ static __always_inline int F(host_nodeport_snat)(struct __sk_buff *ctx, struct p
 	ep = F(endpoint_lookup)(pkt.daddr);
 	if (!ep || endpoint_is_host(ep))
 		return DROP(st, DROP_UNKNOWN_TARGET);
-	st->dst_identity = ep->sec_id;
-	bpf_tail_call(ctx, &cilium_call_policy, ep->lxc_id);
-	return DROP(st, DROP_EP_NOT_READY);
+	return DELIVER(ctx, st, ep);
 }
 
 /* Slot 7: to a backend in the name of the router address. */

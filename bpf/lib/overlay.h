@@ -4,6 +4,7 @@
  * each. Once for each family (family_v4.h).
  */
 #include "config_overlay.h"
+#include "deliver.h"
 #include "encap.h"
 #include "endpoint.h"
 #include "icmp_error.h"
@@ -68,9 +69,7 @@ static __always_inline int F(overlay_from)(struct __sk_buff *ctx, struct pkt_sta
 		return REFUSE(ctx, st, SLOT(OVERLAY_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
 	if (ret < 0)
 		return DROP(st, ret);
-	st->dst_identity = ep->sec_id;
-	bpf_tail_call(ctx, &cilium_call_policy, ep->lxc_id);
-	return DROP(st, DROP_EP_NOT_READY);
+	return DELIVER(ctx, st, ep);
 }
 
 /* Slot 0: from another node to a pod, or to the node itself. */

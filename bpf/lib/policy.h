@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Who may talk to this endpoint: its own policy map, filled by the policy reconciler. */
+/* Who may talk to a pod: each has a policy map of its own, filled by the policy reconciler. */
 #ifndef __LIB_POLICY_H
 #define __LIB_POLICY_H
 
 #include <bpf/bpf_endian.h>
 #include <waggle/internal/l4.h>
+#include <waggle/internal/self.h>
 #include "trace.h"
 
 struct policy_key {
@@ -39,14 +40,33 @@ _Static_assert(sizeof(struct policy_entry) == 12, "policy value is 12 bytes");
 #define POLICY_MATCH_L3_PROTO 5
 #define POLICY_MATCH_PROTO_ONLY 6
 
-/* This endpoint's rules, both directions; the loader puts cilium_policy_<id> here. */
-struct {
+/*
+ * A pod's rules, both directions. The agent makes cilium_policy_<id> for each; this one stays empty: it brings the
+ * types of key and value into the BTF, where the compiler has no more than their names for maps in maps.
+ */
+struct policy_map {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 16384);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct policy_key);
 	__type(value, struct policy_entry);
 } cilium_policy SEC(".maps");
+
+/* Endpoint id to policy map, of pods that enforce something. Written by the loader, before it sets their flags. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, ENDPOINT_IDS);
+	__type(key, __u32);
+	__array(values, struct policy_map);
+} waggle_policies SEC(".maps");
+
+/* The rules of the pod whose stages run, or NULL. */
+static __always_inline void *policy_rules(const struct pkt_state *st)
+{
+	__u32 id = st->endpoint_id;
+
+	return bpf_map_lookup_elem(&waggle_policies, &id);
+}
 
 static __always_inline __u8 policy_match_type(const struct policy_entry *entry, _Bool by_identity)
 {
@@ -61,10 +81,11 @@ static __always_inline __u8 policy_match_type(const struct policy_entry *entry, 
 
 /*
  * May a packet of `protocol` to `dport` (network order) pass, the peer being `identity`? 0, DROP_POLICY or
- * DROP_POLICY_DENY. Each lookup gives the longest prefix; a denial by either wins over any permission.
+ * DROP_POLICY_DENY. Each lookup gives the longest prefix; a denial by either wins over any permission. Where rules are
+ * in force and there are none, nothing passes.
  */
-static __always_inline int policy_check(__u32 identity, __u8 dir, __u8 protocol, __be16 dport,
-					__u8 *match_type)
+static __always_inline int policy_check(const struct pkt_state *st, __u32 identity, __u8 dir, __u8 protocol,
+					__be16 dport, __u8 *match_type)
 {
 	struct policy_key key = {
 		.prefixlen = POLICY_FULL_PREFIX,
@@ -73,15 +94,19 @@ static __always_inline int policy_check(__u32 identity, __u8 dir, __u8 protocol,
 		.protocol = protocol,
 		.dport = dport,
 	};
-	const struct policy_entry *exact = bpf_map_lookup_elem(&cilium_policy, &key);
-	const struct policy_entry *any;
+	const struct policy_entry *exact, *any;
+	void *rules = policy_rules(st);
 
+	*match_type = POLICY_MATCH_NONE;
+	if (!rules)
+		return DROP_POLICY;
+	exact = bpf_map_lookup_elem(rules, &key);
 	if (exact && exact->deny) {
 		*match_type = policy_match_type(exact, 1);
 		return DROP_POLICY_DENY;
 	}
 	key.sec_label = 0;
-	any = bpf_map_lookup_elem(&cilium_policy, &key);
+	any = bpf_map_lookup_elem(rules, &key);
 	if (any && any->deny) {
 		*match_type = policy_match_type(any, 0);
 		return DROP_POLICY_DENY;
@@ -94,7 +119,6 @@ static __always_inline int policy_check(__u32 identity, __u8 dir, __u8 protocol,
 		*match_type = policy_match_type(any, 0);
 		return 0;
 	}
-	*match_type = POLICY_MATCH_NONE;
 	return DROP_POLICY;
 }
 
@@ -109,7 +133,7 @@ static __always_inline int policy_check_reply(__u32 identity, __u8 dir, const st
 
 	if (st->ct_state != CT_STATE_REPLY)
 		return DROP_POLICY;
-	return policy_check(identity, dir, l4->protocol, l4->sport, &match_type);
+	return policy_check(st, identity, dir, l4->protocol, l4->sport, &match_type);
 }
 
 /* Reports a decision, when somebody listens. */

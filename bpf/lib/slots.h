@@ -2,12 +2,11 @@
 /*
  * Slots of the stages in `cilium_calls`, and the tail-call budget. Slots of hook points: <waggle/hooks.h>.
  *
- * The kernel ends a journey at 33 tail calls. Without plugins the longest one is pod to pod on one node:
+ * The kernel ends a journey at 33 tail calls. The hook linker adds up the chains against what the stages leave. Pod to
+ * pod on one node takes 7:
  *
  *	cil_from_container -1-> service -2-> conntrack -3-> policy -4-> forward
- *	  -5-> cil_lxc_policy -6-> conntrack -7-> policy -8-> deliver
- *
- * which leaves 25 for plugins; the hook linker adds up the chains against that.
+ *	  -5-> conntrack -6-> policy -7-> deliver
  */
 #ifndef __LIB_SLOTS_H
 #define __LIB_SLOTS_H
@@ -66,7 +65,7 @@
 #define SLOT_OVERLAY_ICMP_ERROR_V6 34
 
 /*
- * The stages and hook entries of this pod or device. The loader fills all slots before it attaches the
+ * The stages and hook entries of this set of programs: that of the pods, or a device's. The loader fills all slots before it attaches the
  * entry programs; the hook linker swings the hook slots afterwards.
  */
 struct {

@@ -9,7 +9,7 @@
 #include "slots.h"
 #include "drop.h"
 
-/* Goes to a stage or hook point of this pod or device. Comes back only when the slot is empty. */
+/* Goes to a stage or hook point of this set of programs. Comes back only when the slot is empty. */
 #define JUMP(ctx, st, slot)                                        \
 	({                                                         \
 		bpf_tail_call_static(ctx, &cilium_calls, slot);    \

@@ -69,13 +69,12 @@ _Static_assert(sizeof(struct trace_notify) == 48, "trace record is 48 bytes");
 _Static_assert(sizeof(struct verdict_notify) == 32, "policy verdict record is 32 bytes");
 
 /* Begins a journey: nothing known, and what to report settled for all of its stages. */
-static __always_inline void state_reset(struct pkt_state *st, __u16 endpoint_id, __u8 direction)
+static __always_inline void state_reset(struct pkt_state *st, __u8 direction)
 {
 	__u32 zero = 0;
 	const struct runtime_config *rt = bpf_map_lookup_elem(&waggle_runtime, &zero);
 
 	__builtin_memset(st, 0, sizeof(*st));
-	st->endpoint_id = endpoint_id;
 	st->direction = direction;
 	if (rt)
 		st->observe = (rt->trace ? OBSERVE_TRACE : 0) | (rt->verdicts ? OBSERVE_VERDICTS : 0);

@@ -75,7 +75,7 @@ export interface TailCallPath {
 /** Tail calls the kernel allows in one run (MAX_TAIL_CALL_CNT, include/linux/bpf.h). */
 export const MAX_TAIL_CALLS = 33;
 
-/** PROG_ARRAY of stages and hook points, one for each attachment. */
+/** PROG_ARRAY of stages and hook points, one for each set of programs. */
 export const CALLS_MAP = "cilium_calls";
 
 /** Slots of `cilium_calls`. */
@@ -87,10 +87,13 @@ export const FAMILY_SLOTS = 32;
 /** First slot of a family's part that is a hook point. */
 export const FIRST_HOOK_SLOT = 16;
 
-/** PROG_ARRAY of the endpoints' ingress programs, indexed by endpoint id. */
-export const CALL_POLICY_MAP = "cilium_call_policy";
+/** PROG_ARRAY through which the programs of node devices and of the tunnel reach those of pods. */
+export const CALL_POLICY_MAP = "waggle_call_policy";
 
-/** The program of bpf_lxc.c that stands in `cilium_call_policy` at the endpoint's id. */
+/** Slot of `waggle_call_policy` for POLICY_PROGRAM; the only one. */
+export const CALL_POLICY_SLOT = 0;
+
+/** The program of bpf_lxc.c that takes packets for any pod: the state names the endpoint. */
 export const POLICY_PROGRAM = "cil_lxc_policy";
 
 /** Slots of a plugin's `wg_chain_<hook>` PROG_ARRAY; more than a budget of MAX_TAIL_CALLS can use. */
@@ -102,8 +105,20 @@ export const CHAIN_MAP_PREFIX = "wg_chain_";
 /** Name prefix of the constant that holds the index of the next element of a chain. */
 export const CHAIN_POSITION_PREFIX = "cfg_pos_";
 
-/** Name prefix of the constant that holds an instance's index in `waggle_hook_stats`. */
+/**
+ * Name prefix of the constant that holds a hook program's rank: its place within each attachment's block of
+ * `waggle_hook_stats`, the same at all attachments.
+ */
 export const HOOK_STATS_PREFIX = "cfg_slot_";
+
+/** Records of `waggle_hook_stats` that an attachment has: as many hook programs can stand at an attachment. */
+export const STATS_BLOCK = 64;
+
+/**
+ * Constant of bpf_host.c and bpf_overlay.c: first record of the attachment's block. Pods have theirs in
+ * `waggle_endpoints`.
+ */
+export const STATS_BASE = "cfg_stats_base";
 
 /** Name prefix of constants declared with PLUGIN_CONFIG. */
 export const PLUGIN_CONFIG_PREFIX = "plugin_cfg_";
@@ -334,8 +349,8 @@ function pathsOf(family: IpFamily): readonly TailCallPath[] {
   return [
     {
       name: named("pod to pod on this node"),
-      // Four stages of the sender, its call into the destination's program, three stages there.
-      coreCalls: fromPod.length + 1 + toPod.length,
+      // Four stages of the sender, the last of which begins the destination's three.
+      coreCalls: fromPod.length + toPod.length,
       hooks: [...fromPod, ...toPod],
     },
     {
@@ -363,7 +378,7 @@ function pathsOf(family: IpFamily): readonly TailCallPath[] {
 /**
  * All ways through the programs that pass a hook point, each until the packet leaves BPF. A redirect or a
  * trip through the stack begins a new run, whose count starts at zero. The call through
- * `cilium_call_policy` into the destination's programs belongs to the run of the sender.
+ * `waggle_call_policy` into the pods' programs belongs to the run of the sender.
  */
 export const TAIL_CALL_PATHS: readonly TailCallPath[] = FAMILIES.flatMap(pathsOf);
 

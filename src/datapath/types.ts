@@ -29,6 +29,7 @@ export const MapType = {
   percpuArray: 6,
   lruHash: 9,
   lpmTrie: 11,
+  arrayOfMaps: 12,
   ringbuf: 27,
 } as const;
 export type MapType = (typeof MapType)[keyof typeof MapType];
@@ -43,6 +44,11 @@ export interface MapSpec {
   readonly maxEntries: number;
   /** `BPF_F_*` creation flags; LPM tries need 1 (BPF_F_NO_PREALLOC). */
   readonly flags?: number;
+  /**
+   * What the maps in an array of maps are like; needed to create one. The kernel does not tell it of a map that is
+   * opened, and takes inner maps with any `maxEntries`.
+   */
+  readonly inner?: MapSpec;
 }
 
 /** Encodes and decodes one fixed-size C struct. */
@@ -244,6 +250,15 @@ export interface BpfOps {
   clearProgram(array: RawMap, slot: number): void;
   /** Ids in the slots of a PROG_ARRAY, by a system call a slot; empty slots are absent. */
   programIds(array: RawMap): ReadonlyMap<number, number>;
+  /**
+   * Puts a map into a slot of an array of maps, in place of what was there: a program meets the old map or the new
+   * one. Resolves once no program that was running at the call can be using the old one: the kernel waits for a
+   * grace period, off the event loop. Both maps may be closed meanwhile. A slot reads as the inner map's id (u32).
+   * @throws DatapathError when the inner map is not like the array's template (EINVAL)
+   */
+  setInnerMap(outer: RawMap, slot: number, inner: RawMap): Promise<void>;
+  /** Empties a slot; waits as `setInnerMap` does. An empty one is no error. */
+  clearInnerMap(outer: RawMap, slot: number): Promise<void>;
   /** Attaches, replacing what this spec attached before (pinned link or filter). */
   attach(spec: AttachSpec, program: Program): Attachment;
   /**

@@ -18,14 +18,18 @@
  *
  *	clang -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -I bpf/include
  *
- * and loads one instance for each pod or device. Kernel headers under <linux/> and libbpf's
+ * and loads one instance for all pods, and one for each device of the node. Kernel headers under <linux/> and libbpf's
  * <bpf/bpf_helpers.h> and <bpf/bpf_endian.h> are at hand; everything under <waggle/internal/> is not part
  * of the interface and changes without notice.
  *
  * State. Keep it in maps, declared as usual (SEC(".maps")). A map belongs to the plugin, is shared by all
  * its instances, and survives relinking and restarts of the agent. Names that begin with wg_,
- * cilium_ or waggle_ are reserved. Global variables are refused: an instance a pod would make them
- * hold a different value for each pod, so use a map.
+ * cilium_ or waggle_ are reserved. What belongs to a pod goes into a map by waggle_endpoint_id(). Global
+ * variables are refused: each instance would have its own, and a change of any chain, which loads the plugin
+ * anew, would set them back to where they began.
+ *
+ * The packet's control block. ctx->cb[0] to [3] are the plugin's while it runs; ctx->cb[4] is reserved: by it the
+ * plugin's counters find their place.
  *
  * Rewriting packets. Rewrite addresses and ports only before the conntrack stage (…_pre_service_v4,
  * …_pre_ct_v4, from_netdev_v4, from_host_v4); later the connection is known by its old name. Use the
@@ -50,6 +54,7 @@
 #include <waggle/internal/parse_v4.h>
 #include <waggle/internal/parse_v6.h>
 #include <waggle/internal/report.h>
+#include <waggle/internal/self.h>
 #include <waggle/internal/state.h>
 #include <waggle/internal/hook.h>
 
@@ -98,29 +103,75 @@
 /* ------------------------------------------------------------------ where am I */
 
 /*
- * What this instance is attached to. Constants for the verifier; 0 where they make no sense.
- *
- *	cfg_endpoint_id    the pod's endpoint id; 0 for host attachments
- *	cfg_identity       the pod's identity; 0 for host attachments
- *	cfg_ifindex        the device: the pod's device on the node, the node device, or cilium_host
- *	cfg_endpoint_ipv4  the pod's address as on the wire; 0 for host attachments
- *	cfg_endpoint_ipv6  the same of IPv6; all zero for host attachments and for pods without
+ * All pods share a hook's program: which of them the packet is on its way from (from_container_*) or to
+ * (to_container_*) is asked packet by packet. At the hooks of the node and of the tunnel there is no pod, and the
+ * answers are 0. Each takes a few instructions.
  */
-const volatile __u16 cfg_endpoint_id SEC(".rodata.config") = 0;
-const volatile __u32 cfg_identity SEC(".rodata.config") = 0;
-const volatile __u32 cfg_ifindex SEC(".rodata.config") = 0;
-const volatile __u32 cfg_endpoint_ipv4 SEC(".rodata.config") = 0;
-const volatile __u8 cfg_endpoint_ipv6[16] SEC(".rodata.config") __attribute__((aligned(8))) = {0};
 
 /* Reserved identities. Pods have 256 and up. */
 #define WAGGLE_IDENTITY_HOST IDENTITY_HOST
 #define WAGGLE_IDENTITY_WORLD IDENTITY_WORLD
 #define WAGGLE_IDENTITY_REMOTE_NODE IDENTITY_REMOTE_NODE
 
-/* Id of the endpoint this instance serves; 0 for host attachments. */
+/* Id of the pod's endpoint: the number in the API, from 1 to 65535. */
 static __always_inline __u16 waggle_endpoint_id(struct __sk_buff *ctx __attribute__((unused)))
 {
-	return cfg_endpoint_id;
+	const struct pkt_state *st = state_get();
+
+	return st ? st->endpoint_id : 0;
+}
+
+/* What follows asks this. Entry 0 of the table is always empty. */
+static __always_inline const struct endpoint_config *
+waggle_endpoint_config(struct __sk_buff *ctx __attribute__((unused)))
+{
+	const struct pkt_state *st = state_get();
+
+	return st ? endpoint_self(st) : (void *)0;
+}
+
+/* Identity of the pod. */
+static __always_inline __u32 waggle_endpoint_identity(struct __sk_buff *ctx)
+{
+	const struct endpoint_config *pod = waggle_endpoint_config(ctx);
+
+	return pod ? pod->identity : 0;
+}
+
+/* Index of the pod's device on the node, as for `bpf_redirect_peer(waggle_endpoint_ifindex(ctx), 0)`. */
+static __always_inline __u32 waggle_endpoint_ifindex(struct __sk_buff *ctx)
+{
+	const struct endpoint_config *pod = waggle_endpoint_config(ctx);
+
+	return pod ? pod->ifindex : 0;
+}
+
+/* IPv4 address of the pod; 0 too for a pod without. */
+static __always_inline __be32 waggle_endpoint_ipv4(struct __sk_buff *ctx)
+{
+	const struct endpoint_config *pod = waggle_endpoint_config(ctx);
+
+	return pod ? pod->ipv4 : 0;
+}
+
+/* IPv6 address of the pod into `address`: all zero too for a pod without. */
+static __always_inline void waggle_endpoint_ipv6(struct __sk_buff *ctx, struct in6_addr *address)
+{
+	const struct endpoint_config *pod = waggle_endpoint_config(ctx);
+	addr_v6 ip = {};
+
+	if (pod)
+		ip = pod->ipv6;
+	__builtin_memcpy(address, &ip, sizeof(*address));
+}
+
+/*
+ * Index of the device at which the packet is: that of the pod whose packet it is, a node device, cilium_host or
+ * cilium_vxlan. At ingress hooks of pods, where the packet came from rather than where it goes.
+ */
+static __always_inline __u32 waggle_ifindex(struct __sk_buff *ctx)
+{
+	return ctx->ifindex;
 }
 
 #define WAGGLE_INGRESS DIR_INGRESS

@@ -9,6 +9,7 @@ import { possibleCpus } from "./cpus.ts";
 import { type ReaderErrorHandler, readPerfEvents, readRingbuf } from "./event-reader.ts";
 import { OwnedFd } from "./fd.ts";
 import { bpf_enable_stats } from "./ffi/common.ts";
+import { clearInnerMap, setInnerMap } from "./inner-maps.ts";
 import { load, loadAside, verify } from "./load.ts";
 import { createMap, ensurePinnedMap, openPinnedMap } from "./maps.ts";
 import { silenceLibbpf } from "./messages.ts";
@@ -60,6 +61,8 @@ export function createBpfOps(options: BpfOpsOptions = {}): BpfOps {
     setProgram,
     clearProgram,
     programIds,
+    setInnerMap,
+    clearInnerMap,
     attach: (spec: AttachSpec, program) =>
       spec.mode === "tcx" ? attachTcx(spec, program) : attachClsact(spec, program),
     openAttachment: (spec: AttachSpec) => (spec.mode === "tcx" ? openTcx(spec) : openClsact(spec)),

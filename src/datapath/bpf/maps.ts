@@ -17,6 +17,17 @@ const KERNEL_NAME_BYTES = 15;
 
 /** @throws DatapathError */
 export function createMap(spec: MapSpec): KernelMap {
+  if (spec.inner === undefined) return create(spec, 0);
+  // The kernel copies what it needs to know of the template.
+  const template = create(spec.inner, 0);
+  try {
+    return create(spec, template.fd);
+  } finally {
+    template.close();
+  }
+}
+
+function create(spec: MapSpec, innerMapFd: number): KernelMap {
   const object = `map ${spec.name}`;
   const fd = checked(
     bpf_map_create(
@@ -25,7 +36,7 @@ export function createMap(spec: MapSpec): KernelMap {
       spec.keySize,
       spec.valueSize,
       spec.maxEntries,
-      mapCreateOpts({ flags: spec.flags ?? 0 }),
+      mapCreateOpts({ flags: spec.flags ?? 0, innerMapFd }),
     ),
     "create",
     object,

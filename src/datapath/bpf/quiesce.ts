@@ -17,8 +17,6 @@ import { bpf_map_create, bpf_map_update_elem, mapCreateOpts } from "./ffi/map.ts
 const SYS_MEMBARRIER: Readonly<Record<string, number>> = { x64: 324, arm64: 283, riscv64: 283 };
 /** `MEMBARRIER_CMD_GLOBAL` is `synchronize_rcu()` (kernel/sched/membarrier.c). */
 const MEMBARRIER_CMD_GLOBAL = 1;
-/** `BPF_MAP_TYPE_ARRAY_OF_MAPS`. */
-const ARRAY_OF_MAPS = 12;
 /** Many times what a grace period takes on a machine that is not stuck. */
 const LAST_RESORT_MS = 100;
 
@@ -48,7 +46,7 @@ export async function byMapInMap(): Promise<boolean> {
   try {
     const inner = own(bpf_map_create(MapType.array, "wg_rcu_inner", 4, 4, 1, null));
     const outer = own(
-      bpf_map_create(ARRAY_OF_MAPS, "wg_rcu_outer", 4, 4, 1, mapCreateOpts({ innerMapFd: inner })),
+      bpf_map_create(MapType.arrayOfMaps, "wg_rcu_outer", 4, 4, 1, mapCreateOpts({ innerMapFd: inner })),
     );
     const value = Buffer.alloc(4);
     value.writeInt32LE(inner);

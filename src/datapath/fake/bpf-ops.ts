@@ -97,6 +97,18 @@ export function createFakeBpfOps(
       const slots = [...progArray(array).slots].sort(([a], [b]) => a - b);
       return new Map(slots.map(([slot, program]) => [slot, program.id]));
     },
+    async setInnerMap(outer, slot, inner) {
+      faults.check("setInnerMap", `slot ${slot} of map ${outer.spec.name}`);
+      const array = arrayOfMaps(outer, slot);
+      if (!isLike(array.spec.inner, inner.spec)) {
+        throw failure("put map into", `slot ${slot} of map ${outer.spec.name}`, "EINVAL", inner.spec.name);
+      }
+      array.setInner(slot, asFakeMap(inner).object);
+    },
+    async clearInnerMap(outer, slot) {
+      faults.check("clearInnerMap", `slot ${slot} of map ${outer.spec.name}`);
+      arrayOfMaps(outer, slot).clearInner(slot);
+    },
     attach: (spec, program) => attach(kernel, handles, spec, program),
     openAttachment: (spec) => openAttachment(kernel, handles, spec),
     findCgroup2: () => [...kernel.cgroupMounts][0],
@@ -153,8 +165,9 @@ function checkMapSpec(spec: MapSpec): void {
   const isArray = spec.type === MapType.array || spec.type === MapType.percpuArray;
   // A ring buffer has neither keys nor values.
   const sizes = spec.type === MapType.ringbuf ? [] : [spec.keySize, spec.valueSize];
+  const needsInner = spec.type === MapType.arrayOfMaps && spec.inner === undefined;
   const isEmpty = spec.maxEntries < 1 || sizes.some((size) => size < 1);
-  if (isEmpty || needsNoPrealloc || (isArray && spec.keySize !== 4)) {
+  if (isEmpty || needsNoPrealloc || needsInner || (isArray && spec.keySize !== 4)) {
     throw failure("create", `map ${spec.name}`, "EINVAL");
   }
 }
@@ -181,4 +194,23 @@ function progArray(array: RawMap): MapObject {
     detail: `its type is ${array.spec.type}`,
     status: "INVALID_ARGUMENT",
   });
+}
+
+/** @throws DatapathError for a map of another type, and slots it has not got */
+function arrayOfMaps(outer: RawMap, slot: number): MapObject {
+  const object = `slot ${slot} of map ${outer.spec.name}`;
+  const invalid = (detail: string): DatapathError =>
+    new DatapathError({ operation: "use", object, detail, status: "INVALID_ARGUMENT" });
+  if (outer.spec.type !== MapType.arrayOfMaps)
+    throw invalid(`its type is ${outer.spec.type}, no array of maps`);
+  if (!Number.isInteger(slot) || slot < 0 || slot >= outer.spec.maxEntries) {
+    throw invalid(`there are ${outer.spec.maxEntries}`);
+  }
+  return asFakeMap(outer).object;
+}
+
+/** `bpf_map_meta_equal`: everything but the number of entries. */
+function isLike(template: MapSpec | undefined, map: MapSpec): boolean {
+  if (template === undefined) return false;
+  return layoutDifference({ ...layoutOf(template), maxEntries: map.maxEntries }, layoutOf(map)) === "";
 }

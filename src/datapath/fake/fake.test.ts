@@ -249,6 +249,7 @@ test("the datapath's own sources compile, fit the codecs, and load with the shar
   const description = bpf.describeObject(lxc.object);
   t.notThrows(() => checkLayouts(description, mapSpecs.values()));
   t.is(description.struct("endpoint_info")?.size, 48);
+  t.is(description.struct("endpoint_config")?.size, 64);
   bpf.ensureBpffs("/bpf");
   const maps = Object.fromEntries(
     globalMapSpecs({ cpus: bpf.cpus }).map((spec) => [
@@ -256,7 +257,7 @@ test("the datapath's own sources compile, fit the codecs, and load with the shar
       bpf.ensurePinnedMap(spec, `/bpf/${spec.name}`),
     ]),
   );
-  const collection = bpf.load({ object: lxc.object, maps, constants: { cfg_endpoint_id: 12 } });
+  const collection = bpf.load({ object: lxc.object, maps, constants: { cfg_host_ifindex: 12 } });
   t.true(collection.programs.has("cil_from_container"));
   t.deepEqual([...collection.maps.keys()].sort(), ["cilium_calls", "cilium_policy", "waggle_scratch"]);
   t.true((await compiler.compile({ source: join(BPF, "bpf_lxc.c"), includes, defines: {} })).cached);

@@ -45,10 +45,11 @@ export class FakeMap implements RawMap {
   lookup(key: Buffer): Buffer | undefined {
     this.#kernel.faults.check("lookup", this.#label);
     this.#checkSize("key", key, this.spec.keySize);
-    const { store, slots } = this.object;
-    if (this.spec.type === MapType.progArray) {
-      const program = slots.get(key.readUInt32LE(0));
-      return program === undefined ? undefined : word(program.id);
+    const { store } = this.object;
+    if (isReference(this.spec.type)) {
+      const slot = key.readUInt32LE(0);
+      const held = this.#references.find(([at]) => at === slot);
+      return held === undefined ? undefined : word(held[1].id);
     }
     if (store === undefined) throw failure("look up in", this.#label, "ENOTSUPP");
     const value = store.lookup(key);
@@ -103,10 +104,15 @@ export class FakeMap implements RawMap {
     this.#handle.close();
   }
 
+  /** What the slots hold: programs, or maps. */
+  get #references(): readonly (readonly [number, { readonly id: number }])[] {
+    return [...(this.spec.type === MapType.progArray ? this.object.slots : this.object.inner)];
+  }
+
   #list(): readonly Entry[] {
-    const { store, slots } = this.object;
-    if (this.spec.type === MapType.progArray) {
-      return [...slots].map(([slot, program]) => ({ key: word(slot), value: word(program.id) }));
+    const { store } = this.object;
+    if (isReference(this.spec.type)) {
+      return this.#references.map(([slot, { id }]) => ({ key: word(slot), value: word(id) }));
     }
     if (store === undefined) throw failure("list", this.#label, "ENOTSUPP");
     return store.entries().map(({ key, value }) => ({ key: Buffer.from(key), value: Buffer.from(value) }));
@@ -116,7 +122,7 @@ export class FakeMap implements RawMap {
     this.#checkSize("key", key, this.spec.keySize);
     this.#checkSize("value", value, this.#valueSize);
     const { store } = this.object;
-    // Values of a PROG_ARRAY are descriptors, and there are none here: see BpfOps.setProgram.
+    // Values of these are descriptors, and there are none here: see BpfOps.setProgram and setInnerMap.
     const errno: ErrnoName | undefined = store === undefined ? "EBADF" : store.update(key, value, mode);
     if (errno !== undefined) throw failure("update", this.#label, errno);
   }
@@ -124,6 +130,7 @@ export class FakeMap implements RawMap {
   #remove(key: Buffer): boolean {
     this.#checkSize("key", key, this.spec.keySize);
     if (this.spec.type === MapType.progArray) return this.object.clearSlot(key.readUInt32LE(0));
+    if (this.spec.type === MapType.arrayOfMaps) return this.object.clearInner(key.readUInt32LE(0));
     const errno: ErrnoName | undefined = (this.object.store ?? { delete: () => "ENOTSUPP" as const }).delete(
       key,
     );
@@ -159,6 +166,11 @@ function unpack(packed: Buffer, size: number): Buffer[] {
   return Array.from({ length: Math.ceil(packed.length / size) }, (_, i) =>
     packed.subarray(i * size, (i + 1) * size),
   );
+}
+
+/** Is it a map whose slots hold programs or maps? They read as ids. */
+function isReference(type: MapSpec["type"]): boolean {
+  return type === MapType.progArray || type === MapType.arrayOfMaps;
 }
 
 function word(value: number): Buffer {

@@ -34,10 +34,12 @@ export class MapObject extends Counted {
   readonly id: number;
   readonly spec: MapSpec;
   readonly info: MapInfo;
-  /** Undefined for PROG_ARRAY, PERF_EVENT_ARRAY and RINGBUF. */
+  /** Undefined for PROG_ARRAY, ARRAY_OF_MAPS, PERF_EVENT_ARRAY and RINGBUF. */
   readonly store: MapStore | undefined;
   /** Programs in the slots of a PROG_ARRAY. */
   readonly slots = new Map<number, ProgramObject>();
+  /** Maps in the slots of an array of maps. */
+  readonly inner = new Map<number, MapObject>();
   readonly #freed: (map: MapObject) => void;
   #users = 0;
 
@@ -82,7 +84,21 @@ export class MapObject extends Counted {
     for (const slot of [...this.slots.keys()]) this.clearSlot(slot);
   }
 
+  setInner(slot: number, map: MapObject): void {
+    map.hold();
+    this.inner.get(slot)?.release();
+    this.inner.set(slot, map);
+  }
+
+  clearInner(slot: number): boolean {
+    const map = this.inner.get(slot);
+    this.inner.delete(slot);
+    map?.release();
+    return map !== undefined;
+  }
+
   protected override freed(): void {
+    for (const slot of [...this.inner.keys()]) this.clearInner(slot);
     this.#freed(this);
   }
 }

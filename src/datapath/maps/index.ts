@@ -39,6 +39,14 @@ export { ENDPOINT_F_HOST, type LxcEntry, type LxcKey, lxcMap } from "./lxc.ts";
 export { MetricDirection, type MetricsKey, type MetricsValue, metricsMap } from "./metrics.ts";
 export { hex, Protocol, protocolName } from "./names.ts";
 export {
+  devicesMap,
+  ENDPOINT_IDS,
+  type EndpointConfig,
+  EndpointFlag,
+  endpointsMap,
+  policiesMap,
+} from "./pods.ts";
+export {
   POLICY_MAP,
   type PolicyEntry,
   type PolicyKey,

@@ -16,7 +16,7 @@ export interface LxcKey {
 export interface LxcEntry {
   /** Host-side device of the pod; 0 for addresses of the node. */
   readonly ifindex: number;
-  /** Endpoint id, index into `cilium_call_policy`; 0 for addresses of the node. */
+  /** Endpoint id, index into `waggle_endpoints`; 0 for addresses of the node. */
   readonly lxcId: number;
   /** ENDPOINT_F_*. */
   readonly flags: number;

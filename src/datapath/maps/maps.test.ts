@@ -62,7 +62,8 @@ test("keys and values have the sizes of the field notes", (t) => {
   t.deepEqual(sizes("cilium_ipv6_frag_datagrams"), [40, 4, 8192]);
   t.deepEqual(sizes("cilium_policy"), [12, 12, 16384]);
   t.deepEqual(sizes("cilium_metrics"), [8, 16, 1024]);
-  t.deepEqual(sizes("waggle_hook_stats"), [4, 64, 16384]);
+  t.deepEqual(sizes("waggle_hook_stats"), [4, 64, 32768]);
+  t.deepEqual(sizes("waggle_endpoints"), [4, 64, 65536]);
   t.deepEqual(sizes("waggle_runtime"), [4, 16, 1]);
   t.deepEqual(sizes("cilium_ipv4_frag_datagrams"), [12, 4, 8192]);
 });

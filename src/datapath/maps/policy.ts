@@ -123,7 +123,7 @@ const policyValue = transform(
   }),
 );
 
-/** Rules of one endpoint. The agent writes, the endpoint's own bpf_lxc reads. */
+/** Rules of one endpoint. The agent writes; bpf_lxc reads it through `waggle_policies`. */
 export const policyMap = defineMap<PolicyKey, PolicyEntry>({
   name: POLICY_MAP,
   type: MapType.lpmTrie,

@@ -3,11 +3,11 @@ import { type MapSpec, MapType } from "../types.ts";
 import { defineMap } from "./definition.ts";
 import { u32 } from "./layout.ts";
 
-/** Ingress policy programs of all endpoints, by endpoint id. Values read back are program ids. */
+/** The way into the pods' programs from those of other devices. Values read back are program ids. */
 export const callPolicyMap = defineMap<number, number>({
   name: CALL_POLICY_MAP,
   type: MapType.progArray,
-  maxEntries: 65535,
+  maxEntries: 1,
   key: u32,
   value: u32,
   formatKey: String,
@@ -25,7 +25,7 @@ export const eventsMap = defineMap<number, number>({
   formatValue: String,
 });
 
-/** Stages and hook points of one attachment. */
+/** Stages and hook points of one set of programs. */
 export const callsMapSpec: MapSpec = {
   name: CALLS_MAP,
   type: MapType.progArray,
@@ -34,7 +34,7 @@ export const callsMapSpec: MapSpec = {
   maxEntries: CALLS_SLOTS,
 };
 
-/** The chain of one hook point at one attachment: element i is the program after position i - 1. */
+/** The chain of one hook point of one set of programs: element i is the program after position i - 1. */
 export function chainMapSpec(hook: string): MapSpec {
   return {
     name: `${CHAIN_MAP_PREFIX}${hook}`,

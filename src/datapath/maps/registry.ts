@@ -17,6 +17,7 @@ import { lbMaglevMap } from "./lb-maglev.ts";
 import { lb4ReverseSkMap, lb6ReverseSkMap } from "./lb-sock.ts";
 import { lxcMap } from "./lxc.ts";
 import { metricsMap } from "./metrics.ts";
+import { devicesMap, endpointsMap, policiesMap } from "./pods.ts";
 import { POLICY_MAP, policyMap } from "./policy.ts";
 import { callPolicyMap, eventsMap } from "./programs.ts";
 import { snat4Map, snat6Map } from "./snat.ts";
@@ -28,6 +29,9 @@ export const SCRATCH_MAP = "waggle_scratch";
 /** Maps shared by all programs of the node whose layout is known here. */
 const GLOBAL = [
   lxcMap,
+  endpointsMap,
+  devicesMap,
+  policiesMap,
   ipcacheMap,
   lb4ServicesMap,
   lb4BackendsMap,
@@ -56,6 +60,9 @@ const GLOBAL = [
   icmpRateLimitMap,
 ] as readonly unknown[] as readonly AnyMapDefinition[];
 
+/** Arrays whose keys are given: their size is no matter of choice. */
+const FIXED: readonly MapSpec[] = [endpointsMap, policiesMap, callPolicyMap];
+
 /** Every typed map by its C name; `cilium_policy` stands for the policy map of any endpoint. */
 export const mapSpecs: ReadonlyMap<string, AnyMapDefinition> = new Map(
   [...GLOBAL, policyMap as unknown as AnyMapDefinition].map((spec) => [spec.name, spec]),
@@ -82,6 +89,9 @@ export interface GlobalMapOptions {
  */
 export function globalMapSpecs(options: GlobalMapOptions): readonly AnyMapDefinition[] {
   const limits = new Map(Object.entries(options.maxEntries ?? {}));
+  for (const { name } of FIXED) {
+    if (limits.has(name)) throw badLimit(name, "it has a place for every endpoint id, or for every caller");
+  }
   const specs = GLOBAL.map((spec) => {
     const usual = spec.type === MapType.perfEventArray ? options.cpus : spec.maxEntries;
     const maxEntries = limits.get(spec.name) ?? usual;

@@ -58,11 +58,11 @@ export const runtimeMap = defineMap<number, RuntimeConfig>({
   formatValue: (config) => `trace=${config.trace} verdicts=${config.verdicts}`,
 });
 
-/** Verdicts of plugin programs, a slot for each instance. Plugins write through HOOK(), the agent reads. */
+/** Verdicts of plugin programs, a block of STATS_BLOCK records for each attachment. Plugins write through HOOK(), the agent reads. */
 export const hookStatsMap = defineMap<number, HookStats>({
   name: "waggle_hook_stats",
   type: MapType.percpuArray,
-  maxEntries: 16384,
+  maxEntries: 32768,
   key: u32,
   value: hookStats,
   formatKey: String,

@@ -4,7 +4,7 @@
  *
  * A plugin's program is one link of the chain A -> P1 -> … -> Pn -> B. It runs the author's body and, on
  * HOOK_NEXT, tail-calls the link after it. Where that sits in the chain's program array is a constant
- * of the instance, so the jump has a constant key and the JIT compiles it to a direct one.
+ * of the program, so the jump has a constant key and the JIT compiles it to a direct one.
  */
 #ifndef __WAGGLE_INTERNAL_HOOK_H
 #define __WAGGLE_INTERNAL_HOOK_H
@@ -13,7 +13,7 @@
 #include <waggle/internal/report.h>
 
 #define HOOK_CHAIN_SLOTS 40
-#define HOOK_STATS_SLOTS 16384
+#define HOOK_STATS_SLOTS 32768
 
 /* Indexes into hook_stats.verdicts; read by the agent. */
 #define HOOK_STAT_NEXT 0
@@ -27,7 +27,10 @@ struct hook_stats {
 	__u64 verdicts[8];
 };
 
-/* A record a plugin, hook point and attachment; the agent hands out the indexes (cfg_slot_<hook>). */
+/*
+ * A block of 64 records for each pod and each device of the node. Where it begins is in the packet's control block,
+ * put there by who began the journey; a hook program's rank (cfg_slot_<hook>) is its place within every block.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, HOOK_STATS_SLOTS);
@@ -35,8 +38,10 @@ struct {
 	__type(value, struct hook_stats);
 } waggle_hook_stats SEC(".maps");
 
-static __always_inline struct hook_stats *hook_stats_get(__u32 slot)
+static __always_inline struct hook_stats *hook_stats_get(const struct __sk_buff *ctx, __u32 rank)
 {
+	__u32 slot = ctx->cb[HOOK_STATS_CB] + rank;
+
 	return bpf_map_lookup_elem(&waggle_hook_stats, &slot);
 }
 
@@ -94,7 +99,7 @@ static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats 
 	SEC("tc") int name(struct __sk_buff *ctx)                                                    \
 	{                                                                                            \
 		int verdict = waggle_body_##name(ctx);                                               \
-		struct hook_stats *stats = hook_stats_get(cfg_slot_##name);                          \
+		struct hook_stats *stats = hook_stats_get(ctx, cfg_slot_##name);                     \
 		if (verdict != -1)                                                                   \
 			return hook_verdict(ctx, stats, verdict);                                    \
 		if (stats)                                                                           \

@@ -26,6 +26,12 @@
 #define CT_STATE_REPLY 3
 #define CT_STATE_RELATED 4
 
+/*
+ * The word of the packet's control block (skb->cb, what programs of one run share) that says where the hook programs'
+ * counters of this pod or device begin: waggle_hook_stats.
+ */
+#define HOOK_STATS_CB 4
+
 /* How the last ingress stage hands the packet over. */
 #define DELIVER_STACK 0 /* we run on the egress of the pod's device: let it pass */
 #define DELIVER_PEER 1	/* we run on some ingress: bpf_redirect_peer() into the pod */
@@ -43,7 +49,7 @@
 struct pkt_state {
 	__u32 src_identity;  /* 0: not looked up yet */
 	__u32 dst_identity;  /* 0: not looked up yet */
-	__u16 endpoint_id;   /* whose programs run now; 0: the host's */
+	__u16 endpoint_id;   /* the pod whose stages run now; 0: the node's */
 	__u8 direction;	     /* DIR_* */
 	__u8 delivery;	     /* DELIVER_* */
 	__u8 ct_state;	     /* CT_STATE_* */

@@ -22,6 +22,7 @@ const MAP_TYPES: Readonly<Record<string, MapType>> = {
   BPF_MAP_TYPE_PERCPU_ARRAY: MapType.percpuArray,
   BPF_MAP_TYPE_LRU_HASH: MapType.lruHash,
   BPF_MAP_TYPE_LPM_TRIE: MapType.lpmTrie,
+  BPF_MAP_TYPE_ARRAY_OF_MAPS: MapType.arrayOfMaps,
   BPF_MAP_TYPE_RINGBUF: MapType.ringbuf,
 };
 
@@ -142,11 +143,14 @@ class Finder {
       const type = attributes.get(attribute);
       return type === undefined ? otherwise : this.#layouts.sizeOf(type);
     };
+    const type = number("type", 0) as MapType;
+    // Slots of an array of maps are given by their maps alone: libbpf knows that they hold descriptors.
+    const slotSize = type === MapType.arrayOfMaps ? 4 : 0;
     this.#maps.set(name, {
       name,
-      type: number("type", 0) as MapType,
+      type,
       keySize: sizeOf("key", number("key_size", 0)),
-      valueSize: sizeOf("value", number("value_size", 0)),
+      valueSize: sizeOf("value", number("value_size", slotSize)),
       maxEntries: number("max_entries", 0),
       flags: number("map_flags", 0),
     });
