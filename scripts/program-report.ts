@@ -23,9 +23,8 @@ const root = resolve(import.meta.dirname, "..");
 /** Constants that switch code on and off, with the values that matter, by object. */
 const features: Readonly<Record<ObjectKind | "sock", Readonly<Record<string, readonly number[]>>>> = {
   lxc: {
-    cfg_enforce_ingress: [0, 1],
-    cfg_enforce_egress: [0, 1],
-    cfg_enable_ipv6: [1],
+    cfg_enable_ipv4: [0, 1],
+    cfg_enable_ipv6: [0, 1],
     cfg_tunnel_ifindex: [0, 1],
     cfg_tunnel_mtu: [1450],
   },

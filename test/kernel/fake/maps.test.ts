@@ -104,6 +104,45 @@ for (const [name, spec, keyOf] of CASES) {
   });
 }
 
+test("an array of maps of the fake answers as the kernel's", async (t) => {
+  const outer: MapSpec = { ...HASH, type: MapType.arrayOfMaps, inner: HASH };
+  const refusal = async (work: Promise<void>): Promise<string> =>
+    work.then(
+      () => "done",
+      (error: DatapathError) => error.errnoName ?? error.status ?? error.message,
+    );
+  const answers = async (bpf: BpfOps): Promise<readonly unknown[]> => {
+    const [array, one, longer, other] = [
+      outer,
+      HASH,
+      { ...HASH, maxEntries: 16 },
+      { ...HASH, valueSize: 8 },
+    ].map((spec) => bpf.createMap(spec)) as [RawMap, RawMap, RawMap, RawMap];
+    const inSlot = (slot: number): string => {
+      const id = array.lookup(index(slot))?.readUInt32LE(0);
+      return id === undefined
+        ? "nothing"
+        : id === one.info.id
+          ? "one"
+          : id === longer.info.id
+            ? "longer"
+            : "?";
+    };
+    const seen: unknown[] = [{ ...array.info, id: 0, name: "" }, inSlot(1)];
+    seen.push(await refusal(bpf.setInnerMap(array, 1, one)), inSlot(1));
+    seen.push(await refusal(bpf.setInnerMap(array, 1, longer)), inSlot(1));
+    seen.push(await refusal(bpf.setInnerMap(array, 1, other)), inSlot(1));
+    seen.push(await refusal(bpf.setInnerMap(array, 8, one)));
+    seen.push(await refusal(bpf.setInnerMap(one, 1, longer)));
+    seen.push((await array.entries()).map(({ key }) => key.readUInt32LE(0)));
+    seen.push(await refusal(bpf.clearInnerMap(array, 1)), inSlot(1));
+    seen.push(await refusal(bpf.clearInnerMap(array, 1)));
+    for (const map of [array, one, longer, other]) map.close();
+    return seen;
+  };
+  t.deepEqual(await answers(fake), await answers(kernel));
+});
+
 test("what cannot be created is refused by both with the same error", (t) => {
   const specs: readonly MapSpec[] = [
     { ...HASH, maxEntries: 0 },
@@ -111,6 +150,7 @@ test("what cannot be created is refused by both with the same error", (t) => {
     { ...HASH, type: MapType.array, keySize: 8 },
     { ...HASH, keySize: 0 },
     { ...HASH, valueSize: 0 },
+    { ...HASH, type: MapType.arrayOfMaps },
   ];
   for (const spec of specs) {
     const create = (bpf: BpfOps) => outcome(() => bpf.createMap(spec).close());

@@ -1,0 +1,177 @@
+/** One set of programs for all pods of a node: what is a pod's own is data, and takes effect with the next packet. */
+import test from "ava";
+import { bootMoment } from "../../../src/datapath/boot-clock.ts";
+import { DropReason } from "../../../src/datapath/drop-reasons.ts";
+import { EndpointFlag } from "../../../src/datapath/maps/index.ts";
+import { Verdict } from "./fixtures/bench.ts";
+import { packet } from "./fixtures/packets.ts";
+import { places } from "./fixtures/places.ts";
+import { loopback, PodBench } from "./fixtures/pod-bench.ts";
+
+const bench = new PodBench({
+  lxc: { cfg_enable_ipv6: 1 },
+  host: { cfg_enable_ipv6: 1, cfg_ifindex: loopback, cfg_host_ifindex: 2 },
+});
+test.after.always(() => bench.close());
+
+/** Drops that a piece of work causes. */
+async function dropped(reason: number, work: () => unknown): Promise<number> {
+  const before = await bench.drops(reason);
+  await work();
+  return (await bench.drops(reason)) - before;
+}
+
+let nextPort = 2000;
+
+for (const family of [4, 6] as const) {
+  const { pod: one, otherPod: other, server } = places[family];
+  const base = family * 100;
+  const [first, second] = [base + 1, base + 2];
+  const title = (words: string): string => `IPv${family}: ${words}`;
+  const sent = (
+    program: string,
+    from = one,
+    to = other,
+    ports: readonly [number, number] = [nextPort++, 80],
+  ) => bench.run("lxc", program, packet("udp", { ip: from, port: ports[0] }, { ip: to, port: ports[1] }));
+  const send = (...rest: Parameters<typeof sent> extends [string, ...infer Rest] ? Rest : never): number =>
+    sent("cil_from_container", ...rest);
+  const setUp = (): void => {
+    bench.addPod(first, one);
+    bench.addPod(second, other);
+    bench.ownDevice(first);
+  };
+
+  test.serial(title("a packet from pod to pod passes the stages of both"), async (t) => {
+    setUp();
+    const before = await bench.connections();
+    t.is(send(), Verdict.redirect);
+    t.is((await bench.connections()) - before, 2, "each remembers the connection");
+  });
+
+  test.serial(title("the network's packet for a pod gets in, and the stack's"), (t) => {
+    setUp();
+    const data = packet("udp", { ip: server, port: nextPort++ }, { ip: one, port: 80 });
+    t.is(bench.run("host", "cil_from_netdev", data), Verdict.redirect);
+    t.is(bench.run("lxc", "cil_to_container", data), Verdict.pass);
+  });
+
+  test.serial(title("a pod that is not ready neither sends nor receives"), async (t) => {
+    setUp();
+    bench.changePod(second, { ifindex: 0 });
+    t.is(await dropped(DropReason.endpointNotReady, () => t.is(send(), Verdict.drop)), 1);
+    const data = packet("udp", { ip: server, port: nextPort++ }, { ip: other, port: 80 });
+    const fromNetwork = (): unknown => t.is(bench.run("host", "cil_from_netdev", data), Verdict.drop);
+    t.is(await dropped(DropReason.endpointNotReady, fromNetwork), 1);
+
+    bench.changePod(first, { ifindex: 77 });
+    t.is(
+      await dropped(DropReason.endpointNotReady, () => t.is(send(), Verdict.drop)),
+      1,
+      "it lost the device",
+    );
+    bench.ownDevice(undefined);
+    t.is(await dropped(DropReason.endpointNotReady, () => t.is(send(), Verdict.drop)), 1, "nobody has it");
+  });
+
+  test.serial(title("a pod has its own address only"), async (t) => {
+    setUp();
+    t.is(await dropped(DropReason.invalidSourceIp, () => t.is(send(other, one), Verdict.drop)), 1);
+    bench.ownDevice(second);
+    t.is(send(other, one), Verdict.redirect);
+  });
+
+  test.serial(title("a pod's rules are its own, and in force with its flags"), async (t) => {
+    setUp();
+    const fromFirst = { identity: 1000 + first, direction: "ingress", protocol: 17, port: 80 } as const;
+    await bench.allow(second, fromFirst);
+    bench.changePod(second, { flags: EndpointFlag.enforceIngress });
+    t.is(send(), Verdict.redirect);
+    const wrongPort = (): unknown => t.is(send(one, other, [nextPort++, 81]), Verdict.drop);
+    t.is(await dropped(DropReason.policyDenied, wrongPort), 1);
+
+    bench.ownDevice(second);
+    t.is(send(other, one), Verdict.redirect, "the other direction and the other pod are free");
+    bench.ownDevice(first);
+
+    await bench.allow(second);
+    t.is(await dropped(DropReason.policyDenied, () => t.is(send(), Verdict.drop)), 1, "other rules");
+    bench.changePod(second, { flags: 0 });
+    t.is(send(), Verdict.redirect);
+  });
+
+  test.serial(title("a pod that enforces rules and has none lets nothing pass"), async (t) => {
+    setUp();
+    bench.changePod(second, { flags: EndpointFlag.enforceIngress });
+    await bench.forget(second);
+    t.is(await dropped(DropReason.policyDenied, () => t.is(send(), Verdict.drop)), 1);
+    bench.changePod(second, { flags: 0 });
+    bench.changePod(first, { flags: EndpointFlag.enforceEgress });
+    t.is(await dropped(DropReason.policyDenied, () => t.is(send(), Verdict.drop)), 1);
+  });
+
+  test.serial(title("a pod knows no connection from before it came"), async (t) => {
+    setUp();
+    const port = nextPort++;
+    t.is(send(one, other, [port, 80]), Verdict.redirect);
+    bench.ownDevice(second);
+    await bench.allow(second);
+    bench.changePod(second, { flags: EndpointFlag.enforceEgress });
+    t.is(send(other, one, [80, port]), Verdict.redirect, "a reply");
+    bench.changePod(second, { createdS: bootMoment().seconds + 2 });
+    t.is(await dropped(DropReason.policyDenied, () => t.is(send(other, one, [80, port]), Verdict.drop)), 1);
+  });
+}
+
+test.serial(
+  "plugins count in the block of the pod whose packet it is, and are told which one that is",
+  (t) => {
+    const { pod: one, otherPod: other } = places[4];
+    bench.addPod(11, one, { statsBase: 1 * 64 });
+    bench.addPod(12, other, { statsBase: 2 * 64, ifindex: 77 });
+    bench.ownDevice(11);
+    const maps = bench.plug(
+      "witness",
+      `#include <waggle/plugin.h>
+struct seen { __u32 id, identity, ifindex, device; __be32 ipv4; __u32 six; };
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 2); __type(key, __u32); __type(value, struct seen);
+} sightings SEC(".maps");
+static __always_inline int note(struct __sk_buff *ctx, __u32 at)
+{
+	struct seen *seen = bpf_map_lookup_elem(&sightings, &at);
+	struct in6_addr six;
+
+	waggle_endpoint_ipv6(ctx, &six);
+	if (seen) {
+		seen->id = waggle_endpoint_id(ctx);
+		seen->identity = waggle_endpoint_identity(ctx);
+		seen->ifindex = waggle_endpoint_ifindex(ctx);
+		seen->device = waggle_ifindex(ctx);
+		seen->ipv4 = waggle_endpoint_ipv4(ctx);
+		seen->six = six.s6_addr32[3];
+	}
+	return HOOK_NEXT;
+}
+HOOK(from_container_pre_ct_v4) { return note(ctx, 0); }
+HOOK(to_container_pre_ct_v4) { return note(ctx, 1); }
+`,
+      { from_container_pre_ct_v4: 3, to_container_pre_ct_v4: 4 },
+    );
+    const data = packet("udp", { ip: one, port: nextPort++ }, { ip: other, port: 80 });
+    t.is(bench.run("lxc", "cil_from_container", data), Verdict.redirect);
+    t.deepEqual(
+      [67, 68, 131, 132].map((index) => bench.hookCount(index)),
+      [1, 0, 0, 1],
+    );
+    const seen = (at: number): readonly unknown[] => {
+      const key = Buffer.alloc(4);
+      key.writeUInt32LE(at);
+      const value = maps.get("sightings")!.lookup(key)!;
+      const [id, identity, ifindex, device] = [0, 4, 8, 12].map((offset) => value.readUInt32LE(offset));
+      return [id, identity, ifindex, device, [...value.subarray(16, 20)].join("."), value.readUInt32LE(20)];
+    };
+    t.deepEqual(seen(0), [11, 1011, loopback, loopback, one, 0]);
+    t.deepEqual(seen(1), [12, 1012, 77, loopback, other, 0]);
+  },
+);
