@@ -93,7 +93,7 @@ test("chains are found by attachment, hook point and plugin", async (t) => {
   const chain = (attachment: string, hook: string, ...names: string[]) => ({
     attachment,
     hook,
-    links: names.map((plugin, index) => ({ plugin, version: "1.0.0", programId: index, statsSlot: index })),
+    links: names.map((plugin, index) => ({ plugin, version: "1.0.0", programId: index, rank: index })),
     target: "tail_ct_ingress_v4",
     unresolved: ["audit BEFORE firewall"],
     skipped: [{ plugin: "bad", reason: "R1 is bad" }],

@@ -25,6 +25,7 @@ import { LmdbStateStore } from "../../src/cells/state/store.ts";
 import type { StateStore } from "../../src/cells/state/types.ts";
 import { createFakeDatapath, FakeKernel } from "../../src/datapath/fake/index.ts";
 import { DatapathError } from "../../src/datapath/index.ts";
+import { endpointsMap, policiesMap } from "../../src/datapath/maps/index.ts";
 import {
   CALLS_MAP,
   CHAIN_MAP_PREFIX,
@@ -61,10 +62,19 @@ const bpfRoot = "/fake/waggle";
 /** What there is of a node outside the agent's memory. */
 export type Inventory = Readonly<
   Record<
-    "pins" | "programs" | "maps" | "attachments" | "devices" | "identities" | "endpoints" | "lxc" | "ipcache",
+    | "pins"
+    | "programs"
+    | "maps"
+    | "attachments"
+    | "devices"
+    | "identities"
+    | "endpoints"
+    | "lxc"
+    | "ipcache"
+    | "pods",
     readonly string[]
   >
-> & { readonly addresses: readonly number[]; readonly callPolicy: readonly number[] };
+> & { readonly addresses: readonly number[]; readonly policies: readonly number[] };
 
 /** One run of the agent, and what stays of it. */
 export class FakeNode {
@@ -178,9 +188,8 @@ export class FakeNode {
       endpoints: this.endpoints.table.list().map(({ id, spec, state }) => `${id} ${spec.name} ${state}`),
       lxc: entriesOf(kernel, "cilium_lxc"),
       ipcache: entriesOf(kernel, "cilium_ipcache"),
-      callPolicy: [
-        ...(kernel.maps.find(({ spec }) => spec.name === "cilium_call_policy")?.slots.keys() ?? []),
-      ],
+      pods: [...entriesOf(kernel, "waggle_devices"), ...podRows(kernel)],
+      policies: [...(kernel.maps.find(({ spec }) => spec.name === policiesMap.name)?.inner.keys() ?? [])],
     };
   }
 
@@ -239,6 +248,14 @@ function pinsBelow(kernel: FakeKernel, directory: string): readonly string[] {
 const entriesOf = (kernel: FakeKernel, map: string): readonly string[] => {
   const store = kernel.maps.find(({ spec }) => spec.name === map)?.store;
   return (store?.entries() ?? []).map(({ key }) => key.toString("hex")).sort();
+};
+
+/** The rows of waggle_endpoints that are in use: all others are zeros. */
+const podRows = (kernel: FakeKernel): readonly string[] => {
+  const store = kernel.maps.find(({ spec }) => spec.name === endpointsMap.name)?.store;
+  return (store?.entries() ?? [])
+    .filter(({ value }) => value.some((byte) => byte !== 0))
+    .map(({ key }) => `endpoint ${key.readUInt32LE()}`);
 };
 
 /** A started node with a kernel of its own. */

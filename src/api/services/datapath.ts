@@ -1,3 +1,4 @@
+import { programsAt } from "../../cells/hook-linker/index.ts";
 import type { HookLinker } from "../../cells/hook-linker/types.ts";
 import type { Loader } from "../../cells/loader/types.ts";
 import type { Metrics, Monitor } from "../../cells/monitor/types.ts";
@@ -34,7 +35,7 @@ export function datapathService(deps: DatapathServiceDeps, runtime: ApiRuntime):
         if (attachment !== "") checkAttachmentName("attachment", attachment, violations);
         return readPage(request, `programs ${attachment}`, violations);
       });
-      const programs = loader.programs().filter((one) => attachment === "" || one.attachment === attachment);
+      const programs = loader.programs().filter((one) => attachment === "" || one.attachment === programsAt(attachment));
       const { items, nextPageToken } = takePage(programs, (one) => `${one.attachment} ${one.name}`, page);
       return {
         programs: items.map(({ verifiedInsns: verifiedInstructions, ...program }) => ({

@@ -45,13 +45,13 @@ export function checkCName(field: string, value: string, violations: Violations)
   else if (!C_NAME.test(value)) violations.add(field, `${quote(value)} is not a C identifier`);
 }
 
-/** Name of an attachment: "lxc-12". */
+/** Name of an attachment: "lxc-12", or "lxc" for what all pods share. */
 export function checkAttachmentName(field: string, value: string, violations: Violations): void {
   if (value === "") violations.add(field, "required");
-  else if (longerThan(value, 64) || !/^(lxc|netdev|host|overlay)-[^/\s]+$/.test(value)) {
+  else if (longerThan(value, 64) || !/^(lxc|(lxc|netdev|host|overlay)-[^/\s]+)$/.test(value)) {
     violations.add(
       field,
-      `${quote(value)} is not lxc-<endpoint id>, netdev-<device>, host-<device> or overlay-<device>`,
+      `${quote(value)} is not lxc, lxc-<endpoint id>, netdev-<device>, host-<device> or overlay-<device>`,
     );
   }
 }

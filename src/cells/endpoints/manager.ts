@@ -35,6 +35,9 @@ export interface ManagerParts extends AddressParts {
   readonly log: Logger;
 }
 
+/** Its devices are somebody else's, and stay. */
+const isAdopted = ({ hostInterface }: EndpointSpec): boolean => hostInterface !== undefined;
+
 /** The life cycle of endpoints. */
 export class StoredEndpointManager implements EndpointManager {
   readonly #parts: ManagerParts;
@@ -263,7 +266,7 @@ export class StoredEndpointManager implements EndpointManager {
     undo.add("address entries", () => this.#addresses.withdraw(endpoint));
     const announced = this.#addresses.announce(endpoint);
     undo.add("policy map", () => policies.remove(id));
-    undo.add("programs", () => loader.unload(id));
+    undo.add("programs", () => loader.unload(id, { detach: isAdopted(spec) }));
     await loader.load(endpoint);
     await announced(signal);
     signal?.throwIfAborted();
@@ -284,6 +287,7 @@ export class StoredEndpointManager implements EndpointManager {
       const announced = this.#addresses.announce(working);
       // Rules live in a map: without other changes there is nothing to load.
       const kept = !reload && (await loader.adopt(working));
+      if (reload) await loader.reload();
       if (!kept) await loader.load(working);
       await announced(undefined);
       const generation = endpoint.generation + (kept ? 0 : 1);
@@ -322,7 +326,7 @@ export class StoredEndpointManager implements EndpointManager {
     const { loader, policies, ipam, stored, network } = this.#parts;
     const { id, identity } = endpoint;
     await this.#addresses.withdraw(endpoint);
-    await loader.unload(id);
+    await loader.unload(id, { detach: isAdopted(endpoint.spec) });
     policies.remove(id);
     await this.#devices.remove(endpoint, network.config);
     await stored.delete(String(id));

@@ -1,15 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Collection, Datapath, Program, RawMap } from "../../datapath/index.ts";
-import { chainMapSpec } from "../../datapath/maps/index.ts";
+import { chainMapSpec, hookStatsMap } from "../../datapath/maps/index.ts";
 import { objectOf } from "../../datapath/pipeline.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
 import { RefusalError } from "../errors.ts";
 import type { Plugin } from "../plugin-table/index.ts";
+import type { CounterSlots } from "./counters.ts";
 import { describeLoadFailure } from "./failures.ts";
 import type { Placement, PluginInstances } from "./instances.ts";
 import { knownHook } from "./plan.ts";
-import type { StatsSlots } from "./slots.ts";
 import type { AttachmentRef, Chain, HookPlan } from "./types.ts";
 
 /** A chain with its kernel objects, not yet reachable by packets or already in place. */
@@ -43,23 +43,19 @@ export class ChainBuilder {
   readonly #datapath: Datapath;
   readonly #globals: GlobalMaps;
   readonly #instances: PluginInstances;
-  readonly #slots: StatsSlots;
+  readonly #counters: CounterSlots;
 
-  constructor(datapath: Datapath, globals: GlobalMaps, instances: PluginInstances, slots: StatsSlots) {
+  constructor(datapath: Datapath, globals: GlobalMaps, instances: PluginInstances, counters: CounterSlots) {
     this.#datapath = datapath;
     this.#globals = globals;
     this.#instances = instances;
-    this.#slots = slots;
+    this.#counters = counters;
   }
 
   /** Fingerprint of the chain that `build` would make of these plugins, best-effort failures aside. */
-  fingerprint(attachment: AttachmentRef, plugins: readonly Plugin[]): string {
-    const { kind, constants } = attachment;
+  fingerprint({ kind }: AttachmentRef, plugins: readonly Plugin[]): string {
     return JSON.stringify([
-      Object.entries(constants).map(([name, value]) => [
-        name,
-        Buffer.isBuffer(value) ? value.toString("hex") : `${value}`,
-      ]),
+      this.#globals.raw[hookStatsMap.name]?.info.id,
       plugins.map((plugin) => [
         plugin.name,
         plugin.templates[objectOf(kind).kind]?.digest,
@@ -100,7 +96,7 @@ export class ChainBuilder {
         for (const [hook, names] of orders) {
           if (names.length > 0) attempt.arrays.set(hook, this.#createArray(hook));
         }
-        const places = await this.#placements(attachment.name, orders, attempt.arrays);
+        const places = await this.#placements(orders, attempt.arrays);
         const failed = this.#loadAll(attempt, places);
         if (failed !== undefined) {
           skipped.set(failed.plugin, failed.reason);
@@ -129,21 +125,20 @@ export class ChainBuilder {
   }
 
   async #placements(
-    attachment: string,
     orders: ReadonlyMap<string, readonly string[]>,
     arrays: ReadonlyMap<string, RawMap>,
   ): Promise<ReadonlyMap<string, readonly Placement[]>> {
-    // Asked for together, so that new slots go to disk in one commit.
-    const slots = await Promise.all(
+    // Asked for together, so that new ranks go to disk in one commit.
+    const ranked = await Promise.all(
       [...orders].flatMap(([hook, names]) =>
         names.map(async (plugin, index) => {
-          const statsSlot = await this.#slots.slot({ plugin, hook, attachment });
-          return { plugin, place: { hook, chain: arrays.get(hook)!, next: index + 1, statsSlot } };
+          const rank = await this.#counters.rank({ plugin, hook });
+          return { plugin, place: { hook, chain: arrays.get(hook)!, next: index + 1, rank } };
         }),
       ),
     );
     const places = new Map<string, Placement[]>();
-    for (const { plugin, place } of slots) places.set(plugin, [...(places.get(plugin) ?? []), place]);
+    for (const { plugin, place } of ranked) places.set(plugin, [...(places.get(plugin) ?? []), place]);
     return places;
   }
 
@@ -155,10 +150,7 @@ export class ChainBuilder {
     for (const [name, where] of places) {
       const plugin = plugins.get(name)!;
       try {
-        collections.set(
-          name,
-          this.#instances.load(plugin, objectOf(attachment.kind).kind, attachment, where),
-        );
+        collections.set(name, this.#instances.load(plugin, objectOf(attachment.kind).kind, where));
       } catch (error) {
         const reason = describeLoadFailure(plugin, attachment.name, error);
         if (plugin.manifest.attachmentPolicy === "BestEffort") return { plugin: name, reason };
@@ -185,7 +177,7 @@ export class ChainBuilder {
         plugin,
         version: plugins.get(plugin)!.manifest.version,
         programId: programs[index]!.id,
-        statsSlot: places.get(plugin)!.find((place) => place.hook === hook)!.statsSlot,
+        rank: places.get(plugin)!.find((place) => place.hook === hook)!.rank,
       })),
       target: knownHook(hook).target,
       unresolved: plan.unresolved.get(hook) ?? [],

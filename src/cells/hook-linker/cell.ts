@@ -4,9 +4,9 @@ import { PluginMapsToken, PluginTable } from "../plugin-table/index.ts";
 import { State } from "../state/index.ts";
 import type { ChainRecord } from "./attached.ts";
 import { ChainBuilder } from "./builder.ts";
+import { CounterSlots } from "./counters.ts";
 import { PluginInstances } from "./instances.ts";
 import { TailCallLinker } from "./linker.ts";
-import { StatsSlots } from "./slots.ts";
 import { HookLinking } from "./tokens.ts";
 import { TrialLoader } from "./trial.ts";
 
@@ -27,15 +27,18 @@ export const hookLinkerCell = module(
       log: Log,
     },
     ({ datapath, globals, plugins, maps, state, lifecycle, health, log }) => {
-      const slots = new StatsSlots(state.collection<number>("hook-counters"));
+      const counters = new CounterSlots({
+        ranks: state.collection<number>("hook-ranks"),
+        blocks: state.collection<number>("hook-blocks"),
+      });
       const instances = new PluginInstances(datapath, globals, maps);
       const linker = new TailCallLinker({
         datapath,
         globals,
         plugins,
         records: state.collection<readonly ChainRecord[]>("chains"),
-        slots,
-        builder: new ChainBuilder(datapath, globals, instances, slots),
+        counters,
+        builder: new ChainBuilder(datapath, globals, instances, counters),
         log,
         trial: new TrialLoader(datapath, instances),
         onChange: (skipped) => {
@@ -45,7 +48,7 @@ export const hookLinkerCell = module(
       });
       lifecycle.append({
         name: "hook counters",
-        start: () => slots.open(globals.typed("waggle_hook_stats")),
+        start: () => counters.open(globals.typed("waggle_hook_stats")),
         stop: () => linker.close(),
       });
       return linker;

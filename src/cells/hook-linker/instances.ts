@@ -15,7 +15,6 @@ import {
 } from "../../datapath/pipeline.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
 import type { Plugin, PluginMaps } from "../plugin-table/index.ts";
-import type { AttachmentRef } from "./types.ts";
 
 /** Where one hook program of an instance stands. */
 export interface Placement {
@@ -24,8 +23,8 @@ export interface Placement {
   readonly chain: RawMap;
   /** Index in the chain of what comes after it. */
   readonly next: number;
-  /** Index of its counters in waggle_hook_stats. */
-  readonly statsSlot: number;
+  /** Place of its counters in every attachment's block of waggle_hook_stats. */
+  readonly rank: number;
 }
 
 /** Loads instances of plugins from their templates. */
@@ -48,10 +47,9 @@ export class PluginInstances {
   load(
     plugin: Plugin,
     kind: ObjectKind,
-    attachment: Pick<AttachmentRef, "constants">,
     places: readonly Placement[],
   ): Collection {
-    return this.#datapath.bpf.load(this.#spec(plugin, kind, attachment, places, this.#maps.open(plugin)));
+    return this.#datapath.bpf.load(this.#spec(plugin, kind, places, this.#maps.open(plugin)));
   }
 
   /**
@@ -60,23 +58,22 @@ export class PluginInstances {
    * @throws VerifierError, DatapathError
    */
   verify(plugin: Plugin, kind: ObjectKind, places: readonly Placement[]): Promise<void> {
-    return this.#datapath.bpf.verify(this.#spec(plugin, kind, { constants: {} }, places, {}));
+    return this.#datapath.bpf.verify(this.#spec(plugin, kind, places, {}));
   }
 
   #spec(
     plugin: Plugin,
     kind: ObjectKind,
-    attachment: Pick<AttachmentRef, "constants">,
     places: readonly Placement[],
     maps: Readonly<Record<string, RawMap>>,
   ): CollectionSpec {
     const template = plugin.templates[kind];
     if (template === undefined) throw new Error(`plugin ${plugin.name} has no ${kind} hooks compiled`);
-    const wanted: Record<string, number | bigint | Buffer> = { ...attachment.constants };
+    const wanted: Record<string, number | bigint> = {};
     const chains: Record<string, RawMap> = {};
-    for (const { hook, chain, next, statsSlot } of places) {
+    for (const { hook, chain, next, rank } of places) {
       wanted[CHAIN_POSITION_PREFIX + hook] = next;
-      wanted[HOOK_STATS_PREFIX + hook] = statsSlot;
+      wanted[HOOK_STATS_PREFIX + hook] = rank;
       chains[CHAIN_MAP_PREFIX + hook] = chain;
     }
     for (const [name, value] of Object.entries(plugin.config)) wanted[PLUGIN_CONFIG_PREFIX + name] = value;
@@ -105,8 +102,8 @@ export class PluginInstances {
   /** The constants that the object has: the compiler leaves out those its programs never read. */
   #known(
     object: string,
-    constants: Readonly<Record<string, number | bigint | Buffer>>,
-  ): Record<string, number | bigint | Buffer> {
+    constants: Readonly<Record<string, number | bigint>>,
+  ): Record<string, number | bigint> {
     let description = this.#descriptions.get(object);
     if (description === undefined) {
       description = this.#datapath.bpf.describeObject(object);

@@ -8,9 +8,10 @@ import type { GlobalMaps } from "../datapath/index.ts";
 import type { Plugin } from "../plugin-table/index.ts";
 import type { StateCollection } from "../state/index.ts";
 import { Attached, type ChainRecord } from "./attached.ts";
+import { programsAt } from "./attachment-names.ts";
 import type { BuiltChain, ChainBuilder } from "./builder.ts";
+import type { CounterSlots } from "./counters.ts";
 import { planHooks } from "./plan.ts";
-import type { StatsSlots } from "./slots.ts";
 import type { TrialLoader } from "./trial.ts";
 import type { AttachmentRef, Chain, HookCounters, HookLinker, HookPlan, PreparedChains } from "./types.ts";
 
@@ -20,7 +21,7 @@ export interface LinkerParts {
   readonly globals: GlobalMaps;
   readonly plugins: Table<Plugin, string>;
   readonly records: StateCollection<readonly ChainRecord[]>;
-  readonly slots: StatsSlots;
+  readonly counters: CounterSlots;
   readonly builder: ChainBuilder;
   readonly trial: TrialLoader;
   readonly log: Logger;
@@ -104,7 +105,7 @@ export class TailCallLinker implements HookLinker {
     this.#attached.delete(attachment);
     this.#report();
     await this.#parts.records.delete(attachment);
-    await this.#parts.slots.release((owner) => owner.attachment === attachment);
+    await this.#parts.counters.releaseBlocks((name) => name === attachment);
     this.#parts.datapath.bpf.unpin(this.#chainDirectory(attachment), true);
   }
 
@@ -114,19 +115,27 @@ export class TailCallLinker implements HookLinker {
     this.#attached.clear();
   }
 
+  countersAt(attachment: string): Promise<number> {
+    return this.#parts.counters.block(attachment);
+  }
+
+  forgetCountersAt(gone: (attachment: string) => boolean): Promise<void> {
+    return this.#parts.counters.releaseBlocks(gone);
+  }
+
   forgetCounters(plugin: string): Promise<void> {
-    return this.#parts.slots.release(({ plugin: owner }) => owner === plugin);
+    return this.#parts.counters.releaseRanks((name) => name === plugin);
   }
 
   keepCounters(plugins: ReadonlySet<string>): Promise<void> {
-    return this.#parts.slots.release(({ plugin }) => !plugins.has(plugin));
+    return this.#parts.counters.releaseRanks((name) => !plugins.has(name));
   }
 
   chains(attachment?: string): readonly Chain[] {
     const attached =
       attachment === undefined
         ? [...this.#attached.values()].sort((a, b) => (a.ref.name < b.ref.name ? -1 : 1))
-        : [this.#attached.get(attachment)].filter((found) => found !== undefined);
+        : [this.#attached.get(programsAt(attachment))].filter((found) => found !== undefined);
     return attached.flatMap(({ records, ref }) => {
       const slots = new Map(hooksOf(ref.kind).map(({ name, slot }) => [name, slot]));
       return records
@@ -138,7 +147,7 @@ export class TailCallLinker implements HookLinker {
   counters(
     filter: { readonly plugin?: string; readonly attachment?: string } = {},
   ): Promise<readonly HookCounters[]> {
-    return this.#parts.slots.read(filter);
+    return this.#parts.counters.read(filter);
   }
 
   /** Two phases: load everything that changes, commit, and only then let packets see any of it. */

@@ -30,7 +30,7 @@ export class TrialLoader {
       const places = hooks.map((hook) => {
         const chain = this.#datapath.bpf.createMap(chainMapSpec(hook));
         scratch.push(chain);
-        return { hook, chain, next: 1, statsSlot: 0 };
+        return { hook, chain, next: 1, rank: 0 };
       });
       await this.#instances.verify(plugin, kind, places);
     } catch (error) {

@@ -2,17 +2,13 @@ import type { Program, RawMap } from "../../datapath/index.ts";
 import type { AttachmentKind, IpFamily } from "../../datapath/pipeline.ts";
 import type { Plugin } from "../plugin-table/types.ts";
 
-/** Something hooks are linked into: an endpoint's device, a node device, cilium_host, or cilium_vxlan. */
+/** Something hooks are linked into: the programs of all pods, of a node device, of cilium_host, or of cilium_vxlan. */
 export interface AttachmentRef {
-  /** "lxc-12", "netdev-eth0", "host-cilium_host", "overlay-cilium_vxlan": pin directory, counters' key, and API name. */
+  /** "lxc", "netdev-eth0", "host-cilium_host", "overlay-cilium_vxlan": pin directory, key on disk, and API name. */
   readonly name: string;
   readonly kind: AttachmentKind;
-  /** 0 unless kind is lxc. */
-  readonly endpointId: number;
   /** IP versions whose programs are loaded there. */
   readonly families: readonly IpFamily[];
-  /** Constants of the attachment that plugin programs may read (cfg_endpoint_id, cfg_identity, …). */
-  readonly constants: Readonly<Record<string, number | bigint | Buffer>>;
 }
 
 /** A plugin's place in a chain. */
@@ -21,8 +17,8 @@ export interface ChainLink {
   readonly version: string;
   /** Id of the loaded instance. */
   readonly programId: number;
-  /** Slot in waggle_hook_stats. */
-  readonly statsSlot: number;
+  /** Place of its counters in every attachment's block of waggle_hook_stats. */
+  readonly rank: number;
 }
 
 /** A linked chain as it runs now. */
@@ -39,7 +35,7 @@ export interface Chain {
   readonly skipped: readonly { readonly plugin: string; readonly reason: string }[];
 }
 
-/** Counters of one plugin at one hook of one attachment, summed over CPUs. */
+/** Counters of one plugin at one hook of one attachment ("lxc-12" for a pod), summed over CPUs. */
 export interface HookCounters {
   readonly plugin: string;
   readonly hook: string;
@@ -79,12 +75,21 @@ export interface HookLinker {
   tryLoad(plugin: Plugin): Promise<void>;
   /** Forgets and unpins the chains of an attachment that is gone. */
   remove(attachment: string): Promise<void>;
+  /**
+   * Index in waggle_hook_stats from which on plugins count at an attachment ("lxc-12", "netdev-eth0"); they start at
+   * zero where it had none before.
+   * @throws RefusalError RESOURCE_EXHAUSTED
+   */
+  countersAt(attachment: string): Promise<number>;
+  /** Gives back the counters at attachments that are gone. */
+  forgetCountersAt(gone: (attachment: string) => boolean): Promise<void>;
   /** Gives back the counters of a plugin that is gone. */
   forgetCounters(plugin: string): Promise<void>;
   /** Gives back the counters of all plugins but these. */
   keepCounters(plugins: ReadonlySet<string>): Promise<void>;
   /** Runs `work` while no chain changes; loads of endpoints use it, so that they see one set of plugins. */
   exclusive<T>(work: () => Promise<T>): Promise<T>;
+  /** @param attachment one of the chains' own, or a pod's ("lxc-12"), which has those of all pods */
   chains(attachment?: string): readonly Chain[];
   counters(filter?: {
     readonly plugin?: string;

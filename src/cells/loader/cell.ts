@@ -18,15 +18,19 @@ import { NodeNetworking } from "../node-config/index.ts";
 import { Plugins } from "../plugin-registry/index.ts";
 import { Policies } from "../policy-maps/index.ts";
 import { State } from "../state/index.ts";
-import { AttachmentInstaller, type InstallRecord } from "./installer.ts";
+import { type AttachModes, EntryAttacher } from "./entries.ts";
+import { type InstallRecord, ProgramInstaller } from "./installer.ts";
 import { DatapathLoader } from "./loader.ts";
+import { PodData } from "./pods.ts";
 import { Loading } from "./tokens.ts";
 
 const flags = {
   "attach-mode": flag.choice({
     choices: ["auto", "tcx", "clsact"],
     default: "auto",
-    help: "how programs are attached; auto: TCX links where the kernel has them, clsact filters otherwise",
+    help:
+      "how programs are attached; auto: clsact filters at pods' devices, where a TCX link would wait for a grace " +
+      "period of the kernel, and TCX links, where the kernel has them, at all others",
   }),
 };
 
@@ -84,14 +88,26 @@ export const loaderCell = module(
       log,
     }) => {
       let subscription: Subscription | undefined;
-      const mode = attachMode(settings.attachMode, datapath.bpf.attachModes());
-      const records = state.collection<InstallRecord>("attachments");
-      const installer = new AttachmentInstaller({ datapath, globals, linker, records, mode });
+      const modes = attachModes(settings.attachMode, datapath.bpf.attachModes());
+      const { bpf } = datapath;
+      const entries = new EntryAttacher(bpf, globals.pins, modes);
+      const pods = new PodData({ bpf, globals, linker, policies, entries });
+      const installer = new ProgramInstaller({
+        datapath,
+        globals,
+        linker,
+        records: state.collection<InstallRecord>("attachments"),
+        entries,
+        podDevices: () => pods.devices(),
+      });
       const loader = new DatapathLoader({
         installer,
+        pods,
+        linker,
+        bpf,
+        pins: globals.pins,
         templates,
         network,
-        policies,
         health,
         log,
         lifetimes: {
@@ -107,12 +123,15 @@ export const loaderCell = module(
         start: async () => {
           await loader.start();
           log.info(
-            { mode, devices: loader.attachments().map(({ device }) => device) },
+            { modes, devices: loader.attachments().map(({ device }) => device) },
             "devices are attached",
           );
           subscription = plugins.table.changes().subscribe(() => retry.trigger());
         },
-        stop: () => subscription?.unsubscribe(),
+        stop: () => {
+          subscription?.unsubscribe();
+          installer.close();
+        },
       });
       const retry = jobs.timer("device programs", () => loader.refresh(), {
         intervalMs: network.checkIntervalMs,
@@ -129,9 +148,15 @@ export const loaderCell = module(
 /** Whole seconds, at least one: the programs count in seconds. */
 const seconds = (milliseconds: number): number => Math.max(1, Math.round(milliseconds / 1000));
 
-/** @throws Error when the kernel lacks what was asked for */
-function attachMode(wanted: "auto" | AttachMode, available: readonly AttachMode[]): AttachMode {
-  const mode = wanted === "auto" ? available[0] : available.find((candidate) => candidate === wanted);
-  if (mode !== undefined) return mode;
+/**
+ * Attaching and ending a TCX link waits for a grace period under the lock that all network configuration of the node
+ * needs; a filter costs a fraction of a millisecond. Devices of the node are attached to once.
+ * @throws Error when the kernel lacks what was asked for
+ */
+function attachModes(wanted: "auto" | AttachMode, available: readonly AttachMode[]): AttachModes {
+  const [best] = available;
+  const has = (mode: AttachMode): boolean => available.includes(mode);
+  if (wanted !== "auto" && has(wanted)) return { pods: wanted, node: wanted };
+  if (wanted === "auto" && best !== undefined) return { pods: has("clsact") ? "clsact" : best, node: best };
   throw new Error(`attach-mode: this kernel has no ${wanted}; it has ${available.join(", ") || "none"}`);
 }

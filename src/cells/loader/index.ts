@@ -1,4 +1,3 @@
 export { LoaderConfig, loaderCell } from "./cell.ts";
-export { endpointAttachment } from "./plans.ts";
 export { Loading } from "./tokens.ts";
 export type * from "./types.ts";

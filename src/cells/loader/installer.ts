@@ -1,19 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import type {
-  AttachMode,
-  Attachment,
-  AttachSpec,
-  Collection,
-  CompileResult,
-  Datapath,
-  RawMap,
-} from "../../datapath/index.ts";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { AttachMode, Collection, CompileResult, Datapath, Program, RawMap } from "../../datapath/index.ts";
 import { callsMapSpec } from "../../datapath/maps/index.ts";
 import {
   CALL_POLICY_MAP,
+  CALL_POLICY_SLOT,
   CALLS_MAP,
-  type EntryProgram,
   entriesOf,
   objectOf,
   POLICY_PROGRAM,
@@ -22,24 +15,25 @@ import {
 import type { GlobalMaps } from "../datapath/index.ts";
 import type { AttachmentRef, HookLinker, PreparedChains } from "../hook-linker/index.ts";
 import type { StateCollection } from "../state/index.ts";
+import { type AttachedDevice, type EntryAttacher, type EntryPrograms, isGone } from "./entries.ts";
 import { EntrySwing } from "./swing.ts";
 import type { LoadedProgram } from "./types.ts";
 
-/** Everything that decides what runs at one attachment. */
+/** Everything that decides what one set of programs does. */
 export interface InstallPlan {
   readonly ref: AttachmentRef;
-  readonly device: string;
-  readonly ifindex: number;
+  /** The one device of the set; undefined for that of all pods. */
+  readonly device: { readonly name: string; readonly ifindex: number } | undefined;
   readonly template: CompileResult;
   readonly constants: Readonly<Record<string, number | bigint | Buffer>>;
-  /** Maps of the attachment's own, by C name. */
-  readonly maps: Readonly<Record<string, RawMap>>;
 }
 
 /** What is kept on disk of an installation, so that a restarted agent can tell whether it may stay. */
 export interface InstallRecord {
   readonly fingerprint: string;
+  /** Empty for the programs of all pods. */
   readonly device: string;
+  /** 0 for the programs of all pods. */
   readonly ifindex: number;
   readonly mode: AttachMode;
   /** Pin of the stages' PROG_ARRAY. */
@@ -54,18 +48,27 @@ export interface InstallerParts {
   readonly globals: GlobalMaps;
   readonly linker: HookLinker;
   readonly records: StateCollection<InstallRecord>;
-  readonly mode: AttachMode;
+  readonly entries: EntryAttacher;
+  /** Devices of pods that run the pods' programs, or are about to. */
+  readonly podDevices: () => Promise<readonly AttachedDevice[]>;
 }
 
-/** Puts whole collections in place of running ones, one attachment at a time. */
-export class AttachmentInstaller {
-  readonly #parts: InstallerParts;
-  readonly #installed = new Map<
-    string,
-    { readonly record: InstallRecord; readonly programs: LoadedProgram[] }
-  >();
+interface Installed {
+  readonly record: InstallRecord;
+  readonly programs: readonly LoadedProgram[];
+  /** Kept for devices to come; empty where there is one device, which holds them. */
+  readonly entries: EntryPrograms;
+}
 
-  /** Attachments that something is being put in place at. */
+/** Devices that are swung in one turn: others' work goes on in between. */
+const devicesATurn = 16;
+
+/** Puts whole collections in place of running ones, one set of programs at a time. */
+export class ProgramInstaller {
+  readonly #parts: InstallerParts;
+  readonly #installed = new Map<string, Installed>();
+
+  /** Sets that something is being put in place of. */
   readonly #busy = new Set<string>();
 
   constructor(parts: InstallerParts) {
@@ -73,8 +76,8 @@ export class AttachmentInstaller {
   }
 
   /**
-   * Loads a fresh generation beside the running one and swings the entry programs over to it. Each packet runs
-   * through one generation; the old one is released when the last packet has left it.
+   * Loads a fresh generation beside the running one and swings the entry programs of its devices over to it. Each
+   * packet runs through one generation; the old one is released when the last packet has left it.
    *
    * @throws RefusalError, VerifierError, DatapathError; what ran before still runs. StateWriteError: the new
    * generation runs, and the next agent will replace it
@@ -112,13 +115,15 @@ export class AttachmentInstaller {
     calls: RawMap,
     collection: Collection,
   ): Promise<{ release(): void; replaced: boolean }> {
-    const { datapath, globals, linker, records, mode } = this.#parts;
+    const { datapath, entries, globals, linker, records } = this.#parts;
     const { bpf } = datapath;
-    const { ref, ifindex, device } = plan;
+    const { ref, device } = plan;
     const previous = records.get(ref.name);
+    const running = this.#installed.get(ref.name);
     const directory = globals.pins.attachment(ref.name);
     const pin = join(directory, `calls-${randomBytes(4).toString("hex")}`);
     let prepared: PreparedChains | undefined;
+    let next: Installed | undefined;
     let swung = false;
     try {
       bpf.makePinDirectory(directory);
@@ -129,20 +134,29 @@ export class AttachmentInstaller {
       prepared = await linker.prepare(ref, calls, collection.programs);
       // The pin keeps the array filled: the kernel empties a PROG_ARRAY that user space has let go of.
       calls.pin(pin);
-      this.#swing(plan, collection);
-      swung = true;
-      await prepared.commit();
-      if (previous !== undefined && previous.mode !== mode) this.#detachOtherMode(ref, previous);
       const record: InstallRecord = {
         fingerprint: this.#fingerprint(plan),
-        device,
-        ifindex,
-        mode,
+        device: device?.name ?? "",
+        ifindex: device?.ifindex ?? 0,
+        mode: entries.mode(ref.kind),
         calls: pin,
         programs: Object.fromEntries([...collection.programs.values()].map(({ name, id }) => [name, id])),
       };
+      next = {
+        record,
+        programs: describePrograms(ref.name, collection),
+        entries: this.#keepEntries(ref, record),
+      };
+      // From here on new devices get the new programs, so that none is missed while the others are swung.
+      this.#installed.set(ref.name, next);
+      const devices = await this.#swing(plan, collection.programs, running);
+      swung = true;
+      closeAll(running?.entries);
+      await prepared.commit();
+      if (device === undefined || (previous !== undefined && previous.mode !== record.mode)) {
+        for (const one of devices) ifThere(ref, () => entries.detachOtherMode(one));
+      }
       await records.put(ref.name, record);
-      this.#installed.set(ref.name, { record, programs: describePrograms(ref.name, collection) });
       const { release } = prepared;
       return {
         replaced,
@@ -153,6 +167,9 @@ export class AttachmentInstaller {
       };
     } catch (error) {
       if (!swung) {
+        if (running === undefined) this.#installed.delete(ref.name);
+        else this.#installed.set(ref.name, running);
+        closeAll(next?.entries);
         prepared?.abort();
         bpf.unpin(pin);
         calls.close();
@@ -169,9 +186,15 @@ export class AttachmentInstaller {
     const { ref } = plan;
     const record = records.get(ref.name);
     if (record === undefined || record.fingerprint !== this.#fingerprint(plan)) return false;
-    if (!this.#runs(ref, record)) return false;
-    const calls = datapath.bpf.openPinnedMap(record.calls);
-    if (calls === undefined) return false;
+    if (!this.#runs(plan, record)) return false;
+    const entries = this.#keepEntries(ref, record);
+    // Without a single pod nobody but the agent that ended held them.
+    const lost = ref.kind === "lxc" && entries.size < entriesOf(ref.kind).length;
+    const calls = lost ? undefined : datapath.bpf.openPinnedMap(record.calls);
+    if (calls === undefined) {
+      closeAll(entries);
+      return false;
+    }
     const programs: LoadedProgram[] = [];
     for (const [name, id] of Object.entries(record.programs)) {
       const program = datapath.bpf.programById(id);
@@ -180,7 +203,8 @@ export class AttachmentInstaller {
       programs.push({ attachment: ref.name, name, id, tag, verifiedInsns, jitedBytes });
       program.close();
     }
-    this.#installed.set(ref.name, { record, programs });
+    closeAll(this.#installed.get(ref.name)?.entries);
+    this.#installed.set(ref.name, { record, programs, entries });
     // Chains that cannot be brought up to date are the caller's to report; the core's programs run in any case.
     await linker.exclusive(() => linker.adopt(ref, calls));
     this.#dropStalePins(ref.name, record.calls);
@@ -194,27 +218,36 @@ export class AttachmentInstaller {
   holds(plan: InstallPlan): boolean {
     if (this.#busy.has(plan.ref.name)) return true;
     const record = this.#installed.get(plan.ref.name)?.record;
-    return record?.fingerprint === this.#fingerprint(plan) && this.#runs(plan.ref, record);
+    return record?.fingerprint === this.#fingerprint(plan) && this.#runs(plan, record);
   }
 
-  /** Detaches and forgets; harmless for an attachment whose device is gone, or that never was. */
-  async uninstall(ref: Pick<AttachmentRef, "name" | "kind" | "endpointId">): Promise<void> {
-    const { datapath, globals, linker, records } = this.#parts;
+  /** True while another generation of the set is being put in place. */
+  isBusy(name: string): boolean {
+    return this.#busy.has(name);
+  }
+
+  /** What runs of the set, for devices that are to get it, or undefined when nothing does that this agent knows. */
+  running(name: string): Pick<Installed, "record" | "entries"> | undefined {
+    return this.#installed.get(name);
+  }
+
+  /** Detaches and forgets; harmless for a set whose device is gone, or that never was. */
+  async uninstall(ref: Pick<AttachmentRef, "name" | "kind">): Promise<void> {
+    const { datapath, entries, globals, linker, records } = this.#parts;
     const record = records.get(ref.name);
     await linker.exclusive(async () => {
-      if (record !== undefined) {
-        for (const entry of entriesOf(ref.kind)) {
-          datapath.bpf
-            .openAttachment(this.#attachSpec(ref.name, record.ifindex, entry, record.mode))
-            ?.detach();
-        }
-      }
-      if (ref.kind === "lxc") datapath.bpf.clearProgram(globals.raw[CALL_POLICY_MAP]!, ref.endpointId);
+      if (record !== undefined && record.ifindex !== 0) entries.detach(deviceOf(ref, record));
       await linker.remove(ref.name);
       datapath.bpf.unpin(globals.pins.attachment(ref.name), true);
       await records.delete(ref.name);
+      closeAll(this.#installed.get(ref.name)?.entries);
       this.#installed.delete(ref.name);
     });
+  }
+
+  /** Forgets a set that has nothing attached any more. */
+  async forget(name: string): Promise<void> {
+    if (this.#parts.records.get(name) !== undefined) await this.#parts.records.delete(name);
   }
 
   /** Names of everything installed by this agent or one before it. */
@@ -227,12 +260,17 @@ export class AttachmentInstaller {
     return [...this.#installed.values()].flatMap(({ programs }) => programs);
   }
 
+  /** The devices that have a set of their own. */
   attachments(): readonly { readonly name: string; readonly ifindex: number; readonly device: string }[] {
-    return [...this.#installed].map(([name, { record }]) => ({
-      name,
-      ifindex: record.ifindex,
-      device: record.device,
-    }));
+    return [...this.#installed].flatMap(([name, { record: { ifindex, device } }]) =>
+      ifindex === 0 ? [] : [{ name, ifindex, device }],
+    );
+  }
+
+  /** Closes every handle; what runs goes on. */
+  close(): void {
+    for (const { entries } of this.#installed.values()) closeAll(entries);
+    this.#installed.clear();
   }
 
   #load(plan: InstallPlan, calls: RawMap): Promise<Collection> {
@@ -243,27 +281,55 @@ export class AttachmentInstaller {
       object: plan.template.object,
       programs: [...entries, ...stages, ...(kind === "lxc" ? [POLICY_PROGRAM] : [])],
       constants: plan.constants,
-      maps: { ...this.#parts.globals.raw, ...plan.maps, [CALLS_MAP]: calls },
+      maps: { ...this.#parts.globals.raw, [CALLS_MAP]: calls },
     });
   }
 
+  /** The pods' entry programs are needed as long as pods may come; those of other devices are held by their device. */
+  #keepEntries({ kind }: AttachmentRef, record: InstallRecord): EntryPrograms {
+    const kept = new Map<string, Program>();
+    if (kind !== "lxc") return kept;
+    for (const { program: name } of entriesOf(kind)) {
+      const id = record.programs[name];
+      const program = id === undefined ? undefined : this.#parts.datapath.bpf.programById(id);
+      if (program !== undefined) kept.set(name, program);
+    }
+    return kept;
+  }
+
   /**
-   * Local delivery first, then the device: nothing can be sent to a pod before it can be received.
+   * Local delivery first, then the devices: nothing can be sent to a pod before it can be received.
+   * @returns the devices
    * @throws DatapathError when a step failed; those before it are taken back
    */
-  #swing({ ref, ifindex }: InstallPlan, { programs }: Collection): void {
-    const { datapath, globals, mode } = this.#parts;
+  async #swing(
+    { ref, device }: InstallPlan,
+    programs: EntryPrograms,
+    running: Installed | undefined,
+  ): Promise<readonly AttachedDevice[]> {
+    const { datapath, entries, globals, podDevices } = this.#parts;
     const swing = new EntrySwing(datapath.bpf);
+    const done = new Set<number>();
     try {
       if (ref.kind === "lxc") {
         const ids = globals.typed<number, number>(CALL_POLICY_MAP);
-        swing.slot(globals.raw[CALL_POLICY_MAP]!, ids, ref.endpointId, programs.get(POLICY_PROGRAM)!);
+        swing.slot(globals.raw[CALL_POLICY_MAP]!, ids, CALL_POLICY_SLOT, programs.get(POLICY_PROGRAM)!);
       }
-      for (const entry of entriesOf(ref.kind)) {
-        swing.attach(this.#attachSpec(ref.name, ifindex, entry, mode), programs.get(entry.program)!);
+      const devices = device === undefined ? await podDevices() : [deviceOf(ref, device)];
+      for (const [index, one] of devices.entries()) {
+        if (index > 0 && index % devicesATurn === 0) await nextTurn();
+        done.add(one.ifindex);
+        ifThere(ref, () => entries.attach(one, programs, swing));
       }
+      return devices;
     } catch (error) {
-      const errors = swing.rollback();
+      const errors = [...swing.rollback()];
+      // Devices that came meanwhile have what was to be the next generation.
+      if (ref.kind === "lxc" && running !== undefined) {
+        this.#installed.set(ref.name, running);
+        const late = (await podDevices()).filter(({ ifindex }) => !done.has(ifindex));
+        for (const one of late) collectErrors(errors, () => entries.attach(one, running.entries));
+      }
       if (errors.length === 0) throw error;
       throw new AggregateError(
         [error, ...errors],
@@ -274,34 +340,10 @@ export class AttachmentInstaller {
     }
   }
 
-  /** What an agent attached that was told to attach otherwise. TCX runs first, so packets never miss a program. */
-  #detachOtherMode(ref: AttachmentRef, { ifindex, mode }: InstallRecord): void {
-    const { bpf } = this.#parts.datapath;
-    for (const entry of entriesOf(ref.kind)) {
-      const spec = this.#attachSpec(ref.name, ifindex, entry, mode);
-      bpf.openAttachment(spec)?.detach();
-      if (mode === "tcx") bpf.unpin(spec.pinPath);
-    }
-  }
-
-  #runs(ref: Pick<AttachmentRef, "name" | "kind" | "endpointId">, record: InstallRecord): boolean {
-    const { bpf } = this.#parts.datapath;
-    const attached = entriesOf(ref.kind).every((entry) => {
-      const attachment: Attachment | undefined = bpf.openAttachment(
-        this.#attachSpec(ref.name, record.ifindex, entry, record.mode),
-      );
-      const id = attachment?.programId();
-      attachment?.close();
-      return id !== undefined && id === record.programs[entry.program];
-    });
-    if (!attached || ref.kind !== "lxc") return attached;
-    const policy = this.#parts.globals.typed<number, number>(CALL_POLICY_MAP).lookup(ref.endpointId);
-    return policy === record.programs[POLICY_PROGRAM];
-  }
-
-  #attachSpec(name: string, ifindex: number, entry: EntryProgram, mode: AttachMode): AttachSpec {
-    const pinPath = join(this.#parts.globals.pins.attachment(name), `link-${entry.direction}`);
-    return { ifindex, direction: entry.direction, mode, pinPath };
+  #runs({ ref, device }: InstallPlan, record: InstallRecord): boolean {
+    if (device !== undefined) return this.#parts.entries.runs(deviceOf(ref, record), record.programs);
+    const policy = this.#parts.globals.typed<number, number>(CALL_POLICY_MAP).lookup(CALL_POLICY_SLOT);
+    return policy !== undefined && policy === record.programs[POLICY_PROGRAM];
   }
 
   #dropStalePins(name: string, keep: string): void {
@@ -312,13 +354,41 @@ export class AttachmentInstaller {
     }
   }
 
-  #fingerprint(plan: InstallPlan): string {
-    const constants = Object.entries(plan.constants).map(([name, value]) => [
+  #fingerprint({ ref, device, template, constants }: InstallPlan): string {
+    const values = Object.entries(constants).map(([name, value]) => [
       name,
       Buffer.isBuffer(value) ? value.toString("hex") : `${value}`,
     ]);
-    return JSON.stringify([plan.template.digest, plan.ifindex, this.#parts.mode, constants.sort()]);
+    // Pods' devices are compared one by one.
+    const place = device === undefined ? [] : [device.ifindex, this.#parts.entries.mode(ref.kind)];
+    return JSON.stringify([template.digest, ...place, ref.families, values.sort()]);
   }
+}
+
+const deviceOf = (
+  { name, kind }: Pick<AttachmentRef, "name" | "kind">,
+  { ifindex }: { readonly ifindex: number },
+): AttachedDevice => ({ attachment: name, kind, ifindex });
+
+/** Pods come and go while their programs are replaced; a device of the node must be there. */
+function ifThere({ kind }: AttachmentRef, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (kind !== "lxc" || !isGone(error)) throw error;
+  }
+}
+
+function collectErrors(errors: Error[], work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    errors.push(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
+function closeAll(programs: EntryPrograms | undefined): void {
+  for (const program of programs?.values() ?? []) program.close();
 }
 
 /** The stages of an attachment: those of an IP version that is off are not loaded. */

@@ -1,80 +1,44 @@
 import { ipv4Constant, ipv6Bytes, macBytes } from "../../datapath/address.ts";
-import { secondsOfThisBoot } from "../../datapath/index.ts";
-import type { AttachmentKind } from "../../datapath/pipeline.ts";
+import { type AttachmentKind, STATS_BASE } from "../../datapath/pipeline.ts";
 import type { Templates } from "../datapath/index.ts";
-import type { Endpoint } from "../endpoints/types.ts";
+import { podPrograms } from "../hook-linker/index.ts";
 import { familiesOf, type NodeConfig, type NodeDevice } from "../node-config/index.ts";
 import type { InstallPlan } from "./installer.ts";
 
 type Constants = InstallPlan["constants"];
 
-/** Name of an endpoint's attachment. */
-export const endpointAttachment = (id: number): string => `lxc-${id}`;
-
-/** Endpoint id of an attachment's name, or undefined for node devices. */
-export function attachmentEndpoint(name: string): number | undefined {
-  const match = /^lxc-(\d+)$/.exec(name);
-  return match === null ? undefined : Number(match[1]);
-}
-
-/** Attachments are named `<kind>-<device or id>`. */
-export function attachmentKind(name: string): AttachmentKind {
-  const kind = (["lxc", "host", "overlay"] as const).find((candidate) => name.startsWith(`${candidate}-`));
-  return kind ?? "netdev";
-}
-
-/** What runs at an endpoint's device. @param maps its own, by C name; they make no difference to what runs */
-export function endpointPlan(
-  endpoint: Endpoint,
+/** What runs at the devices of all pods. */
+export function podPlan(
   node: NodeConfig,
   templates: Templates,
-  maps: InstallPlan["maps"],
   lifetimes: Readonly<Record<string, number>>,
 ): InstallPlan {
-  const { id, ifindex, identity } = endpoint;
-  const shared = {
-    cfg_endpoint_id: id,
-    cfg_endpoint_ipv4: ipv4Constant(endpoint.ipv4),
-    cfg_identity: identity,
-    cfg_ifindex: ifindex,
-  };
   return {
-    ref: {
-      name: endpointAttachment(id),
-      kind: "lxc",
-      endpointId: id,
-      families: familiesOf(node),
-      constants: shared,
-    },
-    device: endpoint.hostInterface,
-    ifindex,
+    ref: { name: podPrograms, kind: "lxc", families: familiesOf(node) },
+    device: undefined,
     template: templates.lxc,
     constants: {
-      ...shared,
       ...familyConstants(node),
       ...nodeAddressConstants(node),
       ...hostConstants(node),
       ...tunnelConstants(node),
-      cfg_endpoint_ipv6: ipv6Constant(endpoint.ipv6),
-      cfg_endpoint_mac: macBytes(endpoint.mac),
-      cfg_node_mac: macBytes(endpoint.nodeMac),
-      cfg_enforce_ingress: endpoint.spec.policy.enforceIngress ? 1 : 0,
-      cfg_enforce_egress: endpoint.spec.policy.enforceEgress ? 1 : 0,
       cfg_mtu: node.mtu,
-      cfg_created_s: secondsOfThisBoot(endpoint.createdOn),
       ...lifetimes,
     },
-    maps,
   };
 }
 
-/** What runs at cilium_host or a device towards the outside. */
+/**
+ * What runs at cilium_host or a device towards the outside.
+ * @param statsBase where plugins count there
+ */
 export function devicePlan(
   kind: "host" | "netdev",
   device: NodeDevice,
   node: NodeConfig,
   templates: Templates,
   lifetimes: Readonly<Record<string, number>>,
+  statsBase: number,
 ): InstallPlan {
   const ipv4 = firstOf(device.ipv4, node.nodeIpv4);
   const ipv6 = firstOf(device.ipv6, node.nodeIpv6);
@@ -97,14 +61,22 @@ export function devicePlan(
       cfg_nodeport: 1, // at cilium_host backends' answers are led back to their clients
       cfg_mtu: device.mtu,
       cfg_is_l3_device: 0,
-      cfg_created_s: 0,
+      [STATS_BASE]: statsBase,
       ...lifetimes,
     },
   };
 }
 
-/** What runs at the overlay's device. */
-export function overlayPlan(device: NodeDevice, node: NodeConfig, templates: Templates): InstallPlan {
+/**
+ * What runs at the overlay's device.
+ * @param statsBase where plugins count there
+ */
+export function overlayPlan(
+  device: NodeDevice,
+  node: NodeConfig,
+  templates: Templates,
+  statsBase: number,
+): InstallPlan {
   return {
     ...nodeDevice("overlay", device, node),
     template: templates.overlay,
@@ -113,26 +85,23 @@ export function overlayPlan(device: NodeDevice, node: NodeConfig, templates: Tem
       ...familyConstants(node),
       ...routerConstants(node),
       ...hostConstants(node),
+      [STATS_BASE]: statsBase,
     },
   };
 }
+
+/** Name of the attachment of a device of the node. */
+export const deviceAttachment = (kind: Exclude<AttachmentKind, "lxc">, device: string): string =>
+  `${kind}-${device}`;
 
 function nodeDevice(
   kind: Exclude<AttachmentKind, "lxc">,
   { name, ifindex }: NodeDevice,
   node: NodeConfig,
-): Pick<InstallPlan, "ref" | "device" | "ifindex" | "maps"> {
+): Pick<InstallPlan, "ref" | "device"> {
   return {
-    ref: {
-      name: `${kind}-${name}`,
-      kind,
-      endpointId: 0,
-      families: familiesOf(node),
-      constants: { cfg_endpoint_id: 0, cfg_identity: 0, cfg_ifindex: ifindex },
-    },
-    device: name,
-    ifindex,
-    maps: {},
+    ref: { name: deviceAttachment(kind, name), kind, families: familiesOf(node) },
+    device: { name, ifindex },
   };
 }
 

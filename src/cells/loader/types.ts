@@ -2,6 +2,7 @@ import type { Endpoint } from "../endpoints/types.ts";
 
 /** A program that is loaded and where it hangs. */
 export interface LoadedProgram {
+  /** "lxc" for those that all pods share, otherwise the device's attachment. */
   readonly attachment: string;
   readonly name: string;
   readonly id: number;
@@ -12,13 +13,25 @@ export interface LoadedProgram {
 
 /** Loads, attaches and replaces the core's programs. */
 export interface Loader {
-  /** Loads templates for the endpoint, links hooks, attaches: when it resolves the datapath matches. */
+  /**
+   * Makes what the programs know of the endpoint, and what is attached to its device, what they should be. Nothing is
+   * loaded for it: all pods share their programs. When it resolves the datapath matches.
+   *
+   * @throws RefusalError FAILED_PRECONDITION while a plugin keeps the pods' programs from being loaded,
+   * RESOURCE_EXHAUSTED; DatapathError
+   */
   load(endpoint: Endpoint): Promise<void>;
-  /** True when what is pinned and attached already is what `load` would make: then it was adopted. */
+  /** True when what is there already is what `load` would make: then it was adopted. */
   adopt(endpoint: Endpoint): Promise<boolean>;
-  /** True when what runs is what `load` would make, the policy's entries aside. */
+  /** True when what is there is what `load` would make, the policy's entries aside. */
   holds(endpoint: Endpoint): boolean;
-  unload(endpointId: number): Promise<void>;
+  /**
+   * Loads the pods' programs anew and swings all pods over to them; once for all who ask before it has begun.
+   * @throws RefusalError, DatapathError; what ran before still runs
+   */
+  reload(): Promise<void>;
+  /** @param detach take the programs off the device: it is not going to be deleted */
+  unload(endpointId: number, options: { readonly detach: boolean }): Promise<void>;
   /** Unloads the endpoints that are not among these; resolves to their number. */
   prune(wanted: ReadonlySet<number>): Promise<number>;
   programs(): readonly LoadedProgram[];

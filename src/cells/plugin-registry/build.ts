@@ -33,6 +33,7 @@ const headerMaps: ReadonlySet<string> = new Set([
   "cilium_ipv4_frag_datagrams",
   "cilium_ipv6_frag_datagrams",
   "cilium_metrics",
+  "waggle_endpoints",
   "waggle_hook_stats",
   "waggle_ratelimit",
   "waggle_scratch",

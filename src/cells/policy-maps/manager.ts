@@ -53,6 +53,10 @@ export class PinnedPolicyMaps implements PolicyMaps {
     await policy.fill(this.#parts.identities, endpoint.spec.policy.rules);
   }
 
+  get(endpointId: number): BpfMap<PolicyKey, PolicyEntry> | undefined {
+    return this.#open.get(endpointId)?.map;
+  }
+
   list(): readonly OpenPolicyMap[] {
     return Array.from(this.#open.values(), ({ endpointId, map }) => {
       const lagging = this.#broken.get(endpointId);

@@ -25,6 +25,8 @@ export interface PolicyMaps {
    * no longer: the programs that still run need them.
    */
   settle(endpoint: Endpoint): Promise<void>;
+  /** The endpoint's map, if it is open. */
+  get(endpointId: number): BpfMap<PolicyKey, PolicyEntry> | undefined;
   /** The maps there are. */
   list(): readonly OpenPolicyMap[];
   /** Closes and unpins. */
