@@ -35,7 +35,9 @@ export function datapathService(deps: DatapathServiceDeps, runtime: ApiRuntime):
         if (attachment !== "") checkAttachmentName("attachment", attachment, violations);
         return readPage(request, `programs ${attachment}`, violations);
       });
-      const programs = loader.programs().filter((one) => attachment === "" || one.attachment === programsAt(attachment));
+      const programs = loader
+        .programs()
+        .filter((one) => attachment === "" || one.attachment === programsAt(attachment));
       const { items, nextPageToken } = takePage(programs, (one) => `${one.attachment} ${one.name}`, page);
       return {
         programs: items.map(({ verifiedInsns: verifiedInstructions, ...program }) => ({

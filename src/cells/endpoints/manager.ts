@@ -266,7 +266,7 @@ export class StoredEndpointManager implements EndpointManager {
     undo.add("address entries", () => this.#addresses.withdraw(endpoint));
     const announced = this.#addresses.announce(endpoint);
     undo.add("policy map", () => policies.remove(id));
-    undo.add("programs", () => loader.unload(id, { detach: isAdopted(spec) }));
+    undo.add("programs", () => loader.unload(endpoint, { detach: isAdopted(spec) }));
     await loader.load(endpoint);
     await announced(signal);
     signal?.throwIfAborted();
@@ -326,7 +326,7 @@ export class StoredEndpointManager implements EndpointManager {
     const { loader, policies, ipam, stored, network } = this.#parts;
     const { id, identity } = endpoint;
     await this.#addresses.withdraw(endpoint);
-    await loader.unload(id, { detach: isAdopted(endpoint.spec) });
+    await loader.unload(endpoint, { detach: isAdopted(endpoint.spec) });
     policies.remove(id);
     await this.#devices.remove(endpoint, network.config);
     await stored.delete(String(id));

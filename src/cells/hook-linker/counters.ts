@@ -69,9 +69,7 @@ export class CounterSlots {
     }
     const base = number * STATS_BLOCK;
     const used = new Set([...started(this.#ranks).values()].flatMap((ranks) => ranks.taken()));
-    await blocks.take(attachment, number, () =>
-      this.#clear(Array.from(used, (rank) => base + rank)),
-    );
+    await blocks.take(attachment, number, () => this.#clear(Array.from(used, (rank) => base + rank)));
     return base;
   }
 
@@ -125,7 +123,10 @@ export class CounterSlots {
       const kind = attachmentKind(attachment);
       return ranks
         .filter(({ hook }) => hookPoint(hook)?.attachment === kind)
-        .map(({ plugin, hook, rank }) => ({ owner: { plugin, hook, attachment }, slot: block * STATS_BLOCK + rank }));
+        .map(({ plugin, hook, rank }) => ({
+          owner: { plugin, hook, attachment },
+          slot: block * STATS_BLOCK + rank,
+        }));
     });
     if (owners.length === 0) return [];
     const bySlot = new Map<number, readonly HookStats[]>();

@@ -1,4 +1,10 @@
-export { attachmentEndpoint, attachmentKind, endpointAttachment, podPrograms, programsAt } from "./attachment-names.ts";
+export {
+  attachmentEndpoint,
+  attachmentKind,
+  endpointAttachment,
+  podPrograms,
+  programsAt,
+} from "./attachment-names.ts";
 export { hookLinkerCell } from "./cell.ts";
 export { CycleError } from "./order.ts";
 export { HookLinking } from "./tokens.ts";

@@ -44,11 +44,7 @@ export class PluginInstances {
    * Loads the plugin's programs for these places, and no others.
    * @throws VerifierError, DatapathError
    */
-  load(
-    plugin: Plugin,
-    kind: ObjectKind,
-    places: readonly Placement[],
-  ): Collection {
+  load(plugin: Plugin, kind: ObjectKind, places: readonly Placement[]): Collection {
     return this.#datapath.bpf.load(this.#spec(plugin, kind, places, this.#maps.open(plugin)));
   }
 

@@ -1,5 +1,11 @@
 import { join } from "node:path";
-import { type AttachMode, type AttachSpec, type BpfOps, DatapathError, type Program } from "../../datapath/index.ts";
+import {
+  type AttachMode,
+  type AttachSpec,
+  type BpfOps,
+  DatapathError,
+  type Program,
+} from "../../datapath/index.ts";
 import { type AttachmentKind, type EntryProgram, entriesOf } from "../../datapath/pipeline.ts";
 import type { PinLayout } from "../datapath/index.ts";
 import type { EntrySwing } from "./swing.ts";
@@ -105,7 +111,12 @@ export class EntryAttacher {
   }
 
   #spec({ attachment, ifindex }: AttachedDevice, { direction }: EntryProgram, mode: AttachMode): AttachSpec {
-    return { ifindex, direction, mode, pinPath: join(this.#pins.attachment(attachment), `link-${direction}`) };
+    return {
+      ifindex,
+      direction,
+      mode,
+      pinPath: join(this.#pins.attachment(attachment), `link-${direction}`),
+    };
   }
 }
 

@@ -1,7 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { AttachMode, Collection, CompileResult, Datapath, Program, RawMap } from "../../datapath/index.ts";
+import type {
+  AttachMode,
+  Collection,
+  CompileResult,
+  Datapath,
+  Program,
+  RawMap,
+} from "../../datapath/index.ts";
 import { callsMapSpec } from "../../datapath/maps/index.ts";
 import {
   CALL_POLICY_MAP,
@@ -262,8 +269,13 @@ export class ProgramInstaller {
 
   /** The devices that have a set of their own. */
   attachments(): readonly { readonly name: string; readonly ifindex: number; readonly device: string }[] {
-    return [...this.#installed].flatMap(([name, { record: { ifindex, device } }]) =>
-      ifindex === 0 ? [] : [{ name, ifindex, device }],
+    return [...this.#installed].flatMap(
+      ([
+        name,
+        {
+          record: { ifindex, device },
+        },
+      ]) => (ifindex === 0 ? [] : [{ name, ifindex, device }]),
     );
   }
 

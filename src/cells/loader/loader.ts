@@ -115,8 +115,11 @@ export class DatapathLoader implements Loader {
     return this.#reloading;
   }
 
-  unload(endpointId: number, { detach }: { readonly detach: boolean }): Promise<void> {
-    return this.#parts.pods.unload(endpointId, detach);
+  unload(
+    endpoint: Pick<Endpoint, "id" | "ifindex">,
+    { detach }: { readonly detach: boolean },
+  ): Promise<void> {
+    return this.#parts.pods.unload(endpoint, detach);
   }
 
   async prune(wanted: ReadonlySet<number>): Promise<number> {

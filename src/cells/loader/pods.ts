@@ -4,8 +4,8 @@ import {
   devicesMap,
   type EndpointConfig,
   EndpointFlag,
-  endpointsMap,
   encode,
+  endpointsMap,
   policiesMap,
 } from "../../datapath/maps/index.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
@@ -88,14 +88,14 @@ export class PodData {
 
   /**
    * From the first write on nothing is delivered to the pod, and nothing it sends gets any further.
+   * @param ifindex of the pod's device; 0 when it never had one
    * @param detach also take the programs off the device; without, it is going to be deleted
    */
-  async unload(id: number, detach: boolean): Promise<void> {
+  async unload({ id, ifindex }: Pick<Endpoint, "id" | "ifindex">, detach: boolean): Promise<void> {
     const { entries, linker } = this.#parts;
-    const { ifindex } = this.#endpoints.lookup(id) ?? noEndpoint;
+    if (!same(this.#endpoints.lookup(id) ?? noEndpoint, noEndpoint)) this.#endpoints.update(id, noEndpoint);
     if (ifindex !== 0) {
-      this.#endpoints.update(id, noEndpoint);
-      this.#devices.delete(ifindex);
+      if (this.#devices.lookup(ifindex) === id) this.#devices.delete(ifindex);
       // Pinned links would stay.
       if (detach || entries.mode("lxc") === "tcx") entries.detach(deviceOf(id, ifindex));
     }
@@ -114,8 +114,7 @@ export class PodData {
   async prune(wanted: ReadonlySet<number>): Promise<number> {
     const stale = (await this.#devices.entries()).filter(([, id]) => !wanted.has(id));
     for (const [ifindex, id] of stale) {
-      await this.unload(id, true);
-      this.#devices.delete(ifindex);
+      await this.unload({ id, ifindex }, true);
     }
     await this.#parts.linker.forgetCountersAt((attachment) => {
       const id = attachmentEndpoint(attachment);

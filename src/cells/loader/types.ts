@@ -31,7 +31,7 @@ export interface Loader {
    */
   reload(): Promise<void>;
   /** @param detach take the programs off the device: it is not going to be deleted */
-  unload(endpointId: number, options: { readonly detach: boolean }): Promise<void>;
+  unload(endpoint: Pick<Endpoint, "id" | "ifindex">, options: { readonly detach: boolean }): Promise<void>;
   /** Unloads the endpoints that are not among these; resolves to their number. */
   prune(wanted: ReadonlySet<number>): Promise<number>;
   programs(): readonly LoadedProgram[];
