@@ -2,10 +2,12 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { endpointAttachment, podPrograms } from "../cells/hook-linker/attachment-names.ts";
 import { hostDeviceName, overlayDeviceName } from "../cells/node-config/own-devices.ts";
 import { routeProtocol } from "../cells/node-config/routes.ts";
 import { ownCgroupMount } from "../cells/socket-lb/index.ts";
 import { createKernelDatapath, type Datapath } from "../datapath/index.ts";
+import { devicesMap } from "../datapath/maps/index.ts";
 import type { CleanupRequest, Step, Trace } from "./types.ts";
 
 /** Directories of pins that an agent makes below its root. */
@@ -34,9 +36,33 @@ function madeDevices({ attachment, device }: Trace): readonly MadeDevice[] {
   ];
 }
 
+/** Pods' devices by the pinned map that leads packets from them to their endpoints. */
+async function podTraces(bpfRoot: string, datapath: Datapath): Promise<readonly Trace[]> {
+  const path = join(bpfRoot, "globals", devicesMap.name);
+  const map = existsSync(path) ? datapath.bpf.openPinnedMap(path) : undefined;
+  if (map === undefined) return [];
+  try {
+    const traces: Trace[] = [];
+    for (const [ifindex, id] of await datapath.bpf.typed(map, devicesMap).entries()) {
+      const device = (await datapath.net.linkByIndex(ifindex))?.name;
+      // Which of them it is, its filters tell.
+      if (device !== undefined) traces.push({ attachment: endpointAttachment(id), device, mode: "clsact" });
+    }
+    return traces;
+  } finally {
+    map.close();
+  }
+}
+
 /** Attachments by the state, and those that only their pins tell of. */
-function allTraces(bpfRoot: string, known: readonly Trace[]): readonly Trace[] {
-  const names = new Set(known.map(({ attachment }) => attachment));
+async function allTraces(
+  bpfRoot: string,
+  known: readonly Trace[],
+  datapath: Datapath,
+): Promise<readonly Trace[]> {
+  const state = new Set(known.map(({ attachment }) => attachment));
+  const pods = (await podTraces(bpfRoot, datapath)).filter(({ attachment }) => !state.has(attachment));
+  const names = new Set([...state, ...pods.map(({ attachment }) => attachment), podPrograms]);
   const pinned = listed(join(bpfRoot, "attachments"))
     .filter((name) => !names.has(name))
     .map((attachment) => ({
@@ -44,7 +70,7 @@ function allTraces(bpfRoot: string, known: readonly Trace[]): readonly Trace[] {
       device: attachment.replace(/^lxc-/, "lxc").replace(/^(netdev|host|overlay)-/, ""),
       mode: undefined,
     }));
-  return [...known, ...pinned];
+  return [...known, ...pods, ...pinned];
 }
 
 async function removeFilters(datapath: Datapath, traces: readonly Trace[], step: Step): Promise<void> {
@@ -124,11 +150,11 @@ export async function cleanKernel(
   known: readonly Trace[],
   step: Step,
 ): Promise<void> {
-  const traces = allTraces(request.bpfRoot, known);
   const pinned = pinDirectories.some((name) => existsSync(join(request.bpfRoot, name)));
-  if (traces.length === 0 && !pinned && !existsSync(ownCgroupMount(request.stateDir))) return;
+  if (known.length === 0 && !pinned && !existsSync(ownCgroupMount(request.stateDir))) return;
   const datapath = createKernelDatapath({ cacheDir: tmpdir() });
   try {
+    const traces = await allTraces(request.bpfRoot, known, datapath);
     await removeFilters(datapath, traces, step);
     await removeRoutes(datapath, step);
     await removeDevices(datapath, traces, step);

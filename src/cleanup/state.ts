@@ -3,6 +3,9 @@ import { readdir, rm, rmdir, unlink } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { endpointDevice } from "../cells/endpoints/device.ts";
+import type { Endpoint } from "../cells/endpoints/types.ts";
+import { endpointAttachment, podPrograms } from "../cells/hook-linker/attachment-names.ts";
 import type { InstallRecord } from "../cells/loader/installer.ts";
 import { ownCgroupMount } from "../cells/socket-lb/index.ts";
 import { LmdbStateStore, StateLockedError } from "../cells/state/index.ts";
@@ -71,12 +74,18 @@ export async function inspectState(
   try {
     await store.open();
     const records = store.collection<InstallRecord>("attachments").all();
-    const traces = records.map(({ key, value }) => ({
-      attachment: key,
-      device: value.device,
-      mode: value.mode,
+    const devices = records
+      .map(({ key, value }) => ({ attachment: key, device: value.device, mode: value.mode }))
+      // The programs of all pods have no device: those of each endpoint follow.
+      .filter(({ device }) => device !== "");
+    const mode = records.find(({ key }) => key === podPrograms)?.value.mode;
+    const endpoints = store.collection<Endpoint>("endpoints").all();
+    const pods = endpoints.map(({ value: { id, spec, hostInterface } }) => ({
+      attachment: endpointAttachment(id),
+      device: hostInterface || (spec.hostInterface ?? endpointDevice(id)),
+      mode,
     }));
-    return { traces, unreadable: undefined };
+    return { traces: [...devices, ...pods], unreadable: undefined };
   } catch (error) {
     return { traces: [], unreadable: error instanceof Error ? error.message : String(error) };
   } finally {

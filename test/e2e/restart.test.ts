@@ -83,19 +83,19 @@ await worldTests(
     }
 
     test("a changed setting reloads what it concerns, and no packet is lost over it", async (t, world) => {
-      const [pods, overlay] = [await programIds(world, "lxc-"), await programIds(world, "overlay-")];
+      const [pods, overlay] = [await programIds(world, "lxc"), await programIds(world, "overlay-")];
       const drops = await droppedPackets(world);
       const traffic = await steadyTraffic(world, "pod1", "pod2", { port: ++port, pings: 5 });
       await world.restartAgent("SIGTERM", ["--ct-tcp-timeout", "2h"]);
-      const changed = await programIds(world, "lxc-");
+      const changed = await programIds(world, "lxc");
       t.deepEqual(
         changed.filter((id) => pods.includes(id)),
         [],
-        "every pod's programs were replaced",
+        "the pods' programs were replaced",
       );
       t.deepEqual(await programIds(world, "overlay-"), overlay, "those that keep no connections were not");
       await world.restartAgent();
-      t.notDeepEqual(await programIds(world, "lxc-"), changed);
+      t.notDeepEqual(await programIds(world, "lxc"), changed);
       const { sent, lost, messages, received } = await traffic.end();
       t.log({ sent, lost, messages, received });
       t.is(lost, 0);
@@ -109,14 +109,17 @@ await worldTests(
 
     test("another way of attaching takes over from the old one without a gap", async (t, world) => {
       const pod = world.pod("pod2");
-      t.deepEqual(await attachedTo(world, pod), ["tcx/egress", "tcx/ingress"]);
+      t.deepEqual(await attachedTo(world, pod), ["clsact/egress", "clsact/ingress"]);
       const drops = await droppedPackets(world);
       const traffic = await steadyTraffic(world, "pod1", "pod2", { port: ++port, pings: 5 });
-      await world.restartAgent("SIGTERM", ["--attach-mode", "clsact"]);
-      t.deepEqual(await attachedTo(world, pod), ["clsact/egress", "clsact/ingress"]);
-      await world.restartAgent("SIGKILL", ["--attach-mode", "clsact"]);
-      await world.restartAgent("SIGTERM");
+      await world.restartAgent("SIGTERM", ["--attach-mode", "tcx"]);
       t.deepEqual(await attachedTo(world, pod), ["tcx/egress", "tcx/ingress"]);
+      // Other programs, in another way.
+      await world.restartAgent("SIGKILL", ["--attach-mode", "clsact", "--ct-udp-timeout", "90s"]);
+      t.deepEqual(await attachedTo(world, pod), ["clsact/egress", "clsact/ingress"]);
+      await world.restartAgent("SIGTERM", ["--attach-mode", "tcx", "--ct-udp-timeout", "90s"]);
+      await world.restartAgent("SIGTERM");
+      t.deepEqual(await attachedTo(world, pod), ["clsact/egress", "clsact/ingress"]);
       const { sent, lost, messages, received } = await traffic.end();
       t.log({ sent, lost, messages, received });
       t.is(lost, 0);

@@ -19,7 +19,7 @@ export interface Inventory {
   readonly maps: Readonly<Record<string, readonly string[]>>;
 }
 
-const endpointMaps = ["cilium_lxc", "cilium_ipcache"] as const;
+const endpointMaps = ["cilium_lxc", "cilium_ipcache", "waggle_devices", "waggle_policies"] as const;
 
 /** Names of the links in a namespace. */
 export async function linksIn(world: World, namespace: string): Promise<readonly string[]> {

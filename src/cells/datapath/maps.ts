@@ -10,6 +10,7 @@ import {
 } from "../../datapath/index.ts";
 import {
   globalMapSpecs,
+  hookStatsMap,
   mapSpecByName,
   preallocatedForIpv6,
   scratchMapSpec,
@@ -84,6 +85,11 @@ export class PinnedGlobalMaps implements GlobalMaps {
       const [want, have] = [error.expected.maxEntries, error.actual.maxEntries];
       // IPv6 comes or goes: what runs keeps the map that it has until it is replaced, and nothing in there is missed.
       if (preallocatedForIpv6.has(spec.name) && want !== have && (want === unused || have === unused)) {
+        bpf.unpin(path);
+        return bpf.ensurePinnedMap(spec, path);
+      }
+      // Counters begin anew. Chains count into the map that they were made with, and are made anew for another.
+      if (spec.name === hookStatsMap.name && want !== have) {
         bpf.unpin(path);
         return bpf.ensurePinnedMap(spec, path);
       }
