@@ -1,4 +1,5 @@
-// The datapath without hook points: the same sources, with each jump to a hook point redirected to the stage behind it.
+// The datapath without hook points: the same sources, with each jump to a hook point redirected to the stage behind it,
+// and without a place for plugins' counters.
 
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -17,6 +18,13 @@ const stageBehind: Readonly<Record<string, string>> = {
   to_container_pre_deliver: "DELIVER",
 };
 
+/** @throws Error when the words are not there */
+async function replaceOnce(file: string, words: string, by: string): Promise<void> {
+  const text = await readFile(file, "utf8");
+  if (!text.includes(words)) throw new Error(`${file} has no ${words.trim()}`);
+  await writeFile(file, text.replace(words, by));
+}
+
 /**
  * Writes such a copy of the sources to `directory`. An agent started with it as `--bpf-source` takes no plugins.
  * @throws Error when a hook point is not where it is expected
@@ -34,4 +42,9 @@ export async function writeHooklessSource(directory: string): Promise<void> {
     }
   }
   await writeFile(file, text);
+  await replaceOnce(
+    join(directory, "lib/pod.h"),
+    "\tctx->cb[HOOK_STATS_CB] = pod->stats_base;\n",
+    "\t(void)ctx, (void)pod;\n",
+  );
 }

@@ -1,6 +1,8 @@
 // A pod's programs, run by BPF_PROG_TEST_RUN: from the pod's interface to the redirect into the other pod's.
 
-import type { BpfOps, Program } from "../src/datapath/index.ts";
+import { join } from "node:path";
+import type { BpfMap, BpfOps, Program, TypedMapSpec } from "../src/datapath/index.ts";
+import { devicesMap, ENDPOINT_IDS, endpointsMap } from "../src/datapath/maps/index.ts";
 import type { World } from "../src/playground/index.ts";
 import { mostHops, udpFrame } from "./frame.ts";
 
@@ -24,8 +26,43 @@ export function timeProgram(program: Program, data: Buffer, testRuns: number): n
   return faster.reduce((sum, one) => sum + one, 0) / faster.length;
 }
 
-/** The program that a pod's packets enter. Close it. @throws Error when the agent does not know it */
+/** The device at which test runs happen unless told otherwise: the loopback of this process. */
+const testDevice = 1;
+/** An endpoint id that no agent of a bench comes to. */
+const twinId = ENDPOINT_IDS - 1;
+
+/** Changes a map that all programs of the agent share. @throws Error when it is not there */
+function withMap<K, V>(
+  world: World,
+  bpf: BpfOps,
+  spec: TypedMapSpec<K, V>,
+  use: (map: BpfMap<K, V>) => void,
+): void {
+  const raw = bpf.openPinnedMap(join(world.scratch.bpfRoot, "globals", spec.name));
+  if (raw === undefined) throw new Error(`the agent has no ${spec.name}`);
+  try {
+    use(bpf.typed(raw, spec));
+  } finally {
+    raw.close();
+  }
+}
+
+/** Gives the pod a twin whose device is the one of test runs. */
+function addTwin(world: World, pod: string, bpf: BpfOps): void {
+  withMap(world, bpf, endpointsMap, (pods) => {
+    const config = pods.lookup(world.pod(pod).id);
+    if (config === undefined || config.ifindex === 0) throw new Error(`the agent has no ${pod}`);
+    pods.update(twinId, { ...config, id: twinId, ifindex: testDevice });
+  });
+  withMap(world, bpf, devicesMap, (devices) => devices.update(testDevice, twinId));
+}
+
+/**
+ * The program that a pod's packets enter; test runs of it are the pod's. Close it.
+ * @throws Error when the agent does not know it
+ */
 export async function podEgress(world: World, pod: string, bpf: BpfOps): Promise<Program> {
+  addTwin(world, pod, bpf);
   const attachment = `lxc-${world.pod(pod).id}`;
   const { programs } = await world.client.datapath.listPrograms({ attachment, pageSize: 0, pageToken: "" });
   const entry = programs.find(({ name }) => name === "cil_from_container");

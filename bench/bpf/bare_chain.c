@@ -10,7 +10,7 @@
 /* As large as waggle_hook_stats and the chains of plugins. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 32768);
 	__type(key, __u32);
 	__type(value, __u64[8]);
 } counters SEC(".maps");
