@@ -66,7 +66,7 @@ int cil_from_netdev(struct __sk_buff *ctx)
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, DIR_INGRESS);
+	state_reset(ctx, st, DIR_INGRESS);
 	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	trace(ctx, st, TRACE_FROM_NETWORK, 0);
 	return finish(ctx, st, JUMP_FAMILY(ctx, st, from_netdev));
@@ -83,7 +83,7 @@ int cil_to_netdev(struct __sk_buff *ctx)
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, DIR_EGRESS);
+	state_reset(ctx, st, DIR_EGRESS);
 	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	return finish(ctx, st, JUMP_FAMILY(ctx, st, to_netdev));
 }
@@ -99,7 +99,7 @@ int cil_from_host(struct __sk_buff *ctx)
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, DIR_INGRESS);
+	state_reset(ctx, st, DIR_INGRESS);
 	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	trace(ctx, st, TRACE_FROM_HOST, 0);
 	return finish(ctx, st, JUMP_FAMILY(ctx, st, from_host));
@@ -116,7 +116,7 @@ int cil_to_host(struct __sk_buff *ctx)
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, DIR_EGRESS);
+	state_reset(ctx, st, DIR_EGRESS);
 	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	st->src_identity = mark_take_identity(ctx);
 	st->dst_identity = IDENTITY_HOST;

@@ -18,6 +18,7 @@
 #include "ndp.h"
 
 #include "family_v4.h"
+#include "parsed.h"
 #include "conntrack_tuples.h"
 #include "nat.h"
 #include "icmp.h"
@@ -29,6 +30,7 @@
 #include "family_end.h"
 
 #include "family_v6.h"
+#include "parsed.h"
 #include "conntrack_tuples.h"
 #include "nat.h"
 #include "icmp.h"
@@ -79,7 +81,7 @@ int cil_from_container(struct __sk_buff *ctx)
 
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, DIR_EGRESS);
+	state_reset(ctx, st, DIR_EGRESS);
 	return finish(ctx, st, from_container(ctx, st));
 }
 
@@ -108,7 +110,7 @@ int cil_to_container(struct __sk_buff *ctx)
 
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, DIR_INGRESS);
+	state_reset(ctx, st, DIR_INGRESS);
 	return finish(ctx, st, to_container(ctx, st));
 }
 

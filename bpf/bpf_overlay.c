@@ -64,7 +64,7 @@ int cil_from_overlay(struct __sk_buff *ctx)
 
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, DIR_INGRESS);
+	state_reset(ctx, st, DIR_INGRESS);
 	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	return finish(ctx, st, from_overlay(ctx, st));
 }
@@ -92,7 +92,7 @@ int cil_to_overlay(struct __sk_buff *ctx)
 
 	if (!st)
 		return TC_ACT_SHOT;
-	state_reset(st, DIR_EGRESS);
+	state_reset(ctx, st, DIR_EGRESS);
 	ctx->cb[HOOK_STATS_CB] = cfg_stats_base;
 	return finish(ctx, st, to_overlay(ctx, st));
 }

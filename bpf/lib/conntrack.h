@@ -10,6 +10,7 @@
 
 #include <linux/in.h>
 #include <linux/types.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <waggle/internal/l4.h>
 #include <waggle/internal/state.h>
@@ -63,9 +64,23 @@ static __always_inline __u32 ct_now(void)
 	return clock_s();
 }
 
+/* The same, asked once a journey. */
+static __always_inline __u32 journey_now(struct pkt_state *st)
+{
+	if (!st->now_s)
+		st->now_s = clock_s();
+	return st->now_s;
+}
+
 static __always_inline _Bool tcp_is_syn(const struct pkt_l4 *l4)
 {
 	return l4->protocol == IPPROTO_TCP && (l4->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/* Does the packet go from a port of clients to one of servers? */
+static __always_inline _Bool ct_is_request_like(const struct pkt_l4 *l4)
+{
+	return bpf_ntohs(l4->sport) > bpf_ntohs(l4->dport);
 }
 
 /*

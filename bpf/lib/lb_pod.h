@@ -28,7 +28,7 @@ static __always_inline const struct F(lb_service) *F(lb_pod_lookup)(const struct
  * A client complains about a packet of its service, which was its backend's: the complaint is sent on to the
  * backend, in the backend's terms. 0 or DROP_*.
  */
-static __always_inline int F(lb_translate_error)(struct __sk_buff *ctx, const struct pkt_state *st,
+static __always_inline int F(lb_translate_error)(struct __sk_buff *ctx, struct pkt_state *st,
 						  struct F(pkt) *pkt)
 {
 	const struct F(lb_backend) *backend;
@@ -36,7 +36,7 @@ static __always_inline int F(lb_translate_error)(struct __sk_buff *ctx, const st
 
 	if (F(quoted_parse)(ctx, pkt->l4.off + ICMP_HLEN, &quoted))
 		return 0; /* conntrack will not know it either */
-	backend = F(lb_backend_of_reply)(&quoted, pod_since(st, ct_now()));
+	backend = F(lb_backend_of_reply)(&quoted, pod_since(st, journey_now(st)));
 	return backend ? F(nat_related)(ctx, pkt, NAT_SOURCE, backend->address, backend->port) : 0;
 }
 
@@ -58,7 +58,7 @@ static __always_inline int F(lb_translate)(struct __sk_buff *ctx, struct F(pkt) 
 	svc = F(lb_pod_lookup)(pkt, &key);
 	if (!svc)
 		return 0;
-	backend = F(lb_select)(ctx, pkt, svc, &key, pod_since(st, ct_now()), &ret);
+	backend = F(lb_select)(ctx, pkt, svc, &key, pod_since(st, journey_now(st)), &ret);
 	if (!backend)
 		return ret;
 	st->nat_addr.F(ip) = st->orig_daddr.F(ip) = pkt->daddr;
@@ -77,14 +77,14 @@ static __always_inline int F(lb_translate)(struct __sk_buff *ctx, struct F(pkt) 
  * entry; one from before it was kept there has an index alone, and a frontend that is gone leaves the packet as it
  * is. 0 or DROP_*.
  */
-static __always_inline int F(lb_reverse)(struct __sk_buff *ctx, const struct pkt_state *st)
+static __always_inline int F(lb_reverse)(struct __sk_buff *ctx, struct pkt_state *st)
 {
 	const struct F(lb_reverse_nat) *frontend;
 	const struct endpoint_config *pod;
 	__u16 index = st->rev_nat_index;
 	F(addr) addr = st->nat_addr.F(ip);
 	__be16 port = st->nat_port;
-	struct F(pkt) pkt;
+	struct F(pkt) *pkt;
 	int ret;
 
 	if (!port) {
@@ -94,18 +94,18 @@ static __always_inline int F(lb_reverse)(struct __sk_buff *ctx, const struct pkt
 		addr = frontend->address;
 		port = frontend->port;
 	}
-	ret = F(parse)(ctx, &pkt);
+	ret = F(parse_once)(ctx, st, &pkt);
 	if (ret)
 		return ret;
 	if (st->ct_state == CT_STATE_RELATED)
-		return F(nat_related)(ctx, &pkt, NAT_DESTINATION, addr, port);
-	if (F(addr_equal)(pkt.daddr, F(lb_loopback)())) { /* the pod answered itself */
+		return F(nat_related)(ctx, pkt, NAT_DESTINATION, addr, port);
+	if (F(addr_equal)(pkt->daddr, F(lb_loopback)())) { /* the pod answered itself */
 		pod = endpoint_self(st);
 		if (!pod)
 			return DROP_EP_NOT_READY;
-		ret = F(nat_rewrite)(ctx, &pkt, NAT_DESTINATION, F(pod_ip)(pod), pkt.l4.dport);
+		ret = F(nat_rewrite)(ctx, pkt, NAT_DESTINATION, F(pod_ip)(pod), pkt->l4.dport);
 		if (ret)
 			return ret;
 	}
-	return F(nat_rewrite)(ctx, &pkt, NAT_SOURCE, addr, port);
+	return F(nat_rewrite)(ctx, pkt, NAT_SOURCE, addr, port);
 }

@@ -32,12 +32,12 @@ static __always_inline int F(lxc_from_container)(struct __sk_buff *ctx, struct p
 
 static __always_inline int F(lxc_service)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	struct F(pkt) pkt;
-	int ret = F(parse)(ctx, &pkt);
+	struct F(pkt) *pkt;
+	int ret = F(parse_once)(ctx, st, &pkt);
 
 	if (ret < 0)
 		return DROP(st, ret);
-	ret = F(lb_translate)(ctx, &pkt, st);
+	ret = F(lb_translate)(ctx, pkt, st);
 	if (ret == DROP_NO_SERVICE)
 		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_PORT_UNREACHABLE, ret);
 	if (ret < 0)
@@ -117,13 +117,13 @@ static __always_inline int F(lxc_to_pod)(struct __sk_buff *ctx, struct pkt_state
 }
 
 /* Refuses what the tunnel cannot take and may not be cut for it; anything else is cut outside, when it must. */
-static __always_inline _Bool F(lxc_too_long)(struct __sk_buff *ctx)
+static __always_inline _Bool F(lxc_too_long)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	struct F(pkt) pkt;
+	struct F(pkt) *pkt;
 
 	if (!cfg_tunnel_mtu || ctx->len - ETH_HLEN <= cfg_tunnel_mtu || F(may_fragment)(ctx))
 		return 0;
-	return !F(parse)(ctx, &pkt) && encap_too_long(ctx, &pkt.l4, cfg_tunnel_mtu);
+	return !F(parse_once)(ctx, st, &pkt) && encap_too_long(ctx, &pkt->l4, cfg_tunnel_mtu);
 }
 
 /* To another node's pods, or to that node itself: through the tunnel. */
@@ -131,7 +131,7 @@ static __always_inline int F(lxc_to_tunnel)(struct __sk_buff *ctx, struct pkt_st
 {
 	int ret;
 
-	if (F(lxc_too_long)(ctx)) {
+	if (F(lxc_too_long)(ctx, st)) {
 		st->icmp_mtu = cfg_tunnel_mtu;
 		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_TOO_BIG, DROP_FRAG_NEEDED);
 	}

@@ -40,15 +40,20 @@ static __always_inline __u32 F(lxc_peer)(struct pkt_state *st, const struct F(pk
 /* What connection does the packet belong to? 0 or DROP_*. */
 static __always_inline int F(lxc_ct)(struct __sk_buff *ctx, struct pkt_state *st, int dir)
 {
+	const struct endpoint_config *pod = endpoint_self(st);
 	struct ct_entry *entry = (void *)0;
-	struct F(pkt) pkt;
-	int ret = F(parse)(ctx, &pkt);
+	struct F(pkt) *pkt;
+	int ret = F(parse_once)(ctx, st, &pkt);
+	_Bool enforces;
 
+	if (!pod)
+		return DROP(st, DROP_EP_NOT_READY);
 	if (ret < 0)
 		return DROP(st, ret);
-	if (!l4_need(pkt.l4.protocol))
+	if (!l4_need(pkt->l4.protocol))
 		return DROP(st, DROP_CT_UNKNOWN_PROTO);
-	st->ct_state = F(ct_lookup)(ctx, &pkt, dir, pod_since(st, ct_now()), &entry);
+	enforces = F(lxc_enforces)(pod, DIR_INGRESS) || F(lxc_enforces)(pod, DIR_EGRESS);
+	st->ct_state = F(ct_lookup)(ctx, pkt, dir, !enforces, pod->created_s, journey_now(st), &entry);
 	st->ct_denied = entry && entry->flags & CT_F_DENIED;
 	if (dir == DIR_EGRESS && entry && st->ct_state == CT_STATE_ESTABLISHED)
 		ct_update_nat(entry, st);
@@ -79,19 +84,19 @@ static __always_inline int F(lxc_verdict)(struct __sk_buff *ctx, struct pkt_stat
 static __always_inline int F(lxc_policy_opening)(struct __sk_buff *ctx, struct pkt_state *st,
 						 const struct endpoint_config *pod, int dir)
 {
-	struct F(pkt) pkt;
-	int ret = F(parse)(ctx, &pkt);
+	struct F(pkt) *pkt;
+	int ret = F(parse_once)(ctx, st, &pkt);
 
 	if (ret < 0)
 		return DROP(st, ret);
-	ret = F(lxc_verdict)(ctx, st, pod, &pkt, dir);
+	ret = F(lxc_verdict)(ctx, st, pod, pkt, dir);
 	if (st->ct_state == CT_STATE_ESTABLISHED && st->ct_denied != (ret < 0))
-		F(ct_set_denied)(&pkt, dir, ret < 0);
+		F(ct_set_denied)(pkt, dir, ret < 0);
 	if (ret < 0)
 		return DROP(st, ret);
 	if (st->ct_state != CT_STATE_NEW)
 		return 0;
-	ret = F(ct_create)(ctx, &pkt, st);
+	ret = F(ct_create)(ctx, pkt, st);
 	return ret < 0 ? DROP(st, ret) : 0;
 }
 
@@ -100,7 +105,7 @@ static __always_inline int F(lxc_policy)(struct __sk_buff *ctx, struct pkt_state
 {
 	int other = dir == DIR_EGRESS ? DIR_INGRESS : DIR_EGRESS;
 	const struct endpoint_config *pod = endpoint_self(st);
-	struct F(pkt) pkt;
+	struct F(pkt) *pkt;
 	int ret;
 
 	if (!pod)
@@ -114,9 +119,9 @@ static __always_inline int F(lxc_policy)(struct __sk_buff *ctx, struct pkt_state
 	}
 	/* The pod's rules have turned the connection down that this answers: do they still? */
 	if (F(lxc_enforces)(pod, other) && st->ct_denied && st->ct_state != CT_STATE_ESTABLISHED) {
-		ret = F(parse)(ctx, &pkt);
+		ret = F(parse_once)(ctx, st, &pkt);
 		if (!ret)
-			ret = policy_check_reply(F(lxc_peer)(st, &pkt, dir), other, st, &pkt.l4);
+			ret = policy_check_reply(F(lxc_peer)(st, pkt, dir), other, st, &pkt->l4);
 		if (ret < 0)
 			return DROP(st, ret);
 	}

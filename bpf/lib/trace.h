@@ -69,12 +69,14 @@ _Static_assert(sizeof(struct trace_notify) == 48, "trace record is 48 bytes");
 _Static_assert(sizeof(struct verdict_notify) == 32, "policy verdict record is 32 bytes");
 
 /* Begins a journey: nothing known, and what to report settled for all of its stages. */
-static __always_inline void state_reset(struct pkt_state *st, __u8 direction)
+static __always_inline void state_reset(struct __sk_buff *ctx, struct pkt_state *st, __u8 direction)
 {
 	__u32 zero = 0;
 	const struct runtime_config *rt = bpf_map_lookup_elem(&waggle_runtime, &zero);
 
-	__builtin_memset(st, 0, sizeof(*st));
+	__builtin_memset(st, 0, PKT_STATE_RESET);
+	st->now_s = 0;
+	ctx->cb[PARSED_CB] = 0;
 	st->direction = direction;
 	if (rt)
 		st->observe = (rt->trace ? OBSERVE_TRACE : 0) | (rt->verdicts ? OBSERVE_VERDICTS : 0);

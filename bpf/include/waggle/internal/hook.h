@@ -104,6 +104,7 @@ static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats 
 			return hook_verdict(ctx, stats, verdict);                                    \
 		if (stats)                                                                           \
 			stats->verdicts[HOOK_STAT_NEXT]++;                                           \
+		ctx->cb[PARSED_CB] = 0;                                                              \
 		bpf_tail_call(ctx, &wg_chain_##name, cfg_pos_##name);                                \
 		return hook_missed(ctx, stats);                                                      \
 	}                                                                                            \

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* What a stage knows of a packet beyond its addresses, alike in both families. PRIVATE to the datapath. */
+/* What a stage knows of a packet: beyond its addresses, alike in both families. PRIVATE to the datapath. */
 #ifndef __WAGGLE_INTERNAL_L4_H
 #define __WAGGLE_INTERNAL_L4_H
 
 #include <linux/in.h>
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
+#include <waggle/internal/addr.h>
 
 #define TCP_MIN_HLEN 20
 #define TCP_FLAGS_OFF 13
@@ -44,6 +45,19 @@ struct pkt_l4 {
 	__u8 icmp_error; /* ICMP that quotes another packet (RFC 1122, 3.2.2; RFC 4443, 2.1) */
 	__u8 icmp_echo;	 /* ICMP_ECHO_*_SEEN */
 	__u16 off;	 /* of the transport header, from the start of the frame */
+};
+
+/* What the headers of a packet say. Addresses as on the wire. */
+struct pkt_v4 {
+	addr_v4 saddr;
+	addr_v4 daddr;
+	struct pkt_l4 l4;
+};
+
+struct pkt_v6 {
+	addr_v6 saddr;
+	addr_v6 daddr;
+	struct pkt_l4 l4;
 };
 
 /* Bytes of transport header that a stage may look at. 0: a protocol without a meaning here. */

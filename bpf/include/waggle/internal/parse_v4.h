@@ -57,13 +57,6 @@ struct {
 	__type(value, struct ipv4_frag_l4ports);
 } cilium_ipv4_frag_datagrams SEC(".maps");
 
-/* What a stage knows of the packet. Addresses as on the wire. */
-struct pkt_v4 {
-	addr_v4 saddr;
-	addr_v4 daddr;
-	struct pkt_l4 l4;
-};
-
 struct addresses_v4 {
 	addr_v4 saddr;
 	addr_v4 daddr;

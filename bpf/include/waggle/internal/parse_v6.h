@@ -81,13 +81,6 @@ struct {
 	__type(value, struct ipv6_frag_l4ports);
 } cilium_ipv6_frag_datagrams SEC(".maps");
 
-/* What a stage knows of the packet. Addresses as on the wire. */
-struct pkt_v6 {
-	addr_v6 saddr;
-	addr_v6 daddr;
-	struct pkt_l4 l4;
-};
-
 struct addresses_v6 {
 	addr_v6 saddr;
 	addr_v6 daddr;

@@ -4,8 +4,8 @@
  *
  * The programs of a journey run one after another on one CPU with bottom halves disabled, so one record
  * a CPU is enough. An entry program resets it; it does not survive a redirect or the host stack (there,
- * the identity travels in the packet's mark). Addresses and ports are not kept: a plugin may rewrite
- * the packet between two stages, so every stage reads the headers itself.
+ * the identity travels in the packet's mark). What the headers say is kept from stage to stage only while no
+ * plugin ran in between, which may have rewritten the packet (PARSED_CB).
  */
 #ifndef __WAGGLE_INTERNAL_STATE_H
 #define __WAGGLE_INTERNAL_STATE_H
@@ -14,6 +14,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <waggle/internal/addr.h>
+#include <waggle/internal/l4.h>
 
 /* Directions as the pod sees them; also the `dir` of cilium_metrics. */
 #define DIR_INGRESS 1
@@ -31,6 +32,12 @@
  * counters of this pod or device begin: waggle_hook_stats.
  */
 #define HOOK_STATS_CB 4
+
+/*
+ * The word that says whether pkt_state has the packet's headers as they are: 4 or 6, their family. An entry program
+ * clears it, and so does every program of a plugin as it goes on.
+ */
+#define PARSED_CB 3
 
 /* How the last ingress stage hands the packet over. */
 #define DELIVER_STACK 0 /* we run on the egress of the pod's device: let it pass */
@@ -70,9 +77,19 @@ struct pkt_state {
 	 * connection (egress), and the source of its replies then (ingress).
 	 */
 	union ip_addr nat_addr;
+	/* As the headers are: with PARSED_CB alone. */
+	union {
+		struct pkt_v4 pkt_v4;
+		struct pkt_v6 pkt_v6;
+	};
+	__u32 now_s; /* monotonic clock; 0: not asked yet */
 };
 
-_Static_assert(sizeof(struct pkt_state) == 64, "struct pkt_state is one cache line");
+/* What a journey begins without. */
+#define PKT_STATE_RESET __builtin_offsetof(struct pkt_state, pkt_v4)
+
+_Static_assert(PKT_STATE_RESET == 64, "what is set back is one cache line");
+_Static_assert(sizeof(struct pkt_state) == 120, "struct pkt_state is 120 bytes");
 
 /* Written by every stage, read by every stage and by plugin accessors. */
 struct {
