@@ -250,11 +250,19 @@ export class StoredEndpointManager implements EndpointManager {
   async #bringUp(created: Endpoint, undo: UndoStack, signal: AbortSignal | undefined): Promise<Endpoint> {
     const { stored, identities, loader, policies, network } = this.#parts;
     const { id, spec } = created;
-    // On disk before anything is made: whatever happens, the next start knows what to take away.
-    await stored.put(String(id), created);
+    // On disk before anything is made: whatever happens, the next start knows what to take away. All at once, so
+    // that it goes there in one commit; what nobody needs after a crash of the rest is let go of at the next start.
     undo.add("stored row", () => stored.delete(String(id)));
-    const identity = await identities.acquire(spec.labels);
+    undo.add("counters", () => loader.forget(id));
+    const [acquired, ...written] = await Promise.allSettled([
+      identities.acquire(spec.labels),
+      stored.put(String(id), created),
+      loader.reserve(id),
+    ]);
+    if (acquired.status === "rejected") throw acquired.reason;
+    const identity = acquired.value;
     undo.add("identity", () => identities.release(identity.id));
+    for (const write of written) if (write.status === "rejected") throw write.reason;
     signal?.throwIfAborted();
 
     undo.add("devices", () => this.#devices.remove(created, network.config));
@@ -329,7 +337,7 @@ export class StoredEndpointManager implements EndpointManager {
     await loader.unload(endpoint, { detach: isAdopted(endpoint.spec) });
     policies.remove(id);
     await this.#devices.remove(endpoint, network.config);
-    await stored.delete(String(id));
+    await Promise.all([stored.delete(String(id)), loader.forget(id)]);
     this.table.delete(id);
     ipam.release(endpoint);
     this.#ids.release(id);

@@ -23,7 +23,7 @@ import type { LoadedProgram, Loader } from "./types.ts";
 export interface LoaderParts {
   readonly installer: ProgramInstaller;
   readonly pods: PodData;
-  readonly linker: Pick<HookLinker, "countersAt">;
+  readonly linker: Pick<HookLinker, "countersAt" | "forgetCountersAt">;
   readonly bpf: Pick<BpfOps, "listPins" | "quiesce" | "unpin">;
   readonly pins: PinLayout;
   readonly templates: Templates;
@@ -113,6 +113,15 @@ export class DatapathLoader implements Loader {
       this.#report();
     });
     return this.#reloading;
+  }
+
+  async reserve(endpointId: number): Promise<void> {
+    await this.#parts.linker.countersAt(endpointAttachment(endpointId));
+  }
+
+  forget(endpointId: number): Promise<void> {
+    const name = endpointAttachment(endpointId);
+    return this.#parts.linker.forgetCountersAt((attachment) => attachment === name);
   }
 
   unload(

@@ -92,7 +92,7 @@ export class PodData {
    * @param detach also take the programs off the device; without, it is going to be deleted
    */
   async unload({ id, ifindex }: Pick<Endpoint, "id" | "ifindex">, detach: boolean): Promise<void> {
-    const { entries, linker } = this.#parts;
+    const { entries } = this.#parts;
     if (!same(this.#endpoints.lookup(id) ?? noEndpoint, noEndpoint)) this.#endpoints.update(id, noEndpoint);
     if (ifindex !== 0) {
       if (this.#devices.lookup(ifindex) === id) this.#devices.delete(ifindex);
@@ -101,8 +101,6 @@ export class PodData {
     }
     this.#known.delete(id);
     await this.#take(id);
-    const name = endpointAttachment(id);
-    await linker.forgetCountersAt((attachment) => attachment === name);
   }
 
   /** Every device that has, or is about to have, the pods' programs: also those of endpoints not restored yet. */

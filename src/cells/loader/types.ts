@@ -30,6 +30,10 @@ export interface Loader {
    * @throws RefusalError, DatapathError; what ran before still runs
    */
   reload(): Promise<void>;
+  /** Sets counters of plugins aside for an endpoint; `load` does so otherwise. @throws RefusalError RESOURCE_EXHAUSTED */
+  reserve(endpointId: number): Promise<void>;
+  /** Gives back what `reserve` did, when the endpoint is unloaded. */
+  forget(endpointId: number): Promise<void>;
   /** @param detach take the programs off the device: it is not going to be deleted */
   unload(endpoint: Pick<Endpoint, "id" | "ifindex">, options: { readonly detach: boolean }): Promise<void>;
   /** Unloads the endpoints that are not among these; resolves to their number. */

@@ -13,6 +13,7 @@ export const Ifla = {
   mtu: 4,
   link: 5,
   linkInfo: 18,
+  group: 27,
   netNsFd: 28,
   extMask: 29,
   linkNetnsId: 37,

@@ -16,8 +16,9 @@ import type {
 } from "../types.ts";
 import { addAddress, deleteAddress, listAddresses } from "./addresses.ts";
 import { readNetnsCookie } from "./cookie.ts";
+import { LinkDeletions } from "./deletions.ts";
 import { abortUdp, listConnectedUdp } from "./inet-diag.ts";
-import { changeLink, createVeth, createVxlan, deleteLink, findLink, listLinks } from "./links.ts";
+import { changeLink, createVeth, createVxlan, findLink, listLinks } from "./links.ts";
 import { deleteNeighbour, listNeighbours, replaceNeighbour } from "./neighbours.ts";
 import type { Place } from "./place.ts";
 import { deleteRoute, listRoutes, replaceRoute } from "./routes.ts";
@@ -30,12 +31,14 @@ export class KernelNetOps implements NetOps, Closeable {
   readonly #place: Place;
   readonly #socket: RtnlSocket;
   readonly #watchers: Watchers;
+  readonly #deletions: LinkDeletions;
   #diagSocket: RtnlSocket | undefined;
 
   constructor(place: Place) {
     this.#place = place;
     this.#socket = place.enter<RtnlSocket>(() => new RtnlSocket());
     this.#watchers = new Watchers(place);
+    this.#deletions = new LinkDeletions(place);
   }
 
   links(): Promise<readonly LinkInfo[]> {
@@ -70,7 +73,7 @@ export class KernelNetOps implements NetOps, Closeable {
   }
 
   deleteLink(ifindex: number): Promise<boolean> {
-    return deleteLink(this.#socket, ifindex);
+    return this.#deletions.delete(ifindex);
   }
 
   setLink(ifindex: number, change: LinkChange): Promise<void> {
@@ -139,6 +142,7 @@ export class KernelNetOps implements NetOps, Closeable {
 
   close(): void {
     this.#watchers.close();
+    this.#deletions.close();
     this.#socket.close();
     this.#diagSocket?.close();
   }
