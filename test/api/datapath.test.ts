@@ -44,7 +44,7 @@ test("maps are listed with their layouts; entries are shown in columns and in by
   t.deepEqual(
     maps.map(({ name, typeName, listable }) => [name, typeName, listable]),
     [
-      ["cilium_call_policy", "prog_array", false],
+      ["waggle_call_policy", "prog_array", false],
       ["cilium_lxc", "hash", true],
       ["cilium_policy_00007", "lpm_trie", true],
       ["waggle_scratch", "percpu_array", true],
@@ -80,7 +80,7 @@ test("maps are listed with their layouts; entries are shown in columns and in by
   t.is((await list2("nothing")).code, status.NOT_FOUND);
   t.is((await list2("constructor")).code, status.NOT_FOUND);
   t.is((await list2("a b")).code, status.INVALID_ARGUMENT);
-  t.is((await list2("cilium_call_policy")).code, status.FAILED_PRECONDITION);
+  t.is((await list2("waggle_call_policy")).code, status.FAILED_PRECONDITION);
 });
 
 test("entries tell how they stand with what is wanted, and wanted ones that are missing are shown", async (t) => {

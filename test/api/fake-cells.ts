@@ -399,7 +399,7 @@ export class FakeLxcStates implements ReconciledMap {
 export function fakeGlobalMaps(): DatapathServiceDeps["maps"] {
   const lxc = new FakeMap(lxcMap);
   const calls = new FakeMap({
-    name: "cilium_call_policy",
+    name: "waggle_call_policy",
     type: MapType.progArray,
     keySize: 4,
     valueSize: 4,
@@ -413,7 +413,7 @@ export function fakeGlobalMaps(): DatapathServiceDeps["maps"] {
     maxEntries: 1,
   });
   return {
-    raw: { cilium_lxc: lxc, cilium_call_policy: calls, waggle_scratch: scratch },
+    raw: { cilium_lxc: lxc, waggle_call_policy: calls, waggle_scratch: scratch },
   };
 }
 
