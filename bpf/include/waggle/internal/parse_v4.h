@@ -147,11 +147,8 @@ static __always_inline int parse_fragment_v4(struct pkt_v4 *pkt, __be16 id)
 	return 0;
 }
 
-/*
- * Reads the packet's headers into `pkt`. 0, or DROP_INVALID, or DROP_FRAG_NOT_FOUND (then all but the
- * ports is filled in). Invalidates packet pointers.
- */
-VERIFY_ONCE int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
+/* parse_v4() into zeros: verified by itself, it takes no memory that was never written (before Linux 6.3). */
+VERIFY_ONCE int parse_zeroed_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 {
 	__u32 ip_len, total, need, frag_off;
 	struct iphdr *ip = ip_header_v4(ctx);
@@ -160,7 +157,6 @@ VERIFY_ONCE int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 
 	if (!pkt)
 		return DROP_INVALID;
-	__builtin_memset(pkt, 0, sizeof(*pkt));
 	if (!ip)
 		return DROP_INVALID;
 	ip_len = (*(__u8 *)ip & 0x0f) * 4;
@@ -210,6 +206,16 @@ VERIFY_ONCE int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 		}
 	}
 	return pkt->l4.fragment ? parse_fragment_v4(pkt, id) : 0;
+}
+
+/*
+ * Reads the packet's headers into `pkt`. 0, or DROP_INVALID, or DROP_FRAG_NOT_FOUND (then all but the
+ * ports is filled in). Invalidates packet pointers.
+ */
+static __always_inline int parse_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
+{
+	__builtin_memset(pkt, 0, sizeof(*pkt));
+	return parse_zeroed_v4(ctx, pkt);
 }
 
 #endif

@@ -224,11 +224,8 @@ static __always_inline int parse_fragment_v6(struct pkt_v6 *pkt, __be32 id)
 	return 0;
 }
 
-/*
- * Reads the packet's headers into `pkt`. 0, or DROP_INVALID, DROP_INVALID_EXTHDR, or DROP_FRAG_NOT_FOUND (then all
- * but the ports is filled in). Invalidates packet pointers.
- */
-VERIFY_ONCE int parse_v6(struct __sk_buff *ctx, struct pkt_v6 *pkt)
+/* parse_v6() into zeros: as parse_zeroed_v4(). */
+VERIFY_ONCE int parse_zeroed_v6(struct __sk_buff *ctx, struct pkt_v6 *pkt)
 {
 	union ipv6_chain chain = {.l4_off = IPV6_L4_OFF};
 	struct ipv6_header *ip = ip_header_v6(ctx);
@@ -237,7 +234,6 @@ VERIFY_ONCE int parse_v6(struct __sk_buff *ctx, struct pkt_v6 *pkt)
 
 	if (!pkt)
 		return DROP_INVALID;
-	__builtin_memset(pkt, 0, sizeof(*pkt));
 	if (!ip)
 		return DROP_INVALID;
 	end = IPV6_L4_OFF + bpf_ntohs(ip->payload_len);
@@ -285,6 +281,16 @@ VERIFY_ONCE int parse_v6(struct __sk_buff *ctx, struct pkt_v6 *pkt)
 		}
 	}
 	return pkt->l4.fragment ? parse_fragment_v6(pkt, chain.fragment_id) : 0;
+}
+
+/*
+ * Reads the packet's headers into `pkt`. 0, or DROP_INVALID, DROP_INVALID_EXTHDR, or DROP_FRAG_NOT_FOUND (then all
+ * but the ports is filled in). Invalidates packet pointers.
+ */
+static __always_inline int parse_v6(struct __sk_buff *ctx, struct pkt_v6 *pkt)
+{
+	__builtin_memset(pkt, 0, sizeof(*pkt));
+	return parse_zeroed_v6(ctx, pkt);
 }
 
 #endif
