@@ -286,7 +286,7 @@ await worldTests(
 
       const one = () => plugins.enablePlugin({ name: names[room]! });
       const sum =
-        /tail-call budget exceeded on the path pod to pod on this node: 8 stages \+ 1 at from_container_pre_service_v4 \+ 25 at to_container_pre_ct_v4 = 34, the kernel allows 33; disable 1 of these/;
+        /tail-call budget exceeded on the path network to pod: 8 stages \+ 1 at from_netdev_v4 \+ 25 at to_container_pre_ct_v4 = 34, the kernel allows 33; disable 1 of these/;
       await refused(t, world, one, "FAILED_PRECONDITION", sum);
       const all = () => plugins.planChains({ enable: names, disable: [], priorities: {} });
       await refused(

@@ -79,7 +79,7 @@ export function addChainCommand(plugin: Command, act: Act): void {
     plugin
       .command("chain")
       .alias("chains")
-      .argument("[attachment]", "lxc-12, netdev-eth0, host-cilium_host; all without it")
+      .argument("[attachment]", "lxc (all pods), netdev-eth0, host-cilium_host; all without it")
       .description("Show in which order packets meet plugins, or plan what a change would do")
       .option("--hook <name>", "only this hook point", "")
       .option("--plugin <name>", "only chains with this plugin", "")
@@ -89,7 +89,7 @@ export function addChainCommand(plugin: Command, act: Act): void {
       .option("--disable <names>", "with --plan: as if these were disabled", list)
       .option("--priority <name=n>", "with --plan: as if it had this priority", keyValue("a priority"))
       .action(act(showChains)),
-    ["The chains of endpoint 12", "waggle plugin chain lxc-12"],
+    ["The chains of all pods", "waggle plugin chain lxc"],
     ["Would this make a cycle, or blow the tail-call budget?", "waggle plugin chain --plan --enable audit"],
   );
 }

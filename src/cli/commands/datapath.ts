@@ -14,7 +14,7 @@ function addPrograms(program: Command, act: Act): void {
       .command("list")
       .alias("ls")
       .description("List loaded programs")
-      .option("--attachment <name>", "only of this one: lxc-12, netdev-eth0, host-cilium_host", "")
+      .option("--attachment <name>", "only of this one: lxc (all pods), netdev-eth0, host-cilium_host", "")
       .action(
         act(async (session, options: { readonly attachment: string }) => {
           const found = await everything(
