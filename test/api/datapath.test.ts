@@ -44,9 +44,9 @@ test("maps are listed with their layouts; entries are shown in columns and in by
   t.deepEqual(
     maps.map(({ name, typeName, listable }) => [name, typeName, listable]),
     [
-      ["waggle_call_policy", "prog_array", false],
       ["cilium_lxc", "hash", true],
       ["cilium_policy_00007", "lpm_trie", true],
+      ["waggle_call_policy", "prog_array", false],
       ["waggle_scratch", "percpu_array", true],
     ],
   );

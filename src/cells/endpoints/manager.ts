@@ -280,6 +280,7 @@ export class StoredEndpointManager implements EndpointManager {
     signal?.throwIfAborted();
 
     const ready = await this.#save({ ...endpoint, state: "ready", stateReason: "" });
+    signal?.throwIfAborted();
     const { ipv4, ipv6 } = created;
     this.#parts.log.info({ endpoint: spec.name, id, ipv4, ipv6, identity: identity.id }, "endpoint is ready");
     this.#report();
