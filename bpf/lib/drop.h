@@ -30,10 +30,4 @@ static __always_inline int finish(struct __sk_buff *ctx, const struct pkt_state 
 	return ret < 0 ? drop_report(ctx, st, ret) : ret;
 }
 
-/* One more packet that went on. Once for each direction of a journey. */
-static __always_inline void count_forwarded(const struct __sk_buff *ctx, __u8 dir)
-{
-	metrics_update(ctx, METRIC_FORWARDED, dir, 0, 0);
-}
-
 #endif

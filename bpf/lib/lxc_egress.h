@@ -9,6 +9,8 @@
  */
 #include "encap.h"
 #include "endpoint.h"
+#include "pod_address.h"
+#include "forwarded.h"
 #include "icmp_error.h"
 #include "mark.h"
 #include "tailcall.h"
@@ -103,16 +105,16 @@ static __always_inline int F(lxc_to_host)(struct __sk_buff *ctx, struct pkt_stat
 
 /* To another pod, or back to this one: its stages are beside ours, and begin where ours end. */
 static __always_inline int F(lxc_to_pod)(struct __sk_buff *ctx, struct pkt_state *st,
-					 const struct endpoint_info *ep)
+					 const struct endpoint_config *pod, __u16 id)
 {
-	int ret = F(l3_forward)(ctx, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac));
+	int ret = F(l3_forward)(ctx, mac_of_u64(pod->mac), mac_of_u64(pod->node_mac));
 
 	if (ret == DROP_TTL_EXCEEDED)
 		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
 	if (ret < 0)
 		return DROP(st, ret);
 	count_forwarded(ctx, DIR_EGRESS);
-	st->endpoint_id = ep->lxc_id;
+	st->endpoint_id = id;
 	return F(lxc_receive)(ctx, st);
 }
 
@@ -152,6 +154,7 @@ static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_stat
 	const struct endpoint_config *pod;
 	const struct endpoint_info *ep;
 	struct F(addresses) ip;
+	__u16 id;
 
 	if (F(addresses_load)(ctx, &ip))
 		return DROP(st, DROP_INVALID);
@@ -162,9 +165,20 @@ static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_stat
 			return DROP(st, DROP_EP_NOT_READY);
 		ip.daddr = F(pod_ip)(pod);
 	}
-	ep = F(endpoint_lookup)(ip.daddr);
-	if (ep)
-		return endpoint_is_host(ep) ? F(lxc_to_host)(ctx, st) : F(lxc_to_pod)(ctx, st, ep);
+	pod = F(pod_known_at)(ip.daddr);
+	id = pod ? pod->id : 0;
+	ep = pod ? (void *)0 : F(endpoint_lookup)(ip.daddr);
+	if (ep) {
+		if (endpoint_is_host(ep))
+			return F(lxc_to_host)(ctx, st);
+		id = ep->lxc_id;
+		F(pod_remember_at)(ip.daddr, id);
+		pod = pod_by_id(id);
+		if (!pod)
+			return DROP(st, DROP_EP_NOT_READY);
+	}
+	if (pod)
+		return F(lxc_to_pod)(ctx, st, pod, id);
 	if (cfg_tunnel_ifindex) {
 		F(resolve_destination)(st, ip.daddr);
 		if (st->tunnel_ipv4 && st->tunnel_ipv4 != cfg_node_ipv4)

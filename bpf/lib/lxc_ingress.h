@@ -7,6 +7,7 @@
  * Each stage ends by jumping to the hook point before the next one. Once for each family (family_v4.h), after
  * lb.h and lxc_policy.h.
  */
+#include "forwarded.h"
 #include "mark.h"
 #include "tailcall.h"
 

@@ -4,6 +4,7 @@
 #define __LIB_POD_H
 
 #include <waggle/internal/self.h>
+#include <bpf/bpf_endian.h>
 #include "config_lxc.h"
 #include "slots.h"
 
@@ -16,20 +17,52 @@ struct {
 	__type(value, __u32);
 } waggle_devices SEC(".maps");
 
+#define POD_HINTS 4096
+
+/*
+ * Endpoint ids that a look-up gave before, by the low bits of what was looked up: a device's index, or an address. A pod
+ * knows its own device and addresses, so a wrong hint is seen. Written here alone.
+ */
+struct pod_hints {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, POD_HINTS);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+
+struct pod_hints wg_hints_device SEC(".maps");
+struct pod_hints wg_hints_address SEC(".maps");
+
+static __always_inline const struct endpoint_config *pod_by_id(__u32 id)
+{
+	return bpf_map_lookup_elem(&waggle_endpoints, &id);
+}
+
 /* Names the pod of this device in the state. The pod, or NULL while it is not ready. */
 static __always_inline const struct endpoint_config *pod_of_device(const struct __sk_buff *ctx,
 								   struct pkt_state *st)
 {
+	__u32 ifindex = ctx->ifindex, slot = ifindex % POD_HINTS;
+	__u32 *hint = bpf_map_lookup_elem(&wg_hints_device, &slot);
 	const struct endpoint_config *pod;
-	__u32 ifindex = ctx->ifindex;
-	const __u32 *id = bpf_map_lookup_elem(&waggle_devices, &ifindex);
+	__u32 id = hint ? *hint : 0;
+	const __u32 *known;
 
-	if (!id)
-		return (void *)0;
-	st->endpoint_id = (__u16)*id;
-	pod = endpoint_self(st);
-	/* Another pod may have the id by now, and this one have lost its device. */
-	return pod && pod->ifindex == ifindex ? pod : (void *)0;
+	pod = pod_by_id(id);
+	if (!pod || pod->ifindex != ifindex) {
+		known = bpf_map_lookup_elem(&waggle_devices, &ifindex);
+		if (!known)
+			return (void *)0;
+		id = *known;
+		pod = pod_by_id(id);
+		/* Another pod may have the id by now, and this one have lost its device. */
+		if (!pod || pod->ifindex != ifindex)
+			return (void *)0;
+		if (hint)
+			*hint = id;
+	}
+	st->endpoint_id = (__u16)id;
+	return pod;
 }
 
 /* Where the counters of the pod's hook programs are: said once a journey, read by each of them (hook.h). */
@@ -54,6 +87,16 @@ static __always_inline addr_v4 pod_ip_v4(const struct endpoint_config *pod)
 static __always_inline addr_v6 pod_ip_v6(const struct endpoint_config *pod)
 {
 	return pod->ipv6;
+}
+
+static __always_inline __u32 pod_hint_slot_v4(addr_v4 addr)
+{
+	return bpf_ntohl(addr) % POD_HINTS;
+}
+
+static __always_inline __u32 pod_hint_slot_v6(addr_v6 addr)
+{
+	return (__u32)bpf_be64_to_cpu(addr.word[1]) % POD_HINTS;
 }
 
 #endif

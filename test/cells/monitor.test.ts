@@ -11,7 +11,7 @@ import {
   type MonitorMessage,
   monitorCell,
 } from "../../src/cells/monitor/index.ts";
-import { metricsMap, type RuntimeConfig } from "../../src/datapath/maps/index.ts";
+import { forwardedMap, metricsMap, type RuntimeConfig } from "../../src/datapath/maps/index.ts";
 import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
 import { MemoryKernel } from "./support.ts";
 
@@ -179,14 +179,30 @@ test("metrics are summed over CPUs and source lines and carry names", async (t) 
   put(133, 1, 10, [1n, 2n]);
   put(133, 1, 20, [4n, 0n]);
   put(0, 2, 0, [2n ** 50n, 1n]);
+  // What the programs count themselves is ahead on the second CPU, and knows of a direction that the other does not.
+  const forwarded = kernel.map("waggle_forwarded");
+  const count = (direction: number, counts: readonly bigint[]): void => {
+    const key = Buffer.alloc(4);
+    key.writeUInt32LE(direction);
+    const value = Buffer.alloc(forwardedMap.valueSize * counts.length);
+    counts.forEach((packets, cpu) => {
+      const row = { count: packets, bytes: packets * 100n, shown: 0n };
+      forwardedMap.value.encode(row, value, cpu * forwardedMap.valueSize);
+    });
+    forwarded.content.set(key.toString("latin1"), value);
+  };
+  count(0, [0n, 0n]);
+  count(1, [3n, 0n]);
+  count(2, [0n, 5n]);
   t.deepEqual(await metrics.read(), [
     {
       reason: 0,
       reasonName: "Success",
       direction: "egress",
-      packets: 2n ** 50n + 1n,
-      bytes: (2n ** 50n + 1n) * 100n,
+      packets: 2n ** 50n + 5n,
+      bytes: (2n ** 50n + 5n) * 100n,
     },
+    { reason: 0, reasonName: "Success", direction: "ingress", packets: 3n, bytes: 300n },
     { reason: 133, reasonName: "Policy denied", direction: "ingress", packets: 7n, bytes: 700n },
   ]);
 });

@@ -13,6 +13,7 @@ import {
   hookStatsMap,
   mapSpecByName,
   preallocatedForIpv6,
+  SCRATCH_MAP,
   scratchMapSpec,
 } from "../../datapath/maps/index.ts";
 import { SettingConflictError } from "../../hive/index.ts";
@@ -34,6 +35,9 @@ export function pinLayout(root: string): PinLayout {
     plugin: (name) => join(root, "plugins", name),
   };
 }
+
+/** Maps whose content may go when their layout changes. */
+const remade: ReadonlySet<string> = new Set([hookStatsMap.name, SCRATCH_MAP]);
 
 /** Opens, or creates and pins, every map that all programs share. */
 export class PinnedGlobalMaps implements GlobalMaps {
@@ -88,8 +92,9 @@ export class PinnedGlobalMaps implements GlobalMaps {
         bpf.unpin(path);
         return bpf.ensurePinnedMap(spec, path);
       }
-      // Counters begin anew. Chains count into the map that they were made with, and are made anew for another.
-      if (spec.name === hookStatsMap.name && want !== have) {
+      // Of an agent with another layout. Running programs keep theirs until they are replaced, which its number sees
+      // to; plugins begin to count anew, and what a packet's programs tell each other is not kept.
+      if (remade.has(spec.name)) {
         bpf.unpin(path);
         return bpf.ensurePinnedMap(spec, path);
       }

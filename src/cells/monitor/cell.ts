@@ -1,4 +1,4 @@
-import type { MetricsKey, MetricsValue, RuntimeConfig } from "../../datapath/maps/index.ts";
+import type { Forwarded, MetricsKey, MetricsValue, RuntimeConfig } from "../../datapath/maps/index.ts";
 import { type ConfigOf, config, flag, Lifecycle, module, provide, token } from "../../hive/index.ts";
 import { DatapathToken, GlobalMapsToken } from "../datapath/index.ts";
 import { MapMetrics } from "./metrics.ts";
@@ -45,6 +45,9 @@ export const monitorCell = module(
     },
   ),
   provide(DatapathMetrics, { maps: GlobalMapsToken }, ({ maps }) => {
-    return new MapMetrics(() => maps.typed<MetricsKey, MetricsValue>("cilium_metrics"));
+    return new MapMetrics({
+      metrics: () => maps.typed<MetricsKey, MetricsValue>("cilium_metrics"),
+      forwarded: () => maps.typed<number, Forwarded>("waggle_forwarded"),
+    });
   }),
 );

@@ -1,6 +1,11 @@
 import { reasonName } from "../../datapath/drop-reasons.ts";
 import type { BpfMap } from "../../datapath/index.ts";
-import { MetricDirection, type MetricsKey, type MetricsValue } from "../../datapath/maps/index.ts";
+import {
+  type Forwarded,
+  MetricDirection,
+  type MetricsKey,
+  type MetricsValue,
+} from "../../datapath/maps/index.ts";
 import type { DatapathMetric, Metrics } from "./types.ts";
 
 const directions: ReadonlyMap<number, DatapathMetric["direction"]> = new Map([
@@ -8,18 +13,28 @@ const directions: ReadonlyMap<number, DatapathMetric["direction"]> = new Map([
   [MetricDirection.egress, "egress"],
 ]);
 
-/** `cilium_metrics`, summed over CPUs and over the places in the source that count the same reason. */
-export class MapMetrics implements Metrics {
-  readonly #map: () => BpfMap<MetricsKey, MetricsValue>;
+/** The maps that count packets, called when first needed: shared maps are open only after start. */
+export interface MetricsMaps {
+  metrics(): BpfMap<MetricsKey, MetricsValue>;
+  forwarded(): BpfMap<number, Forwarded>;
+}
 
-  /** @param map called when first needed: shared maps are open only after start */
-  constructor(map: () => BpfMap<MetricsKey, MetricsValue>) {
-    this.#map = map;
+/**
+ * `cilium_metrics`, summed over CPUs and over the places in the source that count the same reason. What was forwarded
+ * is taken from `waggle_forwarded`, which that map follows.
+ */
+export class MapMetrics implements Metrics {
+  readonly #maps: MetricsMaps;
+
+  constructor(maps: MetricsMaps) {
+    this.#maps = maps;
   }
 
   async read(): Promise<readonly DatapathMetric[]> {
+    const counted = await this.#maps.metrics().entriesPerCpu();
+    const forwarded = new Map(await this.#maps.forwarded().entriesPerCpu());
     const sums = new Map<string, DatapathMetric>();
-    for (const [{ reason, direction: number }, values] of await this.#map().entriesPerCpu()) {
+    const add = (reason: number, number: number, values: readonly MetricsValue[]): void => {
       const direction = directions.get(number) ?? "unknown";
       const key = `${reason} ${direction}`;
       const { packets, bytes } = sums.get(key) ?? { packets: 0n, bytes: 0n };
@@ -30,9 +45,27 @@ export class MapMetrics implements Metrics {
         packets: values.reduce((sum, { count }) => sum + count, packets),
         bytes: values.reduce((sum, value) => sum + value.bytes, bytes),
       });
+    };
+    for (const [{ reason, direction }, values] of counted) {
+      const newer = reason === METRIC_FORWARDED ? forwarded.get(direction) : undefined;
+      if (newer !== undefined) forwarded.delete(direction);
+      add(reason, direction, newer === undefined ? values : laterOf(values, newer));
+    }
+    for (const [direction, values] of forwarded) {
+      if (values.some(({ count }) => count > 0n)) add(METRIC_FORWARDED, direction, values);
     }
     return [...sums.values()].sort(
       (a, b) => a.reason - b.reason || Number(a.direction > b.direction) - Number(a.direction < b.direction),
     );
   }
 }
+
+/** `MetricsKey.reason` of packets that went on. */
+const METRIC_FORWARDED = 0;
+
+/** CPU by CPU the later of two readings of the same counter. */
+const laterOf = (values: readonly MetricsValue[], others: readonly MetricsValue[]): readonly MetricsValue[] =>
+  values.map((value, cpu) => {
+    const other = others[cpu];
+    return other !== undefined && other.count > value.count ? other : value;
+  });

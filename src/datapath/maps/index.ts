@@ -36,7 +36,14 @@ export {
 export { lbMaglevMap, MAGLEV_TABLE_SIZE, type MaglevTable } from "./lb-maglev.ts";
 export { type LbReverseSk, type LbReverseSkKey, lb4ReverseSkMap, lb6ReverseSkMap } from "./lb-sock.ts";
 export { ENDPOINT_F_HOST, type LxcEntry, type LxcKey, lxcMap } from "./lxc.ts";
-export { MetricDirection, type MetricsKey, type MetricsValue, metricsMap } from "./metrics.ts";
+export {
+  type Forwarded,
+  forwardedMap,
+  MetricDirection,
+  type MetricsKey,
+  type MetricsValue,
+  metricsMap,
+} from "./metrics.ts";
 export { hex, Protocol, protocolName } from "./names.ts";
 export {
   devicesMap,

@@ -1,6 +1,6 @@
 import { MapType } from "../types.ts";
 import { defineMap } from "./definition.ts";
-import { named, padding, struct, u8, u16, u64 } from "./layout.ts";
+import { named, padding, struct, u8, u16, u32, u64 } from "./layout.ts";
 
 /** `MetricsKey.direction`, as the pod sees it. */
 export const MetricDirection = { unknown: 0, ingress: 1, egress: 2 } as const;
@@ -39,5 +39,22 @@ export const metricsMap = defineMap<MetricsKey, MetricsValue>({
   key: metricsKey,
   value: metricsValue,
   formatKey: (key) => `reason:${key.reason} dir:${key.direction} line:${key.line} file:${key.file}`,
+  formatValue: (value) => `count:${value.count} bytes:${value.bytes}`,
+});
+
+/** What one CPU has forwarded in a direction. */
+export interface Forwarded extends MetricsValue {
+  /** Tick of the kernel's clock (jiffies) at which `cilium_metrics` was told last. */
+  readonly shown: bigint;
+}
+
+/** Packets and bytes forwarded, by direction. All programs of pods write; `cilium_metrics` follows it within a tick. */
+export const forwardedMap = defineMap<number, Forwarded>({
+  name: "waggle_forwarded",
+  type: MapType.percpuArray,
+  maxEntries: MetricDirection.egress + 1,
+  key: u32,
+  value: struct("forwarded", { count: u64, bytes: u64, shown: u64 }),
+  formatKey: (direction) => `dir:${direction}`,
   formatValue: (value) => `count:${value.count} bytes:${value.bytes}`,
 });

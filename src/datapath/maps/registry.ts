@@ -16,7 +16,7 @@ import { lb4AffinityMap, lb6AffinityMap, lbAffinityMatchMap } from "./lb-affinit
 import { lbMaglevMap } from "./lb-maglev.ts";
 import { lb4ReverseSkMap, lb6ReverseSkMap } from "./lb-sock.ts";
 import { lxcMap } from "./lxc.ts";
-import { metricsMap } from "./metrics.ts";
+import { forwardedMap, metricsMap } from "./metrics.ts";
 import { devicesMap, endpointsMap, policiesMap } from "./pods.ts";
 import { POLICY_MAP, policyMap } from "./policy.ts";
 import { callPolicyMap, eventsMap } from "./programs.ts";
@@ -50,6 +50,7 @@ const GLOBAL = [
   snat4Map,
   snat6Map,
   metricsMap,
+  forwardedMap,
   fragmentsMap,
   fragments6Map,
   callPolicyMap,
@@ -61,7 +62,7 @@ const GLOBAL = [
 ] as readonly unknown[] as readonly AnyMapDefinition[];
 
 /** Arrays whose keys are given: their size is no matter of choice. */
-const FIXED: readonly MapSpec[] = [endpointsMap, policiesMap, callPolicyMap];
+const FIXED: readonly MapSpec[] = [endpointsMap, policiesMap, callPolicyMap, forwardedMap];
 
 /** Every typed map by its C name; `cilium_policy` stands for the policy map of any endpoint. */
 export const mapSpecs: ReadonlyMap<string, AnyMapDefinition> = new Map(
@@ -90,7 +91,7 @@ export interface GlobalMapOptions {
 export function globalMapSpecs(options: GlobalMapOptions): readonly AnyMapDefinition[] {
   const limits = new Map(Object.entries(options.maxEntries ?? {}));
   for (const { name } of FIXED) {
-    if (limits.has(name)) throw badLimit(name, "it has a place for every endpoint id, or for every caller");
+    if (limits.has(name)) throw badLimit(name, "it has a place for all that there can be");
   }
   const specs = GLOBAL.map((spec) => {
     const usual = spec.type === MapType.perfEventArray ? options.cpus : spec.maxEntries;

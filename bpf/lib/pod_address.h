@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Which pod of this node has an address: cilium_lxc, asked once for each pod. Once for each family (family_v4.h). */
+#include "endpoint.h"
+#include "pod.h"
+
+/* The pod that had the address before, or NULL when it has it no more, or nobody asked. */
+static __always_inline const struct endpoint_config *F(pod_known_at)(F(addr) addr)
+{
+	__u32 slot = F(pod_hint_slot)(addr);
+	const __u32 *hint = bpf_map_lookup_elem(&wg_hints_address, &slot);
+	const struct endpoint_config *pod = hint ? pod_by_id(*hint) : (void *)0;
+
+	if (!pod || !pod->ifindex || F(addr_is_none)(addr))
+		return (void *)0;
+	return F(addr_equal)(F(pod_ip)(pod), addr) ? pod : (void *)0;
+}
+
+/* Remembers who has the address. */
+static __always_inline void F(pod_remember_at)(F(addr) addr, __u32 id)
+{
+	__u32 slot = F(pod_hint_slot)(addr);
+	__u32 *hint = bpf_map_lookup_elem(&wg_hints_address, &slot);
+
+	if (hint)
+		*hint = id;
+}
