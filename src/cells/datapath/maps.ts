@@ -16,6 +16,7 @@ import {
   SCRATCH_MAP,
   scratchMapSpec,
 } from "../../datapath/maps/index.ts";
+import { CALL_POLICY_MAP } from "../../datapath/pipeline.ts";
 import { SettingConflictError } from "../../hive/index.ts";
 import type { GlobalMaps, PinLayout, PodFamilies, Templates } from "./types.ts";
 
@@ -36,13 +37,24 @@ export function pinLayout(root: string): PinLayout {
   };
 }
 
-/** Maps whose content may go when their layout changes. */
-const remade: ReadonlySet<string> = new Set([hookStatsMap.name, SCRATCH_MAP]);
+/**
+ * Maps of another layout that are made anew, each with others that must go with it: running programs keep theirs until
+ * they are replaced, and nothing is lost that lasts.
+ *
+ * - Plugins begin to count anew.
+ * - Programs of different versions have no state in common, so none may call the other.
+ */
+const REPLACED: Readonly<Record<string, readonly string[]>> = {
+  [hookStatsMap.name]: [],
+  [SCRATCH_MAP]: [CALL_POLICY_MAP],
+};
 
 /** Opens, or creates and pins, every map that all programs share. */
 export class PinnedGlobalMaps implements GlobalMaps {
   readonly pins: PinLayout;
   readonly raw: Record<string, RawMap> = {};
+  /** What programs of an earlier version may still use. */
+  readonly #replaced: RawMap[] = [];
   readonly #datapath: Datapath;
   readonly #templates: Templates;
   readonly #sizes: Readonly<Record<string, string>>;
@@ -92,10 +104,9 @@ export class PinnedGlobalMaps implements GlobalMaps {
         bpf.unpin(path);
         return bpf.ensurePinnedMap(spec, path);
       }
-      // Of an agent with another layout. Running programs keep theirs until they are replaced, which its number sees
-      // to; plugins begin to count anew, and what a packet's programs tell each other is not kept.
-      if (remade.has(spec.name)) {
-        bpf.unpin(path);
+      const others = REPLACED[spec.name];
+      if (others !== undefined) {
+        for (const name of [spec.name, ...others]) this.#replace(join(this.pins.globals, name));
         return bpf.ensurePinnedMap(spec, path);
       }
       const { maxEntries: _, ...expected } = error.expected;
@@ -106,8 +117,16 @@ export class PinnedGlobalMaps implements GlobalMaps {
     }
   }
 
+  /** The kernel empties an array of programs that nobody holds: whoever still runs is to find its own. */
+  #replace(path: string): void {
+    const { bpf } = this.#datapath;
+    const map = bpf.openPinnedMap(path);
+    if (map !== undefined) this.#replaced.push(map);
+    bpf.unpin(path);
+  }
+
   close(): void {
-    for (const map of Object.values(this.raw)) map.close();
+    for (const map of [...Object.values(this.raw), ...this.#replaced]) map.close();
   }
 
   typed<K, V>(name: string): BpfMap<K, V> {
@@ -128,6 +147,6 @@ export class PinnedGlobalMaps implements GlobalMaps {
     );
     if (!this.#families.ipv6) for (const name of preallocatedForIpv6) maxEntries[name] = unused;
     const scratch = scratchMapSpec(bpf.describeObject(this.#templates.lxc.object));
-    return [...globalMapSpecs({ cpus: bpf.cpus, maxEntries }), scratch];
+    return [scratch, ...globalMapSpecs({ cpus: bpf.cpus, maxEntries })];
   }
 }
