@@ -28,8 +28,8 @@
  * variables are refused: each instance would have its own, and a change of any chain, which loads the plugin
  * anew, would set them back to where they began.
  *
- * The packet's control block. ctx->cb[0] to [3] are the plugin's while it runs; ctx->cb[4] is reserved: by it the
- * plugin's counters find their place.
+ * The packet's control block. ctx->cb[0] to [2] are the plugin's while it runs; [3] and [4] are reserved: the stages
+ * know by them what they have read, and counters where their place is.
  *
  * Rewriting packets. Rewrite addresses and ports only before the conntrack stage (…_pre_service_v4,
  * …_pre_ct_v4, from_netdev_v4, from_host_v4); later the connection is known by its old name. Use the

@@ -126,7 +126,8 @@ for (const family of [4, 6] as const) {
 test.serial(
   "plugins count in the block of the pod whose packet it is, and are told which one that is",
   (t) => {
-    const { pod: one, otherPod: other } = places[4];
+    const [one, other] = ["10.0.1.21", "10.0.1.22"];
+    bench.ownDevice(undefined);
     bench.addPod(11, one, { statsBase: 1 * 64 });
     bench.addPod(12, other, { statsBase: 2 * 64, ifindex: 77 });
     bench.ownDevice(11);
