@@ -16,7 +16,7 @@ async function restarted(...others: readonly MapSpec[]) {
   const templates = new CompiledTemplates(datapath, source);
   await templates.compile();
   const { bpf } = datapath;
-  const earlier = new PinnedGlobalMaps(datapath, templates, pins, {});
+  const earlier = new PinnedGlobalMaps(datapath, templates, pins, {}, { ipv6: true });
   earlier.open();
   const id = (name: string): number | undefined => {
     const map = bpf.openPinnedMap(join(pins.globals, name));
@@ -26,7 +26,7 @@ async function restarted(...others: readonly MapSpec[]) {
   for (const { name } of others) bpf.unpin(join(pins.globals, name));
   for (const spec of others) bpf.ensurePinnedMap(spec, join(pins.globals, spec.name)).close();
   earlier.close();
-  const maps = new PinnedGlobalMaps(datapath, templates, pins, {});
+  const maps = new PinnedGlobalMaps(datapath, templates, pins, {}, { ipv6: true });
   return { maps, id, kernel: datapath.kernel };
 }
 
