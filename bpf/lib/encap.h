@@ -6,9 +6,11 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
+#include <linux/ip.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <waggle/drop_reasons.h>
+#include <waggle/internal/frame.h>
 #include <waggle/internal/l4.h>
 
 #define ENCAP_TTL 64
@@ -30,6 +32,24 @@ static __always_inline int encap_redirect(struct __sk_buff *ctx, __u32 ifindex, 
 	if (bpf_skb_set_tunnel_key(ctx, &key, sizeof(key), BPF_F_ZERO_CSUM_TX))
 		return DROP_WRITE_ERROR;
 	return bpf_redirect(ifindex, 0);
+}
+
+/*
+ * Is it a packet of the tunnel, which is at UDP port `port` of the node `node`? Only plain ones are told; others are
+ * found out where all headers are read.
+ */
+static __always_inline _Bool encap_is_plain(struct __sk_buff *ctx, __be32 node, __u16 port)
+{
+	const struct iphdr *ip = frame_head(ctx, ETH_HLEN + sizeof(*ip) + UDP_HLEN);
+	const __be16 *udp;
+
+	if (!ip)
+		return 0;
+	ip = (const void *)ip + ETH_HLEN;
+	udp = (const void *)(ip + 1);
+	/* No options and no fragment. */
+	return *(const __u8 *)ip == 0x45 && !(ip->frag_off & bpf_htons(0x3fff)) && ip->protocol == IPPROTO_UDP &&
+	       ip->daddr == node && udp[1] == bpf_htons(port);
 }
 
 /*

@@ -42,6 +42,9 @@ static __always_inline int F(host_from_netdev)(struct __sk_buff *ctx, struct pkt
 	const struct endpoint_info *from, *to;
 	struct F(addresses) ip;
 
+	/* What is in the tunnel, and from whom, is for the tunnel's own programs to judge. */
+	if (IPV == 4 && cfg_tunnel_port && encap_is_plain(ctx, cfg_node_ipv4, cfg_tunnel_port))
+		return TC_ACT_OK;
 	if (F(addresses_load)(ctx, &ip))
 		return DROP(st, DROP_INVALID);
 	from = F(endpoint_lookup)(ip.saddr);

@@ -15,8 +15,8 @@
 #define DROP_FILE FILE_OVERLAY_STAGES
 
 /*
- * May the node that sent the packet send it in this name? Not in one of ours; where the table says which node an
- * address is behind, only that one. Nobody's address may be the world's, which that node lets in, or that of a pod so
+ * May the node that sent the packet send it in this name? Where the table says which node an address is behind, only
+ * that one; and nobody in one of ours. Nobody's address may be the world's, which that node lets in, or that of a pod so
  * new that the table does not know it yet: a node that the table does know may send those, in no reserved identity
  * but world. 0 or DROP_*.
  */
@@ -24,11 +24,11 @@ static __always_inline int F(overlay_check_source)(const struct pkt_state *st, F
 {
 	const struct remote_endpoint_info *info;
 
-	if (F(endpoint_lookup)(saddr))
-		return DROP_INVALID_SIP;
 	info = F(ipcache_lookup)(saddr);
 	if (info && info->tunnel_ipv4)
 		return info->tunnel_ipv4 == st->tunnel_ipv4 ? 0 : DROP_INVALID_SIP;
+	if (F(endpoint_lookup)(saddr))
+		return DROP_INVALID_SIP;
 	if (identity_of_v4(st->tunnel_ipv4) != IDENTITY_REMOTE_NODE)
 		return DROP_UNKNOWN_SENDER;
 	return st->src_identity < IDENTITY_POD_MIN && st->src_identity != IDENTITY_WORLD ? DROP_INVALID_IDENTITY : 0;
