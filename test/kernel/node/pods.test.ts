@@ -2,7 +2,7 @@
 import test from "ava";
 import { bootMoment } from "../../../src/datapath/boot-clock.ts";
 import { DropReason } from "../../../src/datapath/drop-reasons.ts";
-import { EndpointFlag } from "../../../src/datapath/maps/index.ts";
+import { ct4Map, EndpointFlag } from "../../../src/datapath/maps/index.ts";
 import { Verdict } from "./fixtures/bench.ts";
 import { packet } from "./fixtures/packets.ts";
 import { places } from "./fixtures/places.ts";
@@ -110,6 +110,31 @@ for (const family of [4, 6] as const) {
     t.is(await dropped(DropReason.policyDenied, () => t.is(send(), Verdict.drop)), 1);
   });
 
+  test.serial(title("an address that another pod gets leads there with the next packet"), async (t) => {
+    setUp();
+    t.is(send(), Verdict.redirect);
+    bench.changePod(second, { ipv4: "0.0.0.0", ipv6: "::" });
+    bench.addPod(base + 3, other, { ifindex: 0 });
+    t.is(await dropped(DropReason.endpointNotReady, () => t.is(send(), Verdict.drop)), 1);
+  });
+
+  test.serial(title("a connection is known from both sides, whichever port is the higher one"), async (t) => {
+    setUp();
+    for (const [own, peer] of [
+      [nextPort++, 80],
+      [80, nextPort++],
+    ] as const) {
+      const before = await bench.connections();
+      bench.ownDevice(first);
+      t.is(send(one, other, [own, peer]), Verdict.redirect);
+      bench.ownDevice(second);
+      t.is(send(other, one, [peer, own]), Verdict.redirect);
+      bench.ownDevice(first);
+      t.is(send(one, other, [own, peer]), Verdict.redirect);
+      t.is((await bench.connections()) - before, 2);
+    }
+  });
+
   test.serial(title("a pod knows no connection from before it came"), async (t) => {
     setUp();
     const port = nextPort++;
@@ -122,6 +147,41 @@ for (const family of [4, 6] as const) {
     t.is(await dropped(DropReason.policyDenied, () => t.is(send(other, one, [80, port]), Verdict.drop)), 1);
   });
 }
+
+test.serial("what a plugin makes of a packet is what the stages behind it see", async (t) => {
+  const [one, other] = ["10.0.1.31", "10.0.1.32"];
+  bench.addPod(21, one);
+  bench.addPod(22, other);
+  bench.ownDevice(21);
+  const own = nextPort++;
+  const send = (): number =>
+    bench.run("lxc", "cil_from_container", packet("udp", { ip: one, port: own }, { ip: other, port: 80 }));
+  const ports = async (): Promise<readonly number[]> =>
+    (await bench.map(ct4Map).keys())
+      .filter(({ sourcePort }) => sourcePort === own)
+      .map(({ destinationPort }) => destinationPort);
+  t.is(send(), Verdict.redirect);
+  t.deepEqual(await ports(), [80, 80]);
+  bench.plug(
+    "divert",
+    `#include <waggle/plugin.h>
+HOOK(from_container_pre_policy_v4)
+{
+	__be16 port = bpf_htons(443);
+
+	bpf_skb_store_bytes(ctx, ETH_HLEN + sizeof(struct iphdr) + 2, &port, sizeof(port), BPF_F_RECOMPUTE_CSUM);
+	return HOOK_NEXT;
+}
+`,
+    { from_container_pre_policy_v4: 5 },
+  );
+  t.is(send(), Verdict.redirect);
+  t.deepEqual(
+    [...(await ports())].sort((a, b) => a - b),
+    [80, 80, 443],
+    "the receiver's stages",
+  );
+});
 
 test.serial(
   "plugins count in the block of the pod whose packet it is, and are told which one that is",
