@@ -259,7 +259,13 @@ test("the datapath's own sources compile, fit the codecs, and load with the shar
   );
   const collection = bpf.load({ object: lxc.object, maps, constants: { cfg_host_ifindex: 12 } });
   t.true(collection.programs.has("cil_from_container"));
-  t.deepEqual([...collection.maps.keys()].sort(), ["cilium_calls", "cilium_policy", "waggle_scratch"]);
+  t.deepEqual([...collection.maps.keys()].sort(), [
+    "cilium_calls",
+    "cilium_policy",
+    "waggle_scratch",
+    "wg_hints_address",
+    "wg_hints_device",
+  ]);
   t.true((await compiler.compile({ source: join(BPF, "bpf_lxc.c"), includes, defines: {} })).cached);
 });
 

@@ -75,6 +75,7 @@ class Finder {
   readonly #constants = new Map<string, Declarations["constants"][number]>();
   readonly #sections = new Set<string>();
   readonly #structNames = new Set<string>();
+  readonly #structBodies = new Map<string, readonly Token[]>();
 
   take({ tokens, isFunction }: Item): void {
     const section = sectionOf(tokens);
@@ -112,8 +113,10 @@ class Finder {
     if (name?.kind !== "word" || tokens[2]?.text !== "{") return;
     const end = closing(tokens, 2);
     const packed = tokens.slice(end).some(({ text }) => text === "packed" || text === "__packed");
-    this.#layouts.defineStruct(kind, name.text, tokens.slice(3, end), packed);
+    const body = tokens.slice(3, end);
+    this.#layouts.defineStruct(kind, name.text, body, packed);
     this.#structNames.add(name.text);
+    this.#structBodies.set(name.text, body);
   }
 
   #alias(tokens: readonly Token[]): void {
@@ -129,9 +132,14 @@ class Finder {
   #map(tokens: readonly Token[]): void {
     const name = nameBefore(tokens, "SEC");
     const open = tokens.findIndex(({ text }) => text === "{");
-    if (name === undefined || open < 0) return;
+    // Several maps may be of one struct, defined before.
+    const body =
+      open < 0
+        ? this.#structBodies.get(tokens[1]?.text ?? "")
+        : tokens.slice(open + 1, closing(tokens, open));
+    if (name === undefined || body === undefined) return;
     const attributes = new Map<string, readonly Token[]>();
-    for (const part of split(tokens.slice(open + 1, closing(tokens, open)), ";")) {
+    for (const part of split(body, ";")) {
       const [key = [], value = []] = split(part.slice(2, -1), ",");
       if (key[0] !== undefined) attributes.set(key[0].text, value);
     }
