@@ -141,14 +141,17 @@ export class PodDeviceMaker {
     { mtu }: NodeConfig,
   ): Promise<{ host: LinkInfo; peer: LinkInfo }> {
     const { id, spec, ipv6 } = endpoint;
-    if ((await namespace.net.linkByName(spec.podInterface)) !== undefined) {
+    const name = endpointDevice(id);
+    const [inside, stale] = await Promise.all([
+      namespace.net.linkByName(spec.podInterface),
+      // Left by an agent that died between making it and writing it down.
+      this.#datapath.net.linkByName(name),
+    ]);
+    if (inside !== undefined) {
       throw failedPrecondition(
         `${spec.netns} has an interface ${spec.podInterface} already; remove it, or name the host side of it as host_interface`,
       );
     }
-    const name = endpointDevice(id);
-    // Left by an agent that died between making it and writing it down.
-    const stale = await this.#datapath.net.linkByName(name);
     if (stale !== undefined) await this.#datapath.net.deleteLink(stale.ifindex);
     const { net } = this.#datapath;
     const veth = { name, peerName: spec.podInterface, peerNamespace: namespace, mtu };

@@ -62,12 +62,14 @@ export async function configurePod(
   addresses: PodAddresses,
   node: NodeConfig,
 ): Promise<void> {
-  await net.setLink(loopbackIfindex, { up: true });
-  await net.setLink(peer.ifindex, { up: true });
+  // Asked for in this order, which the kernel keeps, and without waiting for each answer.
+  const asked = [net.setLink(loopbackIfindex, { up: true }), net.setLink(peer.ifindex, { up: true })];
   for (const { address, routes } of plan(peer, addresses, node)) {
-    await net.addAddress(peer.ifindex, address, { nodad: true });
-    for (const route of routes) await net.replaceRoute(route);
+    asked.push(net.addAddress(peer.ifindex, address, { nodad: true }));
+    for (const route of routes) asked.push(net.replaceRoute(route));
   }
+  const failed = (await Promise.allSettled(asked)).find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
 }
 
 /** Takes back what `configurePod` did, as far as it is there. */

@@ -46,7 +46,7 @@ function align(length: number): number {
   return (length + 3) & ~3;
 }
 
-/** A whole message. */
+/** A whole message, filled up to where another may follow. */
 export function formatMessage(
   type: number,
   flags: number,
@@ -54,8 +54,9 @@ export function formatMessage(
   port: number,
   payload: Buffer,
 ): Buffer {
-  const message = Buffer.alloc(HEADER + payload.length);
-  message.writeUInt32LE(message.length, 0);
+  const length = HEADER + payload.length;
+  const message = Buffer.alloc(align(length));
+  message.writeUInt32LE(length, 0);
   message.writeUInt16LE(type, 4);
   message.writeUInt16LE(flags, 6);
   message.writeUInt32LE(seq, 8);

@@ -65,8 +65,10 @@ export class RtnlSocket implements Closeable {
   readonly #fd: number;
   readonly #pending = new Map<number, Pending>();
   readonly #requests = new Semaphore(MAX_IN_FLIGHT);
-  /** The kernel serves one request after the other anyway; one at a time keeps their order. */
+  /** The kernel serves one request after the other anyway; one send at a time keeps their order. */
   readonly #sends = new Semaphore(1);
+  /** Requests that wait for their turn: they go in one system call. */
+  #next: { readonly messages: Buffer[]; readonly sent: Promise<void> } | undefined;
   #seq = 0;
   /** The kernel runs one dump a socket at a time. */
   #lastDump: Promise<unknown> = Promise.resolve();
@@ -169,12 +171,25 @@ export class RtnlSocket implements Closeable {
   }
 
   /** The kernel does what a request asks for while it is sent: deleting a device takes it tens of milliseconds. */
-  async #send(message: Buffer): Promise<void> {
-    await this.#sends.run(async () => {
+  #send(message: Buffer): Promise<void> {
+    this.#next ??= this.#begin();
+    this.#next.messages.push(message);
+    return this.#next.sent;
+  }
+
+  #begin(): { readonly messages: Buffer[]; readonly sent: Promise<void> } {
+    const messages: Buffer[] = [];
+    const sent = this.#sends.run(async () => {
+      // Whoever asks in the same turn comes along.
+      await Promise.resolve();
+      this.#next = undefined;
       if (this.#closed) return;
-      const sent = await sendAside(this.#fd, message);
-      if (sent !== message.length) throw new Error("the kernel did not take the request");
+      const bytes = Buffer.concat(messages);
+      if ((await sendAside(this.#fd, bytes)) !== bytes.length) {
+        throw new Error("the kernel did not take the request");
+      }
     });
+    return { messages, sent };
   }
 
   #receive(datagram: Buffer): void {
