@@ -5,19 +5,20 @@ import { failedPrecondition } from "../errors.ts";
  * Adds up stages and plugins along every way a packet can take, the destination's ingress chain included.
  *
  * @param pluginsAt number of plugins at a hook point
- * @throws RefusalError FAILED_PRECONDITION with the sum of the first path that the kernel would cut off
+ * @throws RefusalError FAILED_PRECONDITION with the sum of the longest path, if the kernel would cut it off
  */
 export function checkBudget(pluginsAt: (hook: string) => number): void {
-  for (const path of TAIL_CALL_PATHS) {
-    const total = tailCallsOn(path, pluginsAt);
-    if (total <= MAX_TAIL_CALLS) continue;
-    const hops = path.hooks
-      .filter((hook) => pluginsAt(hook) > 0)
-      .map((hook) => `${pluginsAt(hook)} at ${hook}`)
-      .join(" + ");
-    throw failedPrecondition(
-      `tail-call budget exceeded on the path ${path.name}: ${path.coreCalls} stages + ${hops} = ${total}, ` +
-        `the kernel allows ${MAX_TAIL_CALLS}; disable ${total - MAX_TAIL_CALLS} of these plugins or merge their hooks`,
-    );
-  }
+  const [{ path, total }] = TAIL_CALL_PATHS.map((path) => ({
+    path,
+    total: tailCallsOn(path, pluginsAt),
+  })).sort((a, b) => b.total - a.total) as [{ path: (typeof TAIL_CALL_PATHS)[number]; total: number }];
+  if (total <= MAX_TAIL_CALLS) return;
+  const hops = path.hooks
+    .filter((hook) => pluginsAt(hook) > 0)
+    .map((hook) => `${pluginsAt(hook)} at ${hook}`)
+    .join(" + ");
+  throw failedPrecondition(
+    `tail-call budget exceeded on the path ${path.name}: ${path.coreCalls} stages + ${hops} = ${total}, ` +
+      `the kernel allows ${MAX_TAIL_CALLS}; disable ${total - MAX_TAIL_CALLS} of these plugins or merge their hooks`,
+  );
 }

@@ -13,6 +13,12 @@
 #include <waggle/internal/report.h>
 
 #define HOOK_CHAIN_SLOTS 40
+
+/*
+ * cfg_pos_<hook> of the first link of a chain. It alone says, for all of the chain, that the packet may have changed: no
+ * stage stands between links.
+ */
+#define HOOK_FIRST_POS 1
 #define HOOK_STATS_SLOTS 32768
 
 /* Indexes into hook_stats.verdicts; read by the agent. */
@@ -104,7 +110,8 @@ static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats 
 			return hook_verdict(ctx, stats, verdict);                                    \
 		if (stats)                                                                           \
 			stats->verdicts[HOOK_STAT_NEXT]++;                                           \
-		ctx->cb[PARSED_CB] = 0;                                                              \
+		if (cfg_pos_##name == HOOK_FIRST_POS)                                                \
+			ctx->cb[PARSED_CB] = 0;                                                      \
 		bpf_tail_call(ctx, &wg_chain_##name, cfg_pos_##name);                                \
 		return hook_missed(ctx, stats);                                                      \
 	}                                                                                            \

@@ -35,7 +35,7 @@
 
 /*
  * The word that says whether pkt_state has the packet's headers as they are: 4 or 6, their family. An entry program
- * clears it, and so does every program of a plugin as it goes on.
+ * clears it, and so does the first plugin of a chain as it goes on.
  */
 #define PARSED_CB 3
 
