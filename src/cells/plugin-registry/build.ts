@@ -1,6 +1,7 @@
+import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { access, readFile, stat } from "node:fs/promises";
-import { dirname, isAbsolute, join, normalize } from "node:path";
+import { access, readdir, readFile, stat } from "node:fs/promises";
+import { dirname, isAbsolute, join, normalize, relative } from "node:path";
 import {
   type CompileResult,
   type Datapath,
@@ -88,6 +89,25 @@ export class PluginBuilder {
       templates,
       maps: Array.from(maps.values(), (spec) => withPlaceForCpus(spec, cpus)),
     };
+  }
+
+  /**
+   * SHA-256 in hex of <waggle/plugin.h> and of what it includes of ours: names and contents. Objects compiled with
+   * others may know maps and the packet's state as they were in another version.
+   * @throws Error of node:fs
+   */
+  async headers(): Promise<string> {
+    const directory = join(this.#include, "waggle");
+    const found = await readdir(directory, { recursive: true, withFileTypes: true });
+    const paths = found
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name));
+    const hash = createHash("sha256");
+    for (const path of paths.toSorted()) {
+      const content = await readFile(path);
+      hash.update(`${relative(directory, path)}\0${content.length}\0`).update(content);
+    }
+    return hash.digest("hex");
   }
 
   async #compile(source: string): Promise<CompileResult> {

@@ -16,6 +16,8 @@ export interface StoredPlugin {
   readonly plugin: Plugin;
   readonly priority: number | undefined;
   readonly config: Readonly<Record<string, string>>;
+  /** Digest of the headers that the templates were compiled with; undefined from agents that did not note it. */
+  readonly headers?: string | undefined;
 }
 
 /** What the registry works with. */
@@ -34,7 +36,7 @@ export interface RegistryParts {
 export class StoredPluginRegistry implements PluginRegistry {
   readonly #parts: RegistryParts;
   readonly #mutex = new Mutex();
-  /** Plugins whose objects are lost and whose sources do not build any more. */
+  /** Plugins whose objects are lost, or of other headers, and whose sources do not build any more. */
   readonly #broken = new Set<string>();
 
   constructor(parts: RegistryParts) {
@@ -46,27 +48,32 @@ export class StoredPluginRegistry implements PluginRegistry {
   }
 
   /**
-   * Puts what is on disk into the table, recompiles where the cache has lost the objects, and takes away what an
-   * agent that died while unregistering left of plugins nobody knows any more.
+   * Puts what is on disk into the table, recompiles where the cache has lost the objects or this agent's headers are
+   * others, and takes away what an agent that died while unregistering left of plugins nobody knows any more.
    */
   async restore(): Promise<void> {
-    const { stored, linker, maps } = this.#parts;
-    for (const { value } of stored.all()) this.table.upsert(await this.#restored(value));
+    const { builder, stored, linker, maps } = this.#parts;
+    const all = stored.all();
+    const headers = all.length === 0 ? "" : await builder.headers();
+    for (const { value } of all) this.table.upsert(await this.#restored(value, headers));
     const known = new Set(this.table.list().map(({ name }) => name));
     for (const name of maps.plugins()) if (!known.has(name)) maps.remove(name);
     await linker.keepCounters(known);
     this.#report();
   }
 
-  async #restored(value: StoredPlugin): Promise<Plugin> {
+  async #restored(value: StoredPlugin, headers: string): Promise<Plugin> {
     const { plugin } = value;
-    const { datapath, builder, log } = this.#parts;
+    const { datapath, builder, log, stored } = this.#parts;
     const objects = Object.values(plugin.templates).map(({ object }) => object);
-    if (datapath.kind === "kernel" && objects.every((object) => existsSync(object))) return plugin;
+    const current = value.headers === headers && objects.every((object) => existsSync(object));
+    if (datapath.kind === "kernel" && current) return plugin;
     try {
       const built = await builder.build(plugin.directory);
       const config = keepKnown(value.config, built);
-      return this.#compose(built, plugin, { ...value, config, enabled: plugin.enabled }).plugin;
+      const next = this.#compose(built, plugin, { ...value, config, headers, enabled: plugin.enabled });
+      await stored.put(plugin.name, next);
+      return next.plugin;
     } catch (error) {
       // It stays enabled: what is linked keeps running, and new endpoints are refused rather than left without it.
       log.error({ plugin: plugin.name, err: error }, "plugin cannot be rebuilt");
@@ -83,6 +90,8 @@ export class StoredPluginRegistry implements PluginRegistry {
     return this.#mutex.runExclusive(async () => {
       signal?.throwIfAborted();
       if (options.priority !== undefined) checkPriority(options.priority);
+      // Before: should they change meanwhile, the next start compiles again.
+      const headers = await this.#parts.builder.headers();
       const built = await this.#parts.builder.build(directory);
       const { name } = built.manifest;
       const before = this.table.get(name);
@@ -97,6 +106,7 @@ export class StoredPluginRegistry implements PluginRegistry {
         priority: options.priority ?? known?.priority,
         config: { ...keepKnown(known?.config ?? {}, built), ...options.config },
         enabled: options.enable === true || before?.enabled === true,
+        headers,
       });
       await this.#parts.linker.tryLoad(stored.plugin);
       signal?.throwIfAborted();
@@ -136,11 +146,12 @@ export class StoredPluginRegistry implements PluginRegistry {
     signal?: AbortSignal,
   ): Promise<Plugin> {
     if (change.priority !== undefined) checkPriority(change.priority);
-    return this.#change(name, signal, ({ plugin, priority, config }) =>
+    return this.#change(name, signal, ({ plugin, priority, config, headers }) =>
       this.#compose(plugin, plugin, {
         priority: change.priority ?? priority,
         config: { ...config, ...change.config },
         enabled: plugin.enabled,
+        headers,
       }),
     );
   }
@@ -185,12 +196,13 @@ export class StoredPluginRegistry implements PluginRegistry {
   #compose(
     built: BuiltPlugin,
     before: Plugin | undefined,
-    set: { priority: number | undefined; config: Readonly<Record<string, string>>; enabled: boolean },
+    set: Omit<StoredPlugin, "plugin"> & { readonly enabled: boolean },
   ): StoredPlugin {
     const { directory, manifest, templates, maps } = built;
     return {
       priority: set.priority,
       config: set.config,
+      headers: set.headers,
       plugin: {
         name: manifest.name,
         directory,
