@@ -17,6 +17,7 @@ const typeNames: ReadonlyMap<number, string> = new Map([
   [MapType.percpuArray, "percpu_array"],
   [MapType.lruHash, "lru_hash"],
   [MapType.lpmTrie, "lpm_trie"],
+  [MapType.arrayOfMaps, "array_of_maps"],
   [MapType.ringbuf, "ringbuf"],
 ]);
 
