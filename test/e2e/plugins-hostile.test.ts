@@ -294,7 +294,7 @@ await worldTests(
         world,
         all,
         "FAILED_PRECONDITION",
-        /\+ 41 at to_container_pre_ct_v4 = 49, the kernel allows 33; disable 16/,
+        /\+ 41 at to_container_pre_ct_v4 = 50, the kernel allows 33; disable 17/,
       );
       for (const name of names) await plugins.unregisterPlugin({ name });
     });
