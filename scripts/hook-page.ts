@@ -28,7 +28,7 @@ ${rows.join("\n")}`;
   return `# Hook points
 
 Where plugins may stand in the datapath. Names are a contract: they are added, never renamed. A hook point means the same
-whichever way the packet came: a destination's ingress hooks run in the destination's own programs. Directions are as the
+whichever way the packet came: a destination's ingress hooks run in its name. Directions are as the
 pod sees them. \`waggle hook list\` prints this for a running agent.
 
 ${sections.join("\n\n")}

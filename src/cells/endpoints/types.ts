@@ -74,7 +74,7 @@ export interface Endpoint {
   /** MAC of the pod's interface, and of the host-side device. */
   readonly mac: string;
   readonly nodeMac: string;
-  /** Counts loads of the endpoint's programs. */
+  /** Counts how often it was put in place in the datapath. */
   readonly generation: number;
   readonly createdAt: string;
   /** The same moment on the datapath's clock: connections of an earlier holder of the address end before it. */
