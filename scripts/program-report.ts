@@ -1,10 +1,13 @@
 // Loads every program of the datapath with every combination of its features, and writes what the verifier made of
-// each into docs/programs.md. Fails when a program is refused. `--check` writes nothing and only loads.
+// each into docs/programs.md. Fails when a program is refused. `--check` writes nothing, and fails when the page is out
+// of date: where it was measured, every figure must be right; elsewhere, the list of programs.
 //
 //   npm run programs [-- --check]
 
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { arch, release } from "node:os";
 import { join, resolve } from "node:path";
+import { clangVersion, findClang } from "../src/datapath/compiler/clang.ts";
 import { createKernelDatapath } from "../src/datapath/index.ts";
 import { OBJECT_KINDS, type ObjectKind, PIPELINE } from "../src/datapath/pipeline.ts";
 
@@ -64,7 +67,7 @@ function combinations(choices: Readonly<Record<string, readonly number[]>>): Rec
 }
 
 /** Worst figures of each program over all combinations. */
-export async function measurePrograms(cacheDir: string): Promise<readonly Row[]> {
+async function measurePrograms(cacheDir: string): Promise<readonly Row[]> {
   const datapath = createKernelDatapath({ cacheDir });
   const bpf = join(root, "bpf");
   const rows = new Map<string, Row>();
@@ -107,8 +110,19 @@ export async function measurePrograms(cacheDir: string): Promise<readonly Row[]>
   return [...rows.values()];
 }
 
+/** Begins the line of the page that says where its figures are from. */
+const placeIntro = "Measured on ";
+
+/** What decides the figures besides the sources: the kernel, the processor and clang. */
+async function measuredOn(): Promise<string> {
+  // The kernel's own version, without what a distribution adds.
+  const kernel = release().split("-")[0];
+  const version = await clangVersion(await findClang(undefined), 10_000);
+  return `Linux ${kernel}, ${arch()}, clang ${/\d+\.\d+\.\d+/.exec(version)?.[0] ?? version}`;
+}
+
 /** The page, as Markdown. */
-export function programPage(rows: readonly Row[]): string {
+function programPage(rows: readonly Row[], place: string): string {
   const lines = rows.map(
     (row) =>
       `| ${row.object} | \`${row.program}\` | ${row.instructions} | ${row.verified} | ${row.stackBytes} | ${row.jitedBytes} |`,
@@ -120,15 +134,37 @@ What the kernel's verifier makes of each program: the worst figures over all com
 1,000,000 verified instructions and 512 bytes of stack a program. \`npm run programs\` writes this page; figures
 differ a little between kernels.
 
+${placeIntro}${place}.
+
 | Object | Program | Instructions | Verified | Stack (bytes) | JIT code (bytes) |
 |---|---|---:|---:|---:|---:|
 ${lines.join("\n")}
 `;
 }
 
-if (import.meta.main) {
-  const rows = await measurePrograms(join(root, "build", "cache"));
-  const page = programPage(rows);
-  if (process.argv.includes("--check")) process.stdout.write(page);
-  else await writeFile(join(root, "docs", "programs.md"), page);
+/** A page without what another kernel, processor or compiler makes different. */
+function withoutFigures(page: string): string {
+  return page
+    .split("\n")
+    .filter((line) => !line.startsWith(placeIntro))
+    .map((line) => line.replace(/( \| \d+)+ \|$/, " |"))
+    .join("\n");
+}
+
+const place = await measuredOn();
+const page = programPage(await measurePrograms(join(root, "build", "cache")), place);
+const path = join(root, "docs", "programs.md");
+if (process.argv.includes("--check")) {
+  const there = await readFile(path, "utf8");
+  const comparable = there.includes(`${placeIntro}${place}.\n`) ? (text: string) => text : withoutFigures;
+  if (comparable(there) !== comparable(page)) {
+    const known = new Set(comparable(there).split("\n"));
+    const fresh = comparable(page)
+      .split("\n")
+      .filter((line) => !known.has(line));
+    process.stderr.write(["docs/programs.md is out of date: run npm run programs", ...fresh, ""].join("\n"));
+    process.exitCode = 1;
+  }
+} else {
+  await writeFile(path, page);
 }

@@ -75,13 +75,21 @@ tests() {
 step format biome format .
 step lint biome lint --error-on-warnings .
 step types tsc --noEmit
-step proto buf lint
-step bpf scripts/compile-bpf.sh
 
 isolated=(unshare --net sh -c 'ip link set lo up && exec "$@"' sh)
+may=$(node --conditions=waggle-source --disable-warning=ExperimentalWarning scripts/may.ts)
+
+# Pages that are made from the sources must be those of the sources. What the verifier says takes a kernel.
+api() { buf lint && npm run --silent rpcs -- --check; }
+objects() {
+  scripts/compile-bpf.sh && npm run --silent hooks -- --check || return
+  [ "$may" != bpf ] || "${isolated[@]}" npm run --silent programs -- --check
+}
+step proto api
+step bpf objects
+
 # test/support holds what tests share.
 folders=$(printf '%s\n' test/*/ | grep -v '^test/support/$')
-may=$(node --conditions=waggle-source --disable-warning=ExperimentalWarning scripts/may.ts)
 if [ "$may" = bpf ]; then
   tests unit "${isolated[@]}" -- 'src/**/*.test.ts' 'bench/**/*.test.ts'
   for folder in $folders; do
