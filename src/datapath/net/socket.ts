@@ -39,6 +39,13 @@ interface Answer {
   readonly interrupted: boolean;
 }
 
+/**
+ * Says the kernel only that a dump was over when a read wanted to go on with it? It begins dumps while they are sent,
+ * on another thread, and looks whether there is one before it takes its lock: netlink_recvmsg() of net/netlink/af_netlink.c.
+ * Nothing is lost: the answers are there, and are read next.
+ */
+const isEndedDump = (cause: Error): boolean => (cause as NodeJS.ErrnoException).code === "EINVAL";
+
 /** A request: what to send, and how to name it in errors. */
 export interface RtnlRequest {
   /** RTM_*. */
@@ -89,6 +96,7 @@ export class RtnlSocket implements Closeable {
       if (from.port === 0) this.#receive(datagram);
     });
     this.#raw.on("error", (cause) => {
+      if (isEndedDump(cause)) return;
       this.#rejectAll(`read ${family} answers for`, cause);
     });
   }
