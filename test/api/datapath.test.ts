@@ -1,3 +1,4 @@
+import { endianness } from "node:os";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import test from "ava";
 import type { DatapathEvent } from "../../src/datapath/events/index.ts";
@@ -144,6 +145,32 @@ test("an endpoint's policy map is read like any other", async (t) => {
   t.deepEqual([lagging?.state, lagging?.error], [DatapathMapEntryState.PENDING, "no room"]);
   const absent = { map: "cilium_policy_00008", pageSize: 0, pageToken: "" };
   t.is((await failure(call(datapath, datapath.listMapEntries, absent))).code, status.NOT_FOUND);
+});
+
+test("an array is listed by index, without the slots that nobody has written to", async (t) => {
+  const { datapath, cells } = await serve(t);
+  const map = cells.maps.raw.waggle_scratch!;
+  const key = (index: number): Buffer => {
+    const bytes = Buffer.alloc(4);
+    if (endianness() === "LE") bytes.writeUInt32LE(index);
+    else bytes.writeUInt32BE(index);
+    return bytes;
+  };
+  // In the order of bytes 256 would come first, and 2 last.
+  const written = [2, 1, 256, 300];
+  for (let index = 0; index < 400; index++)
+    map.update(key(index), Buffer.alloc(8, Number(written.includes(index))));
+  const list = (pageToken: string) =>
+    call(datapath, datapath.listMapEntries, { map: "waggle_scratch", pageSize: 3, pageToken });
+  const first = await list("");
+  const second = await list(first.nextPageToken);
+  t.deepEqual(
+    [...first.entries, ...second.entries].map(({ rawKey }) => rawKey),
+    [1, 2, 256, 300].map(key),
+  );
+  t.is(second.nextPageToken, "");
+  const empty = await call(datapath, datapath.getMapEntry, { map: "waggle_scratch", rawKey: key(3) });
+  t.deepEqual(empty.entry?.rawValue, Buffer.alloc(8), "a slot that is asked for is shown");
 });
 
 test("a map whose layout nobody knows is shown in hexadecimal, and stands nowhere", async (t) => {

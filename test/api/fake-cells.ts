@@ -410,7 +410,7 @@ export function fakeGlobalMaps(): DatapathServiceDeps["maps"] {
     type: MapType.percpuArray,
     keySize: 4,
     valueSize: 8,
-    maxEntries: 1,
+    maxEntries: 400,
   });
   return {
     raw: { cilium_lxc: lxc, waggle_call_policy: calls, waggle_scratch: scratch },

@@ -2,11 +2,11 @@ import type { EntryStates, GlobalMaps, ReconciledMap } from "../../cells/datapat
 import { failedPrecondition, notFound } from "../../cells/errors.ts";
 import type { OpenPolicyMap, PolicyMaps } from "../../cells/policy-maps/types.ts";
 import { mapSpecByName } from "../../datapath/maps/index.ts";
-import type { RawMap } from "../../datapath/types.ts";
+import type { MapSpec, RawMap } from "../../datapath/types.ts";
 import type { DatapathServiceService } from "../../gen/waggle/v1/datapath.ts";
-import { type Handlers, readPage, takePage } from "../runtime/index.ts";
+import { type Handlers, type PageKey, readPage, takePage } from "../runtime/index.ts";
 import { type InspectedEntry, mapEntryToMessage, mapToMessage } from "../translate/datapath.ts";
-import { isListable } from "../translate/map-entries.ts";
+import { arrayIndex, isArray, isEmptySlot, isListable } from "../translate/map-entries.ts";
 import { checkCName } from "../validate/fields.ts";
 import { validated } from "../validate/violations.ts";
 
@@ -66,7 +66,7 @@ export function datapathMapHandlers({ maps, policies, reconciled }: DatapathMapD
       const map = open(request.map);
       const page = validated((violations) => readPage(request, `map ${request.map}`, violations));
       const entries = await allEntries(map);
-      const { items, nextPageToken } = takePage(entries, ({ key }) => key.toString("hex"), page);
+      const { items, nextPageToken } = takePage(entries, ({ key }) => orderOf(key, map.raw.spec), page);
       const spec = mapSpecByName(request.map);
       // Only now, and only for these: a state costs a look at its row.
       const withStatus = (entry: InspectedEntry): InspectedEntry =>
@@ -92,9 +92,15 @@ export function datapathMapHandlers({ maps, policies, reconciled }: DatapathMapD
   };
 }
 
+/** Arrays are listed by index, which is no number to somebody who compares its bytes; all others by their bytes. */
+const orderOf = (key: Buffer, spec: MapSpec): PageKey =>
+  isArray(spec) ? arrayIndex(key) : key.toString("hex");
+
 /** What is in the kernel, and what is wanted there and is not. */
 async function allEntries({ raw, states }: Inspected): Promise<readonly InspectedEntry[]> {
-  const present = (await raw.entries()).map((entry) => ({ ...entry, status: undefined, missing: false }));
+  const present = (await raw.entries())
+    .filter((entry) => !isEmptySlot(entry, raw.spec))
+    .map((entry) => ({ ...entry, status: undefined, missing: false }));
   const outstanding = states?.outstanding() ?? [];
   if (outstanding.length === 0) return present;
   const known = new Set(present.map(({ key }) => key.toString("latin1")));

@@ -7,6 +7,8 @@ import { takePage } from "../runtime/index.ts";
 import { readPrefix } from "../validate/network.ts";
 import type { Violations } from "../validate/violations.ts";
 
+const little = endianness() === "LE";
+
 /** The kernel's words for map types, as bpftool prints them. */
 const typeNames: ReadonlyMap<number, string> = new Map([
   [MapType.hash, "hash"],
@@ -35,6 +37,23 @@ export function mapTypeName(type: number): string {
 /** Whether a map has entries that user space can read. */
 export function isListable({ type }: Pick<MapSpec, "type">): boolean {
   return !withoutEntries.has(type);
+}
+
+const arrays: ReadonlySet<number> = new Set([MapType.array, MapType.percpuArray, MapType.arrayOfMaps]);
+
+/** Whether keys are indices, and every index below the map's size has a value. */
+export function isArray({ type }: Pick<MapSpec, "type">): boolean {
+  return arrays.has(type);
+}
+
+/** The index that a key of an array is. */
+export function arrayIndex(key: Buffer): number {
+  return little ? key.readUInt32LE(0) : key.readUInt32BE(0);
+}
+
+/** Whether nobody has written to a slot of an array: the kernel makes them as zeros, and programs read that as nothing. */
+export function isEmptySlot({ value }: RawEntry, spec: Pick<MapSpec, "type">): boolean {
+  return isArray(spec) && value.every((byte) => byte === 0);
 }
 
 /** Whether every CPU has a value of its own. */
@@ -66,8 +85,6 @@ export async function pageOfMap(
 ): Promise<{ readonly items: readonly RawEntry[]; readonly nextPageToken: string }> {
   return takePage(await map.entries(), ({ key }) => key.toString("hex"), page);
 }
-
-const little = endianness() === "LE";
 
 /** "10.0.0.0/8" or "fd00::/8" of the key of a map with prefix keys. The length is in the machine's byte order. */
 function keyToPrefix(key: Buffer): string {
