@@ -69,7 +69,7 @@ export const apiCell = module(
   ),
   contribute(
     GrpcServices,
-    { runtime, plugins: Plugins, hooks: HookLinking, records: PluginRecordsToken },
+    { runtime, plugins: Plugins, hooks: HookLinking, records: PluginRecordsToken, loader: Loading },
     ({ runtime, ...deps }) => pluginService(deps, runtime),
   ),
   contribute(

@@ -124,6 +124,10 @@ test("chains are found by attachment, hook point and plugin", async (t) => {
   t.deepEqual(found.chain?.skipped, [{ plugin: "bad", reason: "R1 is bad" }]);
   const none = await failure(call(plugins, plugins.getChain, { ...one, attachment: "lxc-9" }));
   t.is(none.code, status.NOT_FOUND);
+  t.is(none.details, 'attachment "lxc-9" does not exist');
+  const absent = await failure(list({ attachment: "lxc-9" }));
+  t.deepEqual([absent.code, absent.details], [none.code, none.details]);
+  t.deepEqual(await list({ attachment: "lxc" }), [], "all pods, of which there may be none");
   const wrong = await failure(call(plugins, plugins.getChain, { attachment: "../etc", hook: "a b" }));
   t.deepEqual(Object.keys(violations(wrong)), ["attachment", "hook"]);
 });

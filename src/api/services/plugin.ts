@@ -1,5 +1,7 @@
 import { notFound } from "../../cells/errors.ts";
+import { podPrograms } from "../../cells/hook-linker/index.ts";
 import type { HookLinker } from "../../cells/hook-linker/types.ts";
+import type { Loader } from "../../cells/loader/types.ts";
 import type { Plugin, PluginRegistry } from "../../cells/plugin-registry/types.ts";
 import type { PluginRecords } from "../../cells/plugin-table/types.ts";
 import { PluginServiceService } from "../../gen/waggle/v1/plugin.ts";
@@ -29,6 +31,7 @@ export interface PluginServiceDeps {
   readonly plugins: PluginRegistry;
   readonly hooks: Pick<HookLinker, "plan" | "chains" | "counters">;
   readonly records: PluginRecords;
+  readonly loader: Pick<Loader, "attachments">;
 }
 
 /** Plugins named in one PlanChains. */
@@ -36,7 +39,7 @@ const MAX_PLANNED = 256;
 
 /** waggle.v1.PluginService. */
 export function pluginService(
-  { plugins, hooks, records }: PluginServiceDeps,
+  { plugins, hooks, records, loader }: PluginServiceDeps,
   runtime: ApiRuntime,
 ): ServiceRegistration {
   const checkName = (name: string): void =>
@@ -45,6 +48,12 @@ export function pluginService(
     const plugin = plugins.table.get(name);
     if (plugin === undefined) throw notFound("plugin", name);
     return plugin;
+  };
+
+  /** The chains of all pods are there before the first one, and each pod goes by its own name, too. */
+  const checkAttached = (attachment: string): void => {
+    if (attachment === podPrograms || loader.attachments().some(({ name }) => name === attachment)) return;
+    throw notFound("attachment", attachment);
   };
 
   return registration(PluginServiceService, runtime, {
@@ -108,6 +117,7 @@ export function pluginService(
         checkAttachmentName("attachment", attachment, violations);
         checkCName("hook", hook, violations);
       });
+      checkAttached(attachment);
       const chain = hooks.chains(attachment).find((one) => one.hook === hook);
       if (chain === undefined) throw notFound(`chain at ${attachment},`, hook);
       return { chain: chainToMessage(chain) };
@@ -121,6 +131,7 @@ export function pluginService(
         if (plugin !== "") checkPluginName("plugin", plugin, violations);
         return readPage(request, `chains ${attachment} ${hook} ${plugin}`, violations);
       });
+      if (attachment !== "") checkAttached(attachment);
       const chains = hooks
         .chains(attachment || undefined)
         .filter((chain) => hook === "" || chain.hook === hook)
