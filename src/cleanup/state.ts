@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { endpointDevice } from "../cells/endpoints/device.ts";
 import type { Endpoint } from "../cells/endpoints/types.ts";
 import { endpointAttachment, podPrograms } from "../cells/hook-linker/attachment-names.ts";
-import type { InstallRecord } from "../cells/loader/installer.ts";
+import type { InstallRecord } from "../cells/loader/install-plan.ts";
 import { ownCgroupMount } from "../cells/socket-lb/index.ts";
 import { LmdbStateStore, StateLockedError } from "../cells/state/index.ts";
 import { AgentRunningError, type CleanupRequest, type Step, type Trace } from "./types.ts";

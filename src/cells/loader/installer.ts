@@ -1,63 +1,26 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
-import type {
-  AttachMode,
-  Collection,
-  CompileResult,
-  Datapath,
-  Program,
-  RawMap,
-} from "../../datapath/index.ts";
+import type { Collection, Datapath, Program, RawMap } from "../../datapath/index.ts";
 import { callsMapSpec } from "../../datapath/maps/index.ts";
 import {
   CALL_POLICY_MAP,
   CALL_POLICY_SLOT,
   CALLS_MAP,
   entriesOf,
-  objectOf,
   POLICY_PROGRAM,
-  type Stage,
 } from "../../datapath/pipeline.ts";
-import type { GlobalMaps } from "../datapath/index.ts";
 import type { AttachmentRef, HookLinker, PreparedChains } from "../hook-linker/index.ts";
 import type { StateCollection } from "../state/index.ts";
-import { type AttachedDevice, type EntryAttacher, type EntryPrograms, isGone } from "./entries.ts";
-import { EntrySwing } from "./swing.ts";
+import type { EntryPrograms } from "./entries.ts";
+import { deviceOf, fingerprintOf, type InstallPlan, type InstallRecord, stagesAt } from "./install-plan.ts";
+import { ifThere, type SwingParts, swingDevices } from "./swing-devices.ts";
 import type { LoadedProgram } from "./types.ts";
 
-/** Everything that decides what one set of programs does. */
-export interface InstallPlan {
-  readonly ref: AttachmentRef;
-  /** The one device of the set; undefined for that of all pods. */
-  readonly device: { readonly name: string; readonly ifindex: number } | undefined;
-  readonly template: CompileResult;
-  readonly constants: Readonly<Record<string, number | bigint | Buffer>>;
-}
-
-/** What is kept on disk of an installation, so that a restarted agent can tell whether it may stay. */
-export interface InstallRecord {
-  readonly fingerprint: string;
-  /** Empty for the programs of all pods. */
-  readonly device: string;
-  /** 0 for the programs of all pods. */
-  readonly ifindex: number;
-  readonly mode: AttachMode;
-  /** Pin of the stages' PROG_ARRAY. */
-  readonly calls: string;
-  /** Program ids by C name: entries, stages and the policy program. */
-  readonly programs: Readonly<Record<string, number>>;
-}
-
 /** What the installer works with. */
-export interface InstallerParts {
+export interface InstallerParts extends SwingParts {
   readonly datapath: Datapath;
-  readonly globals: GlobalMaps;
   readonly linker: HookLinker;
   readonly records: StateCollection<InstallRecord>;
-  readonly entries: EntryAttacher;
-  /** Devices of pods that run the pods' programs, or are about to. */
-  readonly podDevices: () => Promise<readonly AttachedDevice[]>;
 }
 
 interface Installed {
@@ -66,9 +29,6 @@ interface Installed {
   /** Kept for devices to come; empty where there is one device, which holds them. */
   readonly entries: EntryPrograms;
 }
-
-/** Devices that are swung in one turn: others' work goes on in between. */
-const devicesATurn = 16;
 
 /** Puts whole collections in place of running ones, one set of programs at a time. */
 export class ProgramInstaller {
@@ -156,7 +116,10 @@ export class ProgramInstaller {
       };
       // From here on new devices get the new programs, so that none is missed while the others are swung.
       this.#installed.set(ref.name, next);
-      const devices = await this.#swing(plan, collection.programs, running);
+      const devices = await swingDevices(this.#parts, plan, collection.programs, () => {
+        if (running !== undefined) this.#installed.set(ref.name, running);
+        return running?.entries;
+      });
       swung = true;
       closeAll(running?.entries);
       await prepared.commit();
@@ -309,49 +272,6 @@ export class ProgramInstaller {
     return kept;
   }
 
-  /**
-   * Local delivery first, then the devices: nothing can be sent to a pod before it can be received.
-   * @returns the devices
-   * @throws DatapathError when a step failed; those before it are taken back
-   */
-  async #swing(
-    { ref, device }: InstallPlan,
-    programs: EntryPrograms,
-    running: Installed | undefined,
-  ): Promise<readonly AttachedDevice[]> {
-    const { datapath, entries, globals, podDevices } = this.#parts;
-    const swing = new EntrySwing(datapath.bpf);
-    const done = new Set<number>();
-    try {
-      if (ref.kind === "lxc") {
-        const ids = globals.typed<number, number>(CALL_POLICY_MAP);
-        swing.slot(globals.raw[CALL_POLICY_MAP]!, ids, CALL_POLICY_SLOT, programs.get(POLICY_PROGRAM)!);
-      }
-      const devices = device === undefined ? await podDevices() : [deviceOf(ref, device)];
-      for (const [index, one] of devices.entries()) {
-        if (index > 0 && index % devicesATurn === 0) await nextTurn();
-        done.add(one.ifindex);
-        ifThere(ref, () => entries.attach(one, programs, swing));
-      }
-      return devices;
-    } catch (error) {
-      const errors = [...swing.rollback()];
-      // Devices that came meanwhile have what was to be the next generation.
-      if (ref.kind === "lxc" && running !== undefined) {
-        this.#installed.set(ref.name, running);
-        const late = (await podDevices()).filter(({ ifindex }) => !done.has(ifindex));
-        for (const one of late) collectErrors(errors, () => entries.attach(one, running.entries));
-      }
-      if (errors.length === 0) throw error;
-      throw new AggregateError(
-        [error, ...errors],
-        `${ref.name}: programs are partly replaced: ${String(error)}`,
-      );
-    } finally {
-      swing.close();
-    }
-  }
-
   #runs({ ref, device }: InstallPlan, record: InstallRecord): boolean {
     if (device !== undefined) return this.#parts.entries.runs(deviceOf(ref, record), record.programs);
     const policy = this.#parts.globals.typed<number, number>(CALL_POLICY_MAP).lookup(CALL_POLICY_SLOT);
@@ -366,46 +286,14 @@ export class ProgramInstaller {
     }
   }
 
-  #fingerprint({ ref, device, template, constants }: InstallPlan): string {
-    const values = Object.entries(constants).map(([name, value]) => [
-      name,
-      Buffer.isBuffer(value) ? value.toString("hex") : `${value}`,
-    ]);
-    // Pods' devices are compared one by one.
-    const place = device === undefined ? [] : [device.ifindex, this.#parts.entries.mode(ref.kind)];
-    return JSON.stringify([template.digest, ...place, ref.families, values.sort()]);
-  }
-}
-
-const deviceOf = (
-  { name, kind }: Pick<AttachmentRef, "name" | "kind">,
-  { ifindex }: { readonly ifindex: number },
-): AttachedDevice => ({ attachment: name, kind, ifindex });
-
-/** Pods come and go while their programs are replaced; a device of the node must be there. */
-function ifThere({ kind }: AttachmentRef, work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    if (kind !== "lxc" || !isGone(error)) throw error;
-  }
-}
-
-function collectErrors(errors: Error[], work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    errors.push(error instanceof Error ? error : new Error(String(error)));
+  #fingerprint(plan: InstallPlan): string {
+    return fingerprintOf(plan, this.#parts.entries.mode(plan.ref.kind));
   }
 }
 
 function closeAll(programs: EntryPrograms | undefined): void {
   for (const program of programs?.values() ?? []) program.close();
 }
-
-/** The stages of an attachment: those of an IP version that is off are not loaded. */
-const stagesAt = ({ kind, families }: AttachmentRef): readonly Stage[] =>
-  objectOf(kind).stages.filter(({ family }) => families.includes(family));
 
 function describePrograms(attachment: string, { programs }: Collection): LoadedProgram[] {
   return [...programs.values()].map((program) => {

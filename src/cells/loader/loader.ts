@@ -14,7 +14,8 @@ import {
 } from "../hook-linker/index.ts";
 import type { NodeNetwork } from "../node-config/index.ts";
 import type { EntryPrograms } from "./entries.ts";
-import type { InstallPlan, ProgramInstaller } from "./installer.ts";
+import type { InstallPlan } from "./install-plan.ts";
+import type { ProgramInstaller } from "./installer.ts";
 import { deviceAttachment, devicePlan, overlayPlan, podPlan } from "./plans.ts";
 import type { PodData } from "./pods.ts";
 import type { LoadedProgram, Loader } from "./types.ts";

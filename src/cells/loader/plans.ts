@@ -3,7 +3,7 @@ import { type AttachmentKind, STATS_BASE } from "../../datapath/pipeline.ts";
 import type { Templates } from "../datapath/index.ts";
 import { podPrograms } from "../hook-linker/index.ts";
 import { familiesOf, type NodeConfig, type NodeDevice } from "../node-config/index.ts";
-import type { InstallPlan } from "./installer.ts";
+import type { InstallPlan } from "./install-plan.ts";
 
 type Constants = InstallPlan["constants"];
 
