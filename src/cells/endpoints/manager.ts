@@ -1,55 +1,38 @@
-import type { Datapath } from "../../datapath/index.ts";
 import type { HealthScope, Logger } from "../../hive/index.ts";
 import type { RWTable } from "../../table/index.ts";
-import { alreadyExists, failedPrecondition, notFound, RefusalError } from "../errors.ts";
-import type { IdentityAllocator } from "../identity/index.ts";
+import { alreadyExists, notFound, RefusalError } from "../errors.ts";
 import { labelViolations } from "../identity/index.ts";
 import type { Ipam } from "../ipam/types.ts";
-import type { Loader } from "../loader/index.ts";
-import { hostDeviceName, type NodeNetwork, netDeviceName, overlayDeviceName } from "../node-config/index.ts";
-import type { PolicyMaps } from "../policy-maps/types.ts";
-import type { StateCollection } from "../state/index.ts";
 import { unlessAborted } from "./abort.ts";
-import { type AddressParts, EndpointAddresses } from "./addresses.ts";
-import { endpointDevice, PodDeviceMaker } from "./device.ts";
+import { type AssemblyParts, EndpointAssembly } from "./assembly.ts";
+import { reportHealth } from "./health.ts";
 import { EndpointIds } from "./ids.ts";
 import { EndpointQueues } from "./queues.ts";
 import { asRefusal } from "./refusals.ts";
 import { changed, newEndpoint } from "./rows.ts";
+import { refuseSharing } from "./sharing.ts";
 import type { Endpoint, EndpointChange, EndpointManager, EndpointSpec } from "./types.ts";
 import { UndoStack } from "./undo.ts";
 import { type Need, needOf } from "./upkeep.ts";
 import { validatePolicy, validateSpec } from "./validate.ts";
 
 /** What the manager works with. */
-export interface ManagerParts extends AddressParts {
-  readonly datapath: Datapath;
-  readonly table: RWTable<Endpoint, number>;
-  readonly stored: StateCollection<Endpoint>;
-  readonly network: NodeNetwork;
+export interface ManagerParts extends AssemblyParts {
   readonly ipam: Ipam;
-  readonly identities: IdentityAllocator;
-  readonly policies: PolicyMaps;
-  readonly loader: Loader;
   readonly health: HealthScope;
   readonly log: Logger;
 }
-
-/** Its devices are somebody else's, and stay. */
-const isAdopted = ({ hostInterface }: EndpointSpec): boolean => hostInterface !== undefined;
 
 /** The life cycle of endpoints. */
 export class StoredEndpointManager implements EndpointManager {
   readonly #parts: ManagerParts;
   readonly #ids = new EndpointIds();
   readonly #queues = new EndpointQueues();
-  readonly #devices: PodDeviceMaker;
-  readonly #addresses: EndpointAddresses;
+  readonly #assembly: EndpointAssembly;
 
   constructor(parts: ManagerParts) {
     this.#parts = parts;
-    this.#addresses = new EndpointAddresses(parts);
-    this.#devices = new PodDeviceMaker(parts.datapath);
+    this.#assembly = new EndpointAssembly(parts);
   }
 
   get table(): RWTable<Endpoint, number> {
@@ -68,7 +51,7 @@ export class StoredEndpointManager implements EndpointManager {
     validateSpec(spec);
     signal?.throwIfAborted();
     if (this.byName(spec.name) !== undefined) throw alreadyExists("endpoint", spec.name);
-    this.#refuseSharing(spec);
+    refuseSharing(spec, this.table, this.#parts.network.config);
     const undo = new UndoStack();
     // Up to the row nothing is awaited, so no other call can take the name in between.
     const id = this.#ids.allocate();
@@ -136,7 +119,7 @@ export class StoredEndpointManager implements EndpointManager {
     await this.#exclusive(id, undefined, async (endpoint) => {
       const { spec } = endpoint;
       try {
-        const devices = await this.#devices.make(endpoint, this.#parts.network.config);
+        const devices = await this.#assembly.devices.make(endpoint, this.#parts.network.config);
         await this.#save({ ...endpoint, ...devices });
       } catch (error) {
         const problem = asRefusal(error, `endpoint ${spec.name}`);
@@ -201,7 +184,7 @@ export class StoredEndpointManager implements EndpointManager {
       const endpoint = this.table.get(id);
       if (endpoint === undefined) return;
       if (endpoint.state !== "ready" && endpoint.state !== "not-ready") return;
-      const repairs = await this.#devices.repair(endpoint, this.#parts.network.config);
+      const repairs = await this.#assembly.devices.repair(endpoint, this.#parts.network.config);
       if (repairs.length > 0)
         this.#parts.log.warn({ endpoint: endpoint.spec.name, repairs }, "pod's network repaired");
     });
@@ -248,41 +231,11 @@ export class StoredEndpointManager implements EndpointManager {
   }
 
   async #bringUp(created: Endpoint, undo: UndoStack, signal: AbortSignal | undefined): Promise<Endpoint> {
-    const { stored, identities, loader, policies, network } = this.#parts;
-    const { id, spec } = created;
-    // On disk before anything is made: whatever happens, the next start knows what to take away. All at once, so
-    // that it goes there in one commit; what nobody needs after a crash of the rest is let go of at the next start.
-    undo.add("stored row", () => stored.delete(String(id)));
-    undo.add("counters", () => loader.forget(id));
-    const [acquired, ...written] = await Promise.allSettled([
-      identities.acquire(spec.labels),
-      stored.put(String(id), created),
-      loader.reserve(id),
-    ]);
-    if (acquired.status === "rejected") throw acquired.reason;
-    const identity = acquired.value;
-    undo.add("identity", () => identities.release(identity.id));
-    for (const write of written) if (write.status === "rejected") throw write.reason;
+    const made = await this.#assembly.make(created, undo, signal);
+    const ready = await this.#save({ ...made, state: "ready", stateReason: "" });
     signal?.throwIfAborted();
-
-    undo.add("devices", () => this.#devices.remove(created, network.config));
-    const devices = await this.#devices.make(created, network.config);
-    const endpoint: Endpoint = { ...created, ...devices, identity: identity.id, generation: 1 };
-    this.table.upsert(endpoint);
-    signal?.throwIfAborted();
-
-    undo.add("address entries", () => this.#addresses.withdraw(endpoint));
-    const announced = this.#addresses.announce(endpoint);
-    undo.add("policy map", () => policies.remove(id));
-    undo.add("programs", () => loader.unload(endpoint, { detach: isAdopted(spec) }));
-    await loader.load(endpoint);
-    await announced(signal);
-    signal?.throwIfAborted();
-
-    const ready = await this.#save({ ...endpoint, state: "ready", stateReason: "" });
-    signal?.throwIfAborted();
-    const { ipv4, ipv6 } = created;
-    this.#parts.log.info({ endpoint: spec.name, id, ipv4, ipv6, identity: identity.id }, "endpoint is ready");
+    const { id, spec, ipv4, ipv6, identity } = ready;
+    this.#parts.log.info({ endpoint: spec.name, id, ipv4, ipv6, identity }, "endpoint is ready");
     this.#report();
     return ready;
   }
@@ -293,7 +246,7 @@ export class StoredEndpointManager implements EndpointManager {
     const working = { ...endpoint, state: "regenerating", stateReason: reason } as const;
     this.table.upsert(working);
     try {
-      const announced = this.#addresses.announce(working);
+      const announced = this.#assembly.addresses.announce(working);
       // Rules live in a map: without other changes there is nothing to load.
       const kept = !reload && (await loader.adopt(working));
       if (reload) await loader.reload();
@@ -332,15 +285,10 @@ export class StoredEndpointManager implements EndpointManager {
 
   /** May be repeated after a failure: numbers are given back only when nothing of the endpoint is left. */
   async #tearDown(endpoint: Endpoint): Promise<void> {
-    const { loader, policies, ipam, stored, network } = this.#parts;
     const { id, identity } = endpoint;
-    await this.#addresses.withdraw(endpoint);
-    await loader.unload(endpoint, { detach: isAdopted(endpoint.spec) });
-    policies.remove(id);
-    await this.#devices.remove(endpoint, network.config);
-    await Promise.all([stored.delete(String(id)), loader.forget(id)]);
+    await this.#assembly.takeDown(endpoint);
     this.table.delete(id);
-    ipam.release(endpoint);
+    this.#parts.ipam.release(endpoint);
     this.#ids.release(id);
     this.#queues.forget(id);
     this.#report();
@@ -362,23 +310,6 @@ export class StoredEndpointManager implements EndpointManager {
     return endpoint;
   }
 
-  /** Two endpoints on one device would both rewrite its packets, and the node's own devices are no pod's. */
-  #refuseSharing({ hostInterface: name }: EndpointSpec): void {
-    if (name === undefined) return;
-    const own = [hostDeviceName, netDeviceName, overlayDeviceName];
-    const { devices } = this.#parts.network.config;
-    if ([...own, ...devices.map((device) => device.name)].includes(name)) {
-      throw failedPrecondition(`${name} is a device of the node and no pod's`);
-    }
-    const owner = this.table
-      .list()
-      .find(({ id, spec, hostInterface }) =>
-        [hostInterface, spec.hostInterface, endpointDevice(id)].includes(name),
-      );
-    if (owner === undefined) return;
-    throw new RefusalError("ALREADY_EXISTS", `interface ${name} is taken by endpoint ${owner.spec.name}`);
-  }
-
   #exclusive<T>(
     id: number,
     signal: AbortSignal | undefined,
@@ -395,15 +326,6 @@ export class StoredEndpointManager implements EndpointManager {
   }
 
   #report(): void {
-    const broken = this.table.list().filter(({ state }) => state === "not-ready");
-    if (broken.length === 0) this.#parts.health.ok(`${this.table.size} endpoints`);
-    else {
-      const names = broken
-        .slice(0, 5)
-        .map(({ spec, stateReason }) => `${spec.name}: ${stateReason.split("\n")[0]}`);
-      this.#parts.health.degraded(
-        `${broken.length} of ${this.table.size} endpoints are not ready: ${names.join("; ")}`,
-      );
-    }
+    reportHealth(this.table, this.#parts.health);
   }
 }
