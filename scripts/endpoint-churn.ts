@@ -42,7 +42,7 @@ function makeNamespaces(names: readonly string[]): void {
 
 /** What iproute2 takes for the same devices, addresses and routes. */
 async function viaIproute(world: World, names: readonly string[]): Promise<readonly number[]> {
-  const node = world.namespaces["node"]!;
+  const node = world.namespaces.node!;
   const times: number[] = [];
   for (const [index, name] of names.entries()) {
     const host = `cmp${index}`;
