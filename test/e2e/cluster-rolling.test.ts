@@ -9,7 +9,7 @@ import { upsertService } from "../support/services.ts";
 import { worldTests } from "../support/world-tests.ts";
 
 // On a busy machine an agent may take its time to start: what is tested here is not how long a node may be away.
-const kills = Number(process.env.WAGGLE_CLUSTER_KILLS ?? 15);
+const kills = Number(process.env.CLUSTER_KILLS ?? 15);
 const serviceName = "rolling/web";
 let lastPort = 0;
 
