@@ -9,10 +9,11 @@ function build() {
   const write = (key: number, row: string | undefined) => {
     revision++;
     const before = rows.get(key);
-    const after = row === undefined ? undefined : new Entry(key, row, revision, 0, false);
+    const stamp = { revision, at: 0 };
+    const after = row === undefined ? undefined : new Entry(key, row, stamp, false);
     if (after) rows.set(key, after);
     else rows.delete(key);
-    history.record(before, after, revision, 0);
+    history.record(before, after, stamp);
     history.committed();
   };
   return { history, write };

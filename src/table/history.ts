@@ -1,5 +1,5 @@
 import { Cursor } from "./cursor.ts";
-import { Entry, Link } from "./entry.ts";
+import { Entry, Link, type Stamp } from "./entry.ts";
 import { RevisionCompactedError } from "./errors.ts";
 import type { TableKey } from "./types.ts";
 
@@ -49,10 +49,9 @@ export class History<Row, Key extends TableKey> {
   record(
     before: Entry<Row, Key> | undefined,
     after: Entry<Row, Key> | undefined,
-    revision: number,
-    at: number,
+    stamp: Stamp,
   ): Entry<Row, Key> | undefined {
-    const newest = after ?? (before && new Entry(before.key, before.row, revision, at, true));
+    const newest = after ?? (before && new Entry(before.key, before.row, stamp, true));
     if (!newest) return undefined;
     const superseded = before ?? this.#graves.get(newest.key);
     if (superseded) {

@@ -1,5 +1,5 @@
 import type { Observable } from "rxjs";
-import { Entry } from "./entry.ts";
+import { Entry, type Stamp } from "./entry.ts";
 import { InvalidDefinitionError, RevisionMismatchError } from "./errors.ts";
 import { freezeRow } from "./freeze.ts";
 import { History } from "./history.ts";
@@ -42,6 +42,8 @@ export class MemoryTable<Row, Key extends TableKey>
   /** What the transaction that is being committed has changed, if anybody listens. */
   #changes: RowChange<Row, Key>[] = [];
   #changed = false;
+  /** Whether the transaction may have written a key more than once, so that not all it recorded is what came of it. */
+  #retraced = false;
   #overlay: WeakRef<Overlay<Row, Key>> | undefined;
   #revision = 0;
 
@@ -180,18 +182,24 @@ export class MemoryTable<Row, Key extends TableKey>
     this.#swap(key, this.#rows.get(key), before);
   }
 
-  settle(key: Key, before: Entry<Row, Key> | undefined, revision: number, at: number): void {
+  settle(
+    key: Key,
+    before: Entry<Row, Key> | undefined,
+    written: Entry<Row, Key> | undefined,
+    stamp: Stamp,
+  ): void {
     // A version without a place in history is this transaction's own: the key's first write has told of it.
     if (before?.seq === 0) return;
-    const after = this.#rows.get(key);
+    const after = this.#retraced ? this.#rows.get(key) : written;
     if (after === before || (after && after.seq > 0)) return;
-    const newest = this.#history.record(before, after, revision, at);
+    const newest = this.#history.record(before, after, stamp);
     if (!newest) return;
     this.#changed = true;
     if (this.#streams.active) this.#changes.push(changeOf(newest));
   }
 
   commit(revision: number): (() => void) | undefined {
+    this.#retraced = false;
     if (!this.#changed) return undefined;
     const changes = this.#changes;
     this.#changed = false;
@@ -237,7 +245,7 @@ export class MemoryTable<Row, Key extends TableKey>
 
   #put(txn: ActiveTxn, key: Key, row: Row): void {
     this.#indexes.check(key, row);
-    this.#write(txn, key, new Entry(key, freezeRow(row), txn.revision, txn.at, false));
+    this.#write(txn, key, new Entry(key, freezeRow(row), txn.stamp, false));
   }
 
   #remove(txn: ActiveTxn, key: Key): Row | undefined {
@@ -248,7 +256,9 @@ export class MemoryTable<Row, Key extends TableKey>
 
   #write(txn: ActiveTxn, key: Key, after: Entry<Row, Key> | undefined): void {
     const before = this.#rows.get(key);
-    txn.record(this, key, before);
+    // A deleted key may be written anew, and nothing but the log would tell.
+    if (after === undefined || before?.seq === 0) this.#retraced = true;
+    txn.record(this, key, before, after);
     this.#swap(key, before, after);
   }
 

@@ -1,3 +1,4 @@
+import type { Stamp } from "./entry.ts";
 import { TransactionError } from "./errors.ts";
 import type { Txn } from "./types.ts";
 
@@ -5,8 +6,8 @@ import type { Txn } from "./types.ts";
 export interface Participant<Key = never, Entry = never> {
   /** Puts back what a key had before a write; called for the newest write first. */
   restore(key: Key, before: Entry | undefined): void;
-  /** Makes what was written to a key final; called for each write in order, with what the key had before it. */
-  settle(key: Key, before: Entry | undefined, revision: number, at: number): void;
+  /** Makes what was written to a key final; called for each write in order, with what the key had before and after it. */
+  settle(key: Key, before: Entry | undefined, after: Entry | undefined, stamp: Stamp): void;
   /** Called after the last `settle`; returns what tells the observers, if there is anything to tell. */
   commit(revision: number): (() => void) | undefined;
 }
@@ -17,14 +18,15 @@ type AnyParticipant = Participant<unknown, unknown>;
 /** The transaction that writes join. */
 export class ActiveTxn implements Txn {
   readonly revision: number;
-  /** The time of everything written, in milliseconds since the epoch. */
-  readonly at: number = Date.now();
+  /** Of everything written. */
+  readonly stamp: Stamp;
   readonly participants = new Set<AnyParticipant>();
-  /** Participant, key and what the key had before, write by write: flat, for there may be ten thousands of writes. */
+  /** Participant, key and what the key had before and after, write by write: flat, for there may be ten thousands of writes. */
   readonly #log: unknown[] = [];
 
   constructor(revision: number) {
     this.revision = revision;
+    this.stamp = { revision, at: Date.now() };
   }
 
   /** How far `rollBack` may go back. */
@@ -32,13 +34,19 @@ export class ActiveTxn implements Txn {
     return this.#log.length;
   }
 
-  record<Key, Entry>(participant: Participant<Key, Entry>, key: Key, before: Entry | undefined): void {
-    this.#log.push(participant, key, before);
+  record<Key, Entry>(
+    participant: Participant<Key, Entry>,
+    key: Key,
+    before: Entry | undefined,
+    after: Entry | undefined,
+  ): void {
+    this.#log.push(participant, key, before, after);
   }
 
   rollBack(mark: number): void {
     const log = this.#log;
     while (log.length > mark) {
+      log.pop();
       const before = log.pop();
       const key = log.pop();
       (log.pop() as AnyParticipant).restore(key, before);
@@ -48,10 +56,10 @@ export class ActiveTxn implements Txn {
   /** Makes all writes final, in order. */
   settle(): void {
     const log = this.#log;
-    for (let i = 0; i < log.length; i += 3) {
+    for (let i = 0; i < log.length; i += 4) {
       const participant = log[i] as AnyParticipant;
       this.participants.add(participant);
-      participant.settle(log[i + 1], log[i + 2], this.revision, this.at);
+      participant.settle(log[i + 1], log[i + 2], log[i + 3], this.stamp);
     }
   }
 }

@@ -20,6 +20,12 @@ import type { IpCache, IpCacheEntry } from "./types.ts";
 /** Prefixes and the identities behind them. Usable once the ipcache cell has started. */
 export const IpCaches = token<IpCache>("IpCaches");
 
+/**
+ * Rows a batch, at most: of what comes by the ten thousand, the next batch is all that has come while the kernel wrote
+ * the one before, so that the kernel is seldom idle.
+ */
+const batchSize = 8_192;
+
 /** Prefix to identity: the table, what the API stored in it, and the kernel's cilium_ipcache. */
 export const ipcacheCell = module(
   "ipcache",
@@ -41,6 +47,7 @@ export const ipcacheCell = module(
         name: "ipcache",
         table,
         ops: kernelIpCache(map),
+        batchSize,
         logger: log,
         onHealth: ({ state: level, message, errors }) => {
           if (level === "ok") health.ok(message);

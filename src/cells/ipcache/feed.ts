@@ -6,7 +6,7 @@ const few = 512;
 /** Changes between two looks at the clock. */
 const stride = 512;
 /** How long the event loop is held at a time, in milliseconds. */
-const turnMs = 4;
+const turnMs = 2;
 
 /** What a source says on its way into the IP cache: in order, and never so much at a time that others have to wait. */
 export class PacedFeed implements IpCacheFeed {

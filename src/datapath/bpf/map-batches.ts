@@ -20,6 +20,8 @@ interface Entry {
 /** Entries a system call: about a millisecond of kernel time, and at most `CHUNK_BYTES` of memory. */
 const CHUNK_ENTRIES = 4096;
 const CHUNK_BYTES = 4 << 20;
+/** Entries a system call on another thread: the event loop may be busy when it ends, and the kernel is idle then. */
+const ASIDE_CHUNK_ENTRIES = 8192;
 /** From so many entries on the kernel's time is worth a thread's: the event loop prepares the next ones meanwhile. */
 const ASIDE_ENTRIES = 256;
 
@@ -58,8 +60,8 @@ export class MapBatches {
     const count = keys.length / spec.keySize;
     if (!Number.isInteger(count)) checkSize("keys", label, keys.length, Math.ceil(count) * spec.keySize);
     this.#checkCounts(count, values.length / userValueSize);
-    for (let start = 0; start < count; start += this.#chunk) {
-      const end = Math.min(count, start + this.#chunk);
+    for (let start = 0, end = 0; start < count; start = end) {
+      end = Math.min(count, start + (this.#batchable ? this.#chunkOf(ASIDE_CHUNK_ENTRIES) : this.#chunk));
       const someKeys = keys.subarray(start * spec.keySize, end * spec.keySize);
       const someValues = values.subarray(start * userValueSize, end * userValueSize);
       if (this.#batchable && (await this.#updateChunk(someKeys, someValues, end - start))) continue;
@@ -214,8 +216,12 @@ export class MapBatches {
   }
 
   get #chunk(): number {
+    return this.#chunkOf(CHUNK_ENTRIES);
+  }
+
+  #chunkOf(entries: number): number {
     const bytes = this.#map.spec.keySize + this.#map.userValueSize;
-    return Math.max(1, Math.min(CHUNK_ENTRIES, Math.floor(CHUNK_BYTES / bytes)));
+    return Math.max(1, Math.min(entries, Math.floor(CHUNK_BYTES / bytes)));
   }
 
   #isUnsupported(result: number): boolean {

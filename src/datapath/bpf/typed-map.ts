@@ -3,8 +3,10 @@ import { DatapathError, MapLayoutError } from "../errors.ts";
 import type { BpfMap, Codec, MapInfo, RawMap, TypedMapSpec, UpdateMode } from "../types.ts";
 import { isPerCpu, perCpuStride } from "./map-values.ts";
 
-/** Encoded at a time: a table of thousands of large values need not exist twice. */
-const CHUNK_BYTES = 16 << 20;
+/** Encoded at a time, twice: a table of thousands of large values need not exist twice. */
+const CHUNK_BYTES = 8 << 20;
+/** Few enough that the kernel soon has the first ones, many enough that a call on another thread is worth it. */
+const CHUNK_ROWS = 8192;
 
 /**
  * Puts codecs on a raw map. Closing it closes the raw map.
@@ -71,19 +73,27 @@ class TypedMap<K, V> implements BpfMap<K, V> {
     // A per-CPU map gets the same value on every CPU.
     const stride = perCpu ? perCpuStride(this.spec.valueSize) : this.spec.valueSize;
     const valueSize = perCpu ? this.#cpus * stride : stride;
-    const chunk = Math.max(1, Math.floor(CHUNK_BYTES / (keySize + valueSize)));
-    for (let start = 0; start < rows.length; start += chunk) {
-      const count = Math.min(chunk, rows.length - start);
-      const keys = Buffer.alloc(count * keySize);
-      const values = Buffer.alloc(count * valueSize);
-      for (let i = 0; i < count; i++) {
-        const row = rows[start + i]!;
-        key.encode(toKey(row), keys, i * keySize);
-        const encoded = toValue(row);
-        for (let at = i * valueSize; at < (i + 1) * valueSize; at += stride)
-          value.encode(encoded, values, at);
+    const chunk = Math.max(1, Math.min(CHUNK_ROWS, Math.floor(CHUNK_BYTES / (keySize + valueSize))));
+    // While one chunk is written the next one is encoded; no two are written at a time.
+    let written: Promise<void> | undefined;
+    try {
+      for (let start = 0; start < rows.length; start += chunk) {
+        const count = Math.min(chunk, rows.length - start);
+        const keys = Buffer.alloc(count * keySize);
+        const values = Buffer.alloc(count * valueSize);
+        for (let i = 0; i < count; i++) {
+          const row = rows[start + i]!;
+          key.encode(toKey(row), keys, i * keySize);
+          const encoded = toValue(row);
+          for (let at = i * valueSize; at < (i + 1) * valueSize; at += stride)
+            value.encode(encoded, values, at);
+        }
+        await written;
+        written = this.raw.updatePacked(keys, values);
       }
-      await this.raw.updatePacked(keys, values);
+    } finally {
+      // Also when a row cannot be encoded: nothing is under way any more when this is over.
+      await written;
     }
   }
 

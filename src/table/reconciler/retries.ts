@@ -51,7 +51,7 @@ export class Retries<Row, Key extends TableKey> {
   }
 
   succeed(key: Key): void {
-    this.#failures.delete(key);
+    if (this.#failures.size > 0) this.#failures.delete(key);
   }
 
   /** Failures that are due. They stay in error until their next attempt ends, and are not returned twice. */

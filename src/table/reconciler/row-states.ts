@@ -45,6 +45,7 @@ export class RowStates<Row, Key extends TableKey> {
 
   /** The first revision whose change to the row is not applied, given a change first made at this one. */
   unappliedSince(key: Key, revision: number): number {
+    if (this.retries.size === 0) return revision;
     return Math.min(revision, this.retries.get(key)?.task.since ?? revision);
   }
 
