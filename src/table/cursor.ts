@@ -41,6 +41,12 @@ export class Cursor<Row, Key extends TableKey> implements ChangeCursor<Row, Key>
     return changes;
   }
 
+  awaits(key: Key): number | undefined {
+    const newest = this.#history.newest(key);
+    if (newest === undefined || this.#skips(newest)) return undefined;
+    return newest.seq === 0 || newest.seq > this.#seq ? newest.revision : undefined;
+  }
+
   get pending(): boolean {
     return !this.#closed && this.#peek() !== undefined;
   }

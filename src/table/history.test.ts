@@ -4,8 +4,12 @@ import { History } from "./history.ts";
 
 function build() {
   let revision = 0;
-  const history = new History<string, number>("t", () => revision);
   const rows = new Map<number, Entry<string, number>>();
+  const history = new History<string, number>(
+    "t",
+    () => revision,
+    (key) => rows.get(key),
+  );
   const write = (key: number, row: string | undefined) => {
     revision++;
     const before = rows.get(key);

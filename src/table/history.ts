@@ -11,6 +11,7 @@ import type { TableKey } from "./types.ts";
 export class History<Row, Key extends TableKey> {
   readonly table: string;
   readonly #databaseRevision: () => number;
+  readonly #entry: (key: Key) => Entry<Row, Key> | undefined;
   readonly #first = new Link();
   #last: Link = this.#first;
   #lastSeq = 0;
@@ -20,8 +21,14 @@ export class History<Row, Key extends TableKey> {
   /** The newest revision whose deletions may be forgotten. */
   #compacted = 0;
 
-  constructor(table: string, databaseRevision: () => number) {
+  /** @param entry what the table has of a key, committed or not */
+  constructor(
+    table: string,
+    databaseRevision: () => number,
+    entry: (key: Key) => Entry<Row, Key> | undefined,
+  ) {
     this.table = table;
+    this.#entry = entry;
     this.#databaseRevision = databaseRevision;
   }
 
@@ -36,6 +43,11 @@ export class History<Row, Key extends TableKey> {
   /** How many deleted rows are remembered. */
   get graves(): number {
     return this.#graves.size;
+  }
+
+  /** The newest version of a row, or the memory of its deletion; its place is 0 until it is committed. */
+  newest(key: Key): Entry<Row, Key> | undefined {
+    return this.#entry(key) ?? this.#graves.get(key);
   }
 
   /** The live rows in revision order. */

@@ -53,7 +53,11 @@ export class MemoryTable<Row, Key extends TableKey>
     this.#def = def;
     this.#transactions = transactions;
     this.#indexes = Indexes.of(def.name, def.indexes ?? {});
-    this.#history = new History(def.name, () => transactions.revision);
+    this.#history = new History(
+      def.name,
+      () => transactions.revision,
+      (key) => this.#rows.get(key),
+    );
     this.#streams = new Streams(this.#history, () => this.#revision);
     this.#initializers = new Initializers(def.name);
   }

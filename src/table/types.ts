@@ -166,6 +166,9 @@ export interface ChangeCursor<Row, Key extends TableKey> {
   /** Whether `next()` would return anything. */
   readonly pending: boolean;
 
+  /** The revision of the row's newest version, or of its deletion, when that is yet to be handed out. */
+  awaits(key: Key): number | undefined;
+
   /**
    * Every change at or below this revision has been handed out. A row that was written again before it was
    * handed out holds the revision back until its newest version is.

@@ -69,6 +69,7 @@ export class Reconciler<Row, Key extends TableKey> {
     }
     const cursor = this.#table.changeCursor();
     this.#cursor = cursor;
+    this.#states.follow(cursor);
     this.#running = this.#run(cursor);
     this.#table.whenInitialized(this.#stopping.signal).then(
       () => this.#wake(),
@@ -166,6 +167,7 @@ export class Reconciler<Row, Key extends TableKey> {
     const tasks = this.#takeTasks(cursor, Date.now());
     for await (const result of this.#incremental.apply(tasks)) this.#settle(result);
     this.#states.refreshing([]);
+    this.#states.begun([]);
     this.#busy = false;
   }
 
@@ -180,6 +182,7 @@ export class Reconciler<Row, Key extends TableKey> {
       );
       const changed = due.length === 0 ? undefined : new Set(changes.map(({ key }) => key));
       for (const { task } of due) if (!changed?.has(task.key)) tasks.push(task);
+      this.#states.begun(tasks);
       this.#metrics.took(tasks.length - changes.length, 0);
       return tasks;
     }
@@ -204,6 +207,7 @@ export class Reconciler<Row, Key extends TableKey> {
       firstError ??= toError(error);
       this.#states.failed(task, toError(error), now);
     });
+    this.#states.ended(tasks);
     this.#metrics.called(result, failed);
     const fields = { reconciler: this.name, operation, rows: tasks.length, ms };
     if (firstError)

@@ -1,15 +1,22 @@
-import type { Table, TableKey } from "../types.ts";
+import type { ChangeCursor, Table, TableKey } from "../types.ts";
 import type { Settings } from "./options.ts";
 import { type Failure, Retries } from "./retries.ts";
 import type { Task } from "./task.ts";
 import type { RowStatus } from "./types.ts";
 
-/** How each row stands: what is in place, what is in error, what is being refreshed. */
+/**
+ * How each row stands: what is to come, what is under way, what is in error, what is being refreshed. All else is in
+ * place, which is nearly everything: nothing is kept of it.
+ */
 export class RowStates<Row, Key extends TableKey> {
   readonly retries: Retries<Row, Key>;
   readonly #table: Table<Row, Key>;
-  /** The revision of the version that is in place. */
-  readonly #applied = new Map<Key, number>();
+  #cursor: ChangeCursor<Row, Key> | undefined;
+  #underWay: readonly Task<Row, Key>[] = [];
+  /** Those of them whose outcome is known. */
+  readonly #ended: (readonly Task<Row, Key>[])[] = [];
+  /** The others by key, once somebody has asked. */
+  #underWayByKey: Map<Key, Task<Row, Key>> | undefined;
   #refreshing: ReadonlyMap<Key, number> = new Map();
 
   constructor(table: Table<Row, Key>, settings: Settings) {
@@ -17,10 +24,14 @@ export class RowStates<Row, Key extends TableKey> {
     this.retries = new Retries(settings.retryMinMs, settings.retryMaxMs);
   }
 
+  /** What it has not handed out yet is pending; without one, everything is. */
+  follow(cursor: ChangeCursor<Row, Key>): void {
+    this.#cursor = cursor;
+  }
+
   /** Whether the row's version, in the table now, is in place. */
   inPlace(key: Key): boolean {
-    const revision = this.#table.getWithRevision(key)?.revision;
-    return revision !== undefined && this.#applied.get(key) === revision;
+    return this.#table.has(key) && !this.retries.get(key) && this.#toCome(key) === undefined;
   }
 
   /** Notes which rows are being refreshed, until the next call. */
@@ -29,10 +40,15 @@ export class RowStates<Row, Key extends TableKey> {
     this.#refreshing = new Map(tasks.map((task) => [task.key, now]));
   }
 
+  /** Notes that the tasks, no two of the same row, are under way: each until it has succeeded or failed. */
+  begun(tasks: readonly Task<Row, Key>[]): void {
+    this.#underWay = tasks;
+    this.#ended.length = 0;
+    this.#underWayByKey = undefined;
+  }
+
   succeeded(task: Task<Row, Key>): void {
     this.retries.succeed(task.key);
-    if (task.kind === "upsert") this.#applied.set(task.key, task.revision);
-    else this.#applied.delete(task.key);
   }
 
   /** The count of failures starts over when the row has changed since the last one. */
@@ -40,7 +56,12 @@ export class RowStates<Row, Key extends TableKey> {
     const earlier = this.retries.get(task.key);
     const attempts = earlier?.task.revision === task.revision ? earlier.attempts : 0;
     this.retries.fail(task, error, attempts, now);
-    this.#applied.delete(task.key);
+  }
+
+  /** Notes that the outcome of these, of the tasks under way, is known. */
+  ended(tasks: readonly Task<Row, Key>[]): void {
+    this.#ended.push(tasks);
+    this.#underWayByKey = undefined;
   }
 
   /** The first revision whose change to the row is not applied, given a change first made at this one. */
@@ -52,12 +73,11 @@ export class RowStates<Row, Key extends TableKey> {
   status(key: Key): RowStatus | undefined {
     const current = this.#table.getWithRevision(key);
     const failure = this.retries.get(key);
-    const applied = this.#applied.get(key);
     if (!current) return this.#statusOfDeleted(key, failure);
     const { revision: id } = current;
     const refreshedAt = this.#refreshing.get(key);
     if (failure?.task.revision === id) return statusOfFailure(failure);
-    if (applied !== id) return { kind: "pending", id, at: current.at };
+    if (this.#toCome(key) !== undefined) return { kind: "pending", id, at: current.at };
     if (refreshedAt !== undefined) return { kind: "refreshing", id, at: refreshedAt };
     return { kind: "done", id, at: current.at };
   }
@@ -65,8 +85,22 @@ export class RowStates<Row, Key extends TableKey> {
   #statusOfDeleted(key: Key, failure: Failure<Row, Key> | undefined): RowStatus | undefined {
     if (failure?.task.kind === "delete") return statusOfFailure(failure);
     if (failure) return { kind: "pending", id: failure.task.revision, at: failure.at };
-    const applied = this.#applied.get(key);
-    return applied === undefined ? undefined : { kind: "pending", id: applied, at: Date.now() };
+    const id = this.#toCome(key);
+    return id === undefined ? undefined : { kind: "pending", id, at: Date.now() };
+  }
+
+  /** The revision of the row's newest version, or of its deletion, when that has not been tried. */
+  #toCome(key: Key): number | undefined {
+    if (!this.#cursor) return this.#table.getWithRevision(key)?.revision;
+    return this.#cursor.awaits(key) ?? this.#tasksByKey().get(key)?.revision;
+  }
+
+  #tasksByKey(): ReadonlyMap<Key, Task<Row, Key>> {
+    if (this.#underWayByKey) return this.#underWayByKey;
+    const byKey = new Map(this.#underWay.map((task) => [task.key, task]));
+    for (const tasks of this.#ended) for (const { key } of tasks) byKey.delete(key);
+    this.#underWayByKey = byKey;
+    return byKey;
   }
 }
 

@@ -30,6 +30,32 @@ test("the status of a row goes from pending to done, and is gone with the row", 
   await reconciler.stop();
 });
 
+test("of one transaction's rows, those tried are done while others are under way or to come", async (t) => {
+  const { table, world, reconciler } = build({ batchSize: 1 });
+  const seen: (string | undefined)[] = [];
+  const look = () => {
+    seen.push(["a", "b", "c"].map((id) => reconciler.status(id)?.kind).join(" "));
+  };
+  world.before = (operation) => {
+    if (operation !== "prune") look();
+  };
+  reconciler.start();
+  await reconciler.waitReconciled(table.upsertMany([item("a"), item("b"), item("c")]));
+  look();
+  t.deepEqual(seen.splice(0), [
+    "pending pending pending",
+    "done pending pending",
+    "done done pending",
+    "done done done",
+  ]);
+  const deleted = table.delete("b") && table.revision;
+  t.like(reconciler.status("b"), { kind: "pending", id: deleted });
+  await reconciler.waitReconciled(table.revision);
+  t.is(seen.at(-1), "done pending done");
+  t.is(reconciler.status("b"), undefined);
+  await reconciler.stop();
+});
+
 test("waiting is not fooled by a row that is written again before it is put in place", async (t) => {
   const { table, world, reconciler } = build({ batchSize: 1, retryMinMs: 60_000 });
   const gate = Promise.withResolvers<void>();
