@@ -76,3 +76,13 @@ export async function droppedPackets({ client }: Observed): Promise<number> {
   const { metrics } = await client.datapath.getMetrics({});
   return metrics.filter((row) => row.reason >= 16).reduce((sum, row) => sum + Number(row.packets), 0);
 }
+
+/** The same by reason (without sign), reasons without a packet left out. */
+export async function dropsByReason({ client }: Observed): Promise<ReadonlyMap<number, number>> {
+  const { metrics } = await client.datapath.getMetrics({});
+  const drops = new Map<number, number>();
+  for (const { reason, packets } of metrics) {
+    if (reason >= 16) drops.set(reason, (drops.get(reason) ?? 0) + Number(packets));
+  }
+  return drops;
+}
