@@ -23,7 +23,7 @@ const killsDuringStart = 10;
 /** An operation takes some 100 ms: kills fall before, into and behind it. */
 const longestDelayMs = 100;
 const ingress = "to_container_pre_ct_v4";
-const seed = Number(process.env.WAGGLE_KILL_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env.KILL_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 /** Uniform numbers in [0, 1) that a seed repeats: mulberry32. */
 function randomFrom(start: number): () => number {
@@ -199,7 +199,7 @@ async function loadedIds(world: World): Promise<ReadonlySet<number>> {
 await kernelTest("killing the agent", () => {
   ava("an agent killed at fifty random moments keeps its word, and traffic does not notice", async (t) => {
     t.timeout(600_000);
-    t.log(`seed ${seed}: repeat with WAGGLE_KILL_SEED=${seed}`);
+    t.log(`seed ${seed}: repeat with KILL_SEED=${seed}`);
     // With its modules compiled an agent starts in half the time. It keeps what it compiled when it ends by itself.
     const cache = await mkdtemp(join(tmpdir(), "waggle-kill-"));
     const world = await createWorld({
