@@ -2,8 +2,9 @@
 /*
  * Connection entries: lifetimes, TCP states, counters. Independent of the address family.
  *
- * Every endpoint keeps its own view of a connection: pod A to pod B on one node has an entry "out" for A and
- * an entry "in" for B, under the same addresses and ports (those of the first packet) in one map.
+ * A connection is one entry under the addresses and ports of its first packet. The endpoints at its ends have a view
+ * of it each, that of pod A "out" and that of pod B "in": since when it is known there, and whether policy turns it
+ * down. Where both are pods of this node, what A's conntrack stage has found is B's as well (ct_take_over()).
  */
 #ifndef __LIB_CONNTRACK_H
 #define __LIB_CONNTRACK_H
@@ -17,16 +18,21 @@
 #include "clock.h"
 #include "config_ct.h"
 
-/* `flags` of a tuple: whose view. */
-#define TUPLE_F_OUT 0	  /* the endpoint opened the connection */
-#define TUPLE_F_IN 1	  /* the endpoint was connected to */
+/* `flags` of a tuple: what its entry is. */
+#define TUPLE_F_CONNECTION 0
 #define TUPLE_F_SERVICE 4 /* which backend serves this client of a service */
+
+/* Views of an entry: indexes of `since`. */
+#define CT_OUT 0 /* of the endpoint that opened the connection; of who led the client of a service to a backend */
+#define CT_IN 1	 /* of the endpoint that was connected to */
+
+/* In `since`: policy of that endpoint turned the connection down at its last packet. */
+#define CT_SINCE_DENIED (1U << 31)
 
 /* `flags` of an entry. */
 #define CT_F_RX_CLOSING (1 << 0)
 #define CT_F_TX_CLOSING (1 << 1)
 #define CT_F_SEEN_NON_SYN (1 << 4)
-#define CT_F_DENIED (1 << 5) /* policy turned it down at its last packet */
 #define CT_F_CLOSED (CT_F_RX_CLOSING | CT_F_TX_CLOSING)
 
 /* Since when there are connections at a node's devices. */
@@ -53,8 +59,11 @@ struct ct_entry {
 	__u8 tx_flags_seen; /* TCP flags */
 	__u8 rx_flags_seen;
 	__u32 src_sec_id;
-	__u32 last_tx_report; /* seconds: last packet that way */
-	__u32 last_rx_report;
+	/*
+	 * For each view: the second of the monotonic clock that it began in, and CT_SINCE_DENIED; 0: there is none. Each is
+	 * written by the stages of its own endpoint alone.
+	 */
+	__u32 since[2];
 };
 
 _Static_assert(sizeof(struct ct_entry) == 56, "conntrack value is 56 bytes");
@@ -85,18 +94,21 @@ static __always_inline _Bool ct_is_request_like(const struct pkt_l4 *l4)
 
 /*
  * Does the entry stand for a connection of this packet? Not when it ran out (it stays until the kernel needs its
- * place), not when both sides closed it and the packet opens a new one under the same name, and not when it has
- * been idle since before `since`, when this pod came: then it is of another pod that had the address.
+ * place), and not when both sides closed it and the packet opens a new one under the same name.
  */
-static __always_inline _Bool ct_alive(const struct ct_entry *entry, const struct pkt_l4 *l4, __u32 since,
-				      __u32 now)
+static __always_inline _Bool ct_alive(const struct ct_entry *entry, const struct pkt_l4 *l4, __u32 now)
 {
-	if ((__s32)(entry->lifetime - now) < 0)
-		return 0;
-	if ((__s32)(entry->last_tx_report - since) < 0 &&
-	    (__s32)(entry->last_rx_report - since) < 0)
-		return 0;
-	return !(tcp_is_syn(l4) && (entry->flags & CT_F_CLOSED) == CT_F_CLOSED);
+	return (__s32)(entry->lifetime - now) >= 0 &&
+	       !(tcp_is_syn(l4) && (entry->flags & CT_F_CLOSED) == CT_F_CLOSED);
+}
+
+/*
+ * Is there a view, of a word of `since`, of the endpoint that came in second `came`? One from before that is of
+ * another pod that had the address.
+ */
+static __always_inline _Bool ct_view_is(__u32 since, __u32 came)
+{
+	return since && (__s32)((since & ~CT_SINCE_DENIED) - came) >= 0;
 }
 
 static __always_inline __u32 ct_timeout(__u8 protocol, __u16 flags)
@@ -143,15 +155,11 @@ static __always_inline void ct_touch(struct ct_entry *entry, const struct __sk_b
 	lifetime = now + ct_timeout(l4->protocol, flags);
 	if (entry->lifetime != lifetime)
 		entry->lifetime = lifetime;
-	if (way == CT_TX && entry->last_tx_report != now)
-		entry->last_tx_report = now;
-	if (way == CT_RX && entry->last_rx_report != now)
-		entry->last_rx_report = now;
 }
 
-/* An entry for the first packet of a connection. */
+/* An entry for the first packet of a connection, known in one view. */
 static __always_inline void ct_init(struct ct_entry *entry, const struct __sk_buff *ctx,
-				    const struct pkt_l4 *l4, __u32 now)
+				    const struct pkt_l4 *l4, int view, __u32 now)
 {
 	__builtin_memset(entry, 0, sizeof(*entry));
 	if (l4->protocol == IPPROTO_TCP) {
@@ -161,7 +169,45 @@ static __always_inline void ct_init(struct ct_entry *entry, const struct __sk_bu
 	entry->packets = 1;
 	entry->bytes = ctx->len;
 	entry->lifetime = now + ct_timeout(l4->protocol, entry->flags);
-	entry->last_tx_report = now;
+	entry->since[view] = now;
+}
+
+/* Notes what a packet is (CT_STATE_*), and how its connection, if there is one, stands in a view and in the other. */
+static __always_inline void ct_note(struct pkt_state *st, __u8 state, const struct ct_entry *entry, int view)
+{
+	st->ct_state = state;
+	if (!entry)
+		return;
+	if (entry->since[view] & CT_SINCE_DENIED)
+		st->ct_bits |= CT_B_DENIED;
+	st->ct_other = entry->since[!view];
+}
+
+/*
+ * What the packet is for the pod that it goes to, from what the stages of the pod that it comes from have found: the
+ * connection is one entry. False: it takes a look-up. `came`: second in which the pod came; `enforces`: it has rules.
+ */
+static __always_inline _Bool ct_take_over(struct pkt_state *st, __u32 came, _Bool enforces)
+{
+	_Bool known = ct_view_is(st->ct_other, came);
+
+	if (enforces && st->ct_bits & CT_B_GUESSED)
+		return 0;
+	if (st->ct_bits & CT_B_RX) {
+		if (!known)
+			return 0;
+		st->ct_state = CT_STATE_REPLY;
+	} else if (st->ct_bits & CT_B_TX) {
+		st->ct_state = known ? CT_STATE_ESTABLISHED : CT_STATE_NEW;
+		st->rev_nat_index = 0; /* the sender's */
+		st->nat_port = 0;
+	} else {
+		return 0;
+	}
+	st->ct_bits &= ~CT_B_DENIED;
+	if (known && st->ct_other & CT_SINCE_DENIED)
+		st->ct_bits |= CT_B_DENIED;
+	return 1;
 }
 
 /* Egress: notes how replies are to be translated. A service may have come back under another index. */
@@ -176,7 +222,7 @@ static __always_inline void ct_update_nat(struct ct_entry *entry, const struct p
 	}
 }
 
-/* Ingress: what ct_update_nat() noted, for a reply or an error about the connection of `entry`. */
+/* What ct_update_nat() noted, for the endpoint that gets a reply, or an error about the connection of `entry`. */
 static __always_inline void ct_recall_nat(const struct ct_entry *entry, struct pkt_state *st)
 {
 	st->rev_nat_index = 0;

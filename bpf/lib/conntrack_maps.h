@@ -5,7 +5,7 @@
 
 #include "conntrack.h"
 
-/* Addresses and ports of a connection's first packet, network order, and whose view (TUPLE_F_*). */
+/* Addresses and ports of a connection's first packet, network order, and TUPLE_F_*. */
 struct ipv4_ct_tuple {
 	addr_v4 daddr;
 	addr_v4 saddr;

@@ -90,7 +90,7 @@ static __always_inline _Bool F(lb_reaches)(const struct F(pkt) *pkt, const struc
 
 /*
  * The backend for a packet to `svc`: the one that serves its connection, else one that is chosen now and
- * remembered. `since`: see ct_alive(). NULL with `ret` set to DROP_NO_SERVICE or DROP_CT_CREATE_FAILED.
+ * remembered. `since`: see ct_view_is(). NULL with `ret` set to DROP_NO_SERVICE or DROP_CT_CREATE_FAILED.
  */
 static __always_inline const struct F(lb_backend) *F(lb_select)(struct __sk_buff *ctx, const struct F(pkt) *pkt,
 								const struct F(lb_service) *svc,
@@ -106,7 +106,7 @@ static __always_inline const struct F(lb_backend) *F(lb_select)(struct __sk_buff
 
 	client.client.address = pkt->saddr;
 	F(ct_key)(&key, pkt, TUPLE_F_SERVICE);
-	known = F(ct_find)(&key, pkt, since, now);
+	known = F(ct_find)(&key, pkt, CT_OUT, since, now);
 	backend = known ? F(lb_keep)(known, pkt, svc, svc_key) : (void *)0;
 	if (backend && F(lb_reaches)(pkt, backend)) {
 		F(lb_touch)(known, ctx, pkt, now);
@@ -121,7 +121,7 @@ static __always_inline const struct F(lb_backend) *F(lb_select)(struct __sk_buff
 		*ret = DROP_NO_SERVICE;
 		return (void *)0;
 	}
-	ct_init(&entry, ctx, &pkt->l4, now);
+	ct_init(&entry, ctx, &pkt->l4, CT_OUT, now);
 	entry.backend_id = choice.id;
 	entry.backend_slot = choice.slot;
 	entry.rev_nat_index = svc->rev_nat_index;
@@ -140,6 +140,6 @@ static __always_inline const struct F(lb_backend) *F(lb_backend_of_reply)(const 
 	struct F(ct_tuple) key;
 
 	F(ct_reply_key)(&key, &quoted->pkt, TUPLE_F_SERVICE);
-	known = F(ct_find)(&key, &quoted->pkt, since, ct_now());
+	known = F(ct_find)(&key, &quoted->pkt, CT_OUT, since, ct_now());
 	return known ? F(lb_backend_lookup)((__u32)known->backend_id) : (void *)0;
 }

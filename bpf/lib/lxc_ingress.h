@@ -27,7 +27,6 @@ static __always_inline int F(lxc_receive)(struct __sk_buff *ctx, struct pkt_stat
 	st->delivery = DELIVER_PEER;
 	st->dst_identity = pod->identity;
 	st->ct_state = CT_STATE_UNKNOWN;
-	st->ct_denied = 0;
 	pod_count_at(ctx, pod);
 	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
 }

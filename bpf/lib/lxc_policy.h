@@ -43,21 +43,24 @@ static __always_inline int F(lxc_ct)(struct __sk_buff *ctx, struct pkt_state *st
 	const struct endpoint_config *pod = endpoint_self(st);
 	struct ct_entry *entry = (void *)0;
 	struct F(pkt) *pkt;
-	int ret = F(parse_once)(ctx, st, &pkt);
 	_Bool enforces;
+	int ret;
 
 	if (!pod)
 		return DROP(st, DROP_EP_NOT_READY);
+	enforces = F(lxc_enforces)(pod, DIR_INGRESS) || F(lxc_enforces)(pod, DIR_EGRESS);
+	if (dir == DIR_INGRESS && ctx->cb[PARSED_CB] == IPV && ct_take_over(st, pod->created_s, enforces))
+		return 0;
+	ret = F(parse_once)(ctx, st, &pkt);
 	if (ret < 0)
 		return DROP(st, ret);
 	if (!l4_need(pkt->l4.protocol))
 		return DROP(st, DROP_CT_UNKNOWN_PROTO);
-	enforces = F(lxc_enforces)(pod, DIR_INGRESS) || F(lxc_enforces)(pod, DIR_EGRESS);
-	st->ct_state = F(ct_lookup)(ctx, pkt, dir, !enforces, pod->created_s, journey_now(st), &entry);
-	st->ct_denied = entry && entry->flags & CT_F_DENIED;
+	st->ct_bits = (st->ct_bits & CT_B_COUNTED) | (enforces ? 0 : CT_B_GUESSED);
+	F(ct_lookup)(ctx, pkt, st, dir, pod->created_s, &entry);
 	if (dir == DIR_EGRESS && entry && st->ct_state == CT_STATE_ESTABLISHED)
 		ct_update_nat(entry, st);
-	if (dir == DIR_INGRESS)
+	if (dir == DIR_INGRESS || st->ct_state == CT_STATE_REPLY)
 		ct_recall_nat(entry, st);
 	return 0;
 }
@@ -90,13 +93,13 @@ static __always_inline int F(lxc_policy_opening)(struct __sk_buff *ctx, struct p
 	if (ret < 0)
 		return DROP(st, ret);
 	ret = F(lxc_verdict)(ctx, st, pod, pkt, dir);
-	if (st->ct_state == CT_STATE_ESTABLISHED && st->ct_denied != (ret < 0))
+	if (st->ct_state == CT_STATE_ESTABLISHED && !(st->ct_bits & CT_B_DENIED) != !(ret < 0))
 		F(ct_set_denied)(pkt, dir, ret < 0);
 	if (ret < 0)
 		return DROP(st, ret);
 	if (st->ct_state != CT_STATE_NEW)
 		return 0;
-	ret = F(ct_create)(ctx, pkt, st);
+	ret = F(ct_create)(ctx, pkt, st, dir);
 	return ret < 0 ? DROP(st, ret) : 0;
 }
 
@@ -118,7 +121,7 @@ static __always_inline int F(lxc_policy)(struct __sk_buff *ctx, struct pkt_state
 			return ret;
 	}
 	/* The pod's rules have turned the connection down that this answers: do they still? */
-	if (F(lxc_enforces)(pod, other) && st->ct_denied && st->ct_state != CT_STATE_ESTABLISHED) {
+	if (F(lxc_enforces)(pod, other) && st->ct_bits & CT_B_DENIED && st->ct_state != CT_STATE_ESTABLISHED) {
 		ret = F(parse_once)(ctx, st, &pkt);
 		if (!ret)
 			ret = policy_check_reply(F(lxc_peer)(st, pkt, dir), other, st, &pkt->l4);

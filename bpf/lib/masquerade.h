@@ -75,13 +75,13 @@ static __always_inline _Bool F(answers_stranger)(struct __sk_buff *ctx, const st
 	if (pkt->l4.icmp_error) {
 		if (F(quoted_parse)(ctx, pkt->l4.off + ICMP_HLEN, &quoted))
 			return 0;
-		F(ct_key)(&key, &quoted.pkt, TUPLE_F_IN);
-		return F(ct_find)(&key, &quoted.pkt, CT_SINCE_BOOT, ct_now()) != (void *)0;
+		F(ct_key)(&key, &quoted.pkt, TUPLE_F_CONNECTION);
+		return F(ct_find)(&key, &quoted.pkt, CT_IN, CT_SINCE_BOOT, ct_now()) != (void *)0;
 	}
 	if (tcp_is_syn(&pkt->l4))
 		return 0;
-	F(ct_reply_key)(&key, pkt, TUPLE_F_IN);
-	return F(ct_find)(&key, pkt, CT_SINCE_BOOT, ct_now()) != (void *)0;
+	F(ct_reply_key)(&key, pkt, TUPLE_F_CONNECTION);
+	return F(ct_find)(&key, pkt, CT_IN, CT_SINCE_BOOT, ct_now()) != (void *)0;
 }
 
 static __always_inline int F(host_masquerade)(struct __sk_buff *ctx, struct pkt_state *st)

@@ -17,6 +17,8 @@ static __always_inline int F(parse_once)(struct __sk_buff *ctx, struct pkt_state
 	*pkt = &st->F(pkt);
 	if (ctx->cb[PARSED_CB] == IPV)
 		return 0;
+	/* What was found for the packet as it was is not for the other end. */
+	st->ct_bits &= ~(CT_B_TX | CT_B_RX | CT_B_COUNTED);
 	ret = F(parse)(ctx, *pkt);
 	if (!ret)
 		ctx->cb[PARSED_CB] = IPV;

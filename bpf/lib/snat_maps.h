@@ -11,6 +11,10 @@
 #include "conntrack_maps.h"
 #include "hash.h"
 
+/* `flags` of a tuple: which of a mapping's entries. */
+#define TUPLE_F_OUT 0
+#define TUPLE_F_IN 1
+
 /* `flags` of an entry, beside TCP's CT_F_*. */
 #define SNAT_F_ONE_WAY (1 << 16) /* has no entry for replies: it is for replies itself */
 

@@ -4,10 +4,13 @@ import { addressOf, FAMILY_IPV4, FAMILY_IPV6, unionAddress, unionBytes } from ".
 import { bytes, named, port, type StructCodec, struct, transform, u8, u16, u32, u64 } from "./layout.ts";
 import { hex, hostPort, protocolName } from "./names.ts";
 
-/** Bits of `CtTuple.flags`. Without TUPLE_F_IN a tuple is of a connection that the pod opened. */
-export const TupleFlag = { in: 1, related: 2, service: 4 } as const;
+/**
+ * Bits of `CtTuple.flags`: `service` in the connection maps, where an entry is of a connection without it; `in` in those of
+ * translated sources, whose entries are of replies with it.
+ */
+export const TupleFlag = { in: 1, service: 4 } as const;
 
-/** Key of `cilium_ct4_global` and `cilium_ct6_global`: a connection as one endpoint sees it. */
+/** Key of `cilium_ct4_global` and `cilium_ct6_global`: the ends of a connection's first packet. */
 export interface CtTuple {
   readonly destination: string;
   readonly source: string;
@@ -16,6 +19,14 @@ export interface CtTuple {
   readonly protocol: number;
   /** TupleFlag bits. */
   readonly flags: number;
+}
+
+/** How the endpoint at one end knows a connection. */
+export interface CtView {
+  /** Since when, in seconds of the monotonic clock, 31 bits. */
+  readonly since: number;
+  /** Whether its policy turned the connection down at its last packet. */
+  readonly denied: boolean;
 }
 
 /** Value of `cilium_ct4_global` and `cilium_ct6_global`. Times are seconds of the monotonic clock. */
@@ -35,9 +46,25 @@ export interface CtEntry {
   readonly txFlagsSeen: number;
   readonly rxFlagsSeen: number;
   readonly sourceIdentity: number;
-  /** When a packet last went each way. */
-  readonly lastTxReport: number;
-  readonly lastRxReport: number;
+  /** The views of the endpoint that opened the connection, and of the other. Only pods of the node have one. */
+  readonly out: CtView | undefined;
+  readonly in: CtView | undefined;
+}
+
+/** Of a word of `since`: CT_SINCE_DENIED. */
+const denied = 2 ** 31;
+
+const wordOfView = (view: CtView | undefined): number =>
+  view === undefined ? 0 : view.since + (view.denied ? denied : 0);
+
+const viewOfWord = (word: number): CtView | undefined =>
+  word === 0 ? undefined : { since: word % denied, denied: word >= denied };
+
+function sinceBytes(entry: Pick<CtEntry, "out" | "in">): Buffer {
+  const since = Buffer.alloc(8);
+  since.writeUInt32LE(wordOfView(entry.out), 0);
+  since.writeUInt32LE(wordOfView(entry.in), 4);
+  return since;
 }
 
 /** Codec of `struct ipv4_ct_tuple` or `struct ipv6_ct_tuple`. */
@@ -66,37 +93,47 @@ function ctEntry(family: 4 | 6): StructCodec<CtEntry> {
     txFlagsSeen: u8,
     rxFlagsSeen: u8,
     sourceIdentity: named("src_sec_id", u32),
-    lastTxReport: u32,
-    lastRxReport: u32,
+    since: bytes(8),
   });
   const unionFamily = family === 4 ? FAMILY_IPV4 : FAMILY_IPV6;
   return transform(
     members,
-    ({ nat, backendId, ...rest }: CtEntry) => {
+    ({ nat, backendId, ...views }: CtEntry) => {
+      const { out: _out, in: _in, ...others } = views;
+      const rest = { ...others, since: sinceBytes(views) };
       if (nat !== undefined) return { ...rest, union: unionBytes(nat.address), natPort: nat.port };
       const union = Buffer.alloc(16);
       union.writeBigUInt64LE(backendId);
       return { ...rest, union, natPort: 0 };
     },
-    ({ union, natPort, ...rest }): CtEntry =>
-      natPort === 0
+    ({ union, natPort, since, ...others }): CtEntry => {
+      const rest = {
+        ...others,
+        out: viewOfWord(since.readUInt32LE(0)),
+        in: viewOfWord(since.readUInt32LE(4)),
+      };
+      return natPort === 0
         ? { ...rest, nat: undefined, backendId: union.readBigUInt64LE() }
-        : { ...rest, nat: { address: unionAddress(union, unionFamily), port: natPort }, backendId: 0n },
+        : { ...rest, nat: { address: unionAddress(union, unionFamily), port: natPort }, backendId: 0n };
+    },
   );
 }
 
-function direction(flags: number): string {
-  if ((flags & TupleFlag.service) !== 0) return "SVC";
-  return (flags & TupleFlag.in) !== 0 ? "IN" : "OUT";
+/** "10.0.1.5:41000 -> 10.0.1.9:80" */
+export function formatEnds(tuple: CtTuple): string {
+  const source = hostPort({ address: tuple.source, port: tuple.sourcePort });
+  return `${source} -> ${hostPort({ address: tuple.destination, port: tuple.destinationPort })}`;
 }
 
-/** "TCP OUT 10.0.1.5:41000 -> 10.0.1.9:80" */
-export function formatTuple(tuple: CtTuple): string {
-  const source = hostPort({ address: tuple.source, port: tuple.sourcePort });
-  const destination = hostPort({ address: tuple.destination, port: tuple.destinationPort });
-  const related = (tuple.flags & TupleFlag.related) !== 0 ? " related" : "";
-  return `${protocolName(tuple.protocol)} ${direction(tuple.flags)} ${source} -> ${destination}${related}`;
+/** "TCP 10.0.1.5:41000 -> 10.0.1.9:80", "TCP SVC 10.0.1.5:41000 -> 10.96.0.1:80" */
+function formatTuple(tuple: CtTuple): string {
+  const kind = (tuple.flags & TupleFlag.service) === 0 ? "" : " SVC";
+  return `${protocolName(tuple.protocol)}${kind} ${formatEnds(tuple)}`;
 }
+
+/** " Out=5120", " In=5121,denied", or nothing. */
+const formatView = (name: string, view: CtView | undefined): string =>
+  view === undefined ? "" : ` ${name}=${view.since}${view.denied ? ",denied" : ""}`;
 
 function ctMap(family: 4 | 6): MapDefinition<CtTuple, CtEntry> {
   return defineMap<CtTuple, CtEntry>({
@@ -108,9 +145,8 @@ function ctMap(family: 4 | 6): MapDefinition<CtTuple, CtEntry> {
     formatKey: formatTuple,
     formatValue: (entry) =>
       `expires=${entry.lifetime} packets=${entry.packets} bytes=${entry.bytes} ` +
-      `RxFlagsSeen=${hex(entry.rxFlagsSeen, 2)} LastRxReport=${entry.lastRxReport} ` +
-      `TxFlagsSeen=${hex(entry.txFlagsSeen, 2)} LastTxReport=${entry.lastTxReport} ` +
-      `Flags=${hex(entry.flags, 4)} RevNAT=${entry.revNatIndex} SourceSecurityID=${entry.sourceIdentity} ` +
+      `RxFlagsSeen=${hex(entry.rxFlagsSeen, 2)} TxFlagsSeen=${hex(entry.txFlagsSeen, 2)}` +
+      `${formatView("Out", entry.out)}${formatView("In", entry.in)} Flags=${hex(entry.flags, 4)} RevNAT=${entry.revNatIndex} SourceSecurityID=${entry.sourceIdentity} ` +
       (entry.nat === undefined ? `BackendID=${entry.backendId}` : `NatAddr=${hostPort(entry.nat)}`),
   });
 }

@@ -33,6 +33,7 @@ import {
   policyMapOf,
   snat4Map,
   snat6Map,
+  TupleFlag,
   unpackFrontend,
 } from "./index.ts";
 
@@ -131,7 +132,7 @@ test("connections, translations and fragments of IPv6 print their addresses in b
   const key = encode(ct6Map.key, tuple);
   t.is(key.toString("hex"), `20010db8${"00".repeat(11)}01fd000010${"00".repeat(11)}0501bba0280600`);
   t.deepEqual(ct6Map.key.decode(key, 0), tuple);
-  t.is(ct6Map.formatKey(tuple), "TCP OUT [fd00:10::5]:41000 -> [2001:db8::1]:443");
+  t.is(ct6Map.formatKey(tuple), "TCP [fd00:10::5]:41000 -> [2001:db8::1]:443");
   t.throws(() => encode(ct6Map.key, { ...tuple, source: "10.0.0.1" }), { message: /IPv6/ });
 
   const entry = { created: 100n, lastUsed: 160, flags: 0x10010, address: "fd00:18::11", port: 1024 };
@@ -212,14 +213,18 @@ test("a conntrack entry survives a round trip", (t) => {
     destinationPort: 80,
     sourcePort: 41000,
     protocol: 6,
-    flags: 1,
+    flags: TupleFlag.service,
   };
-  t.is(ct4Map.formatKey(tuple), "TCP IN 10.0.1.5:41000 -> 10.0.1.9:80");
-  t.is(encode(ct4Map.key, tuple).toString("hex"), "0a0001090a0001050050a0280601");
+  t.is(ct4Map.formatKey(tuple), "TCP SVC 10.0.1.5:41000 -> 10.0.1.9:80");
+  t.is(encode(ct4Map.key, tuple).toString("hex"), "0a0001090a0001050050a0280604");
   const entry = ct4Map.value.decode(Buffer.alloc(ct4Map.value.size, 1), 0);
   t.is(entry.packets, 0x0101010101010101n);
   t.deepEqual(entry.nat, { address: "1.1.1.1", port: 0x0101 });
+  t.deepEqual(entry.in, { since: 0x01010101, denied: false });
   t.deepEqual(ct4Map.value.decode(encode(ct4Map.value, entry), 0), entry);
+  const seen = { ...entry, out: { since: 7, denied: true }, in: undefined };
+  t.deepEqual(ct4Map.value.decode(encode(ct4Map.value, seen), 0), seen);
+  t.regex(ct4Map.formatValue(seen), / Out=7,denied Flags=/);
   t.regex(ct4Map.formatValue(entry), / NatAddr=1\.1\.1\.1:257$/);
   const served = { ...entry, nat: undefined, backendId: 7n };
   t.deepEqual(ct6Map.value.decode(encode(ct6Map.value, served), 0), served);

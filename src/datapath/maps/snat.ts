@@ -1,10 +1,10 @@
 /** Source NAT of what leaves the node: masqueraded pods, and services that are reached from outside. */
 import { MapType } from "../types.ts";
-import { type CtTuple, ctTuple, formatTuple } from "./ct.ts";
+import { type CtTuple, ctTuple, formatEnds, TupleFlag } from "./ct.ts";
 import { defineMap, type MapDefinition } from "./definition.ts";
 import { addressOf } from "./family.ts";
 import { named, padding, port, type StructCodec, struct, u32, u64 } from "./layout.ts";
-import { hostPort } from "./names.ts";
+import { hostPort, protocolName } from "./names.ts";
 
 /**
  * Value of `cilium_snat_v4_external` and `cilium_snat_v6_external`: what the source of a tuple becomes (TUPLE_F_OUT),
@@ -29,6 +29,10 @@ function snatEntry(family: 4 | 6): StructCodec<SnatEntry> {
     pad2: padding(family === 4 ? 2 : 6),
   });
 }
+
+/** "TCP OUT 10.0.1.5:41000 -> 1.1.1.1:443" */
+const formatTuple = (tuple: CtTuple): string =>
+  `${protocolName(tuple.protocol)} ${(tuple.flags & TupleFlag.in) === 0 ? "OUT" : "IN"} ${formatEnds(tuple)}`;
 
 function snatMap(family: 4 | 6): MapDefinition<CtTuple, SnatEntry> {
   return defineMap<CtTuple, SnatEntry>({

@@ -46,7 +46,7 @@ for (const family of [4, 6] as const) {
     setUp();
     const before = await bench.connections();
     t.is(send(), Verdict.redirect);
-    t.is((await bench.connections()) - before, 2, "each remembers the connection");
+    t.is((await bench.connections()) - before, 1, "the connection is remembered once for both");
   });
 
   test.serial(title("the network's packet for a pod gets in, and the stack's"), (t) => {
@@ -127,12 +127,37 @@ for (const family of [4, 6] as const) {
       const before = await bench.connections();
       bench.ownDevice(first);
       t.is(send(one, other, [own, peer]), Verdict.redirect);
+      t.is(bench.connection(one, own, other, peer)?.packets, 1n);
       bench.ownDevice(second);
       t.is(send(other, one, [peer, own]), Verdict.redirect);
       bench.ownDevice(first);
       t.is(send(one, other, [own, peer]), Verdict.redirect);
-      t.is((await bench.connections()) - before, 2);
+      t.is((await bench.connections()) - before, 1);
+      const { packets, out, in: into } = bench.connection(one, own, other, peer)!;
+      t.is(packets, 3n, "counted once on the way through both pods' stages");
+      t.truthy(out && into, "both ends know it");
     }
+  });
+
+  test.serial(title("what one end turns down stays known to the other"), async (t) => {
+    setUp();
+    const port = nextPort++;
+    t.is(send(one, other, [port, 80]), Verdict.redirect);
+    await bench.allow(second);
+    bench.changePod(second, { flags: EndpointFlag.enforceIngress });
+    t.is(await dropped(DropReason.policyDenied, () => t.is(send(one, other, [port, 80]), Verdict.drop)), 1);
+    const { out, in: into } = bench.connection(one, port, other, 80)!;
+    t.deepEqual([out?.denied, into?.denied], [false, true]);
+    bench.ownDevice(second);
+    t.is(await dropped(DropReason.policyDenied, () => t.is(send(other, one, [80, port]), Verdict.drop)), 1);
+
+    bench.changePod(second, { flags: 0 });
+    t.is(send(other, one, [80, port]), Verdict.redirect, "a reply to the first");
+    bench.ownDevice(first);
+    bench.changePod(second, { flags: EndpointFlag.enforceIngress });
+    await bench.allow(second, { identity: 1000 + first, direction: "ingress", protocol: 17, port: 80 });
+    t.is(send(one, other, [port, 80]), Verdict.redirect);
+    t.false(bench.connection(one, port, other, 80)!.in!.denied);
   });
 
   test.serial(title("a pod knows no connection from before it came"), async (t) => {
@@ -161,7 +186,7 @@ test.serial("what a plugin makes of a packet is what the stages behind it see", 
       .filter(({ sourcePort }) => sourcePort === own)
       .map(({ destinationPort }) => destinationPort);
   t.is(send(), Verdict.redirect);
-  t.deepEqual(await ports(), [80, 80]);
+  t.deepEqual(await ports(), [80]);
   bench.plug(
     "divert",
     `#include <waggle/plugin.h>
@@ -178,7 +203,7 @@ HOOK(from_container_pre_policy_v4)
   t.is(send(), Verdict.redirect);
   t.deepEqual(
     [...(await ports())].sort((a, b) => a - b),
-    [80, 80, 443],
+    [80, 443],
     "the receiver's stages",
   );
 });

@@ -27,6 +27,14 @@
 #define CT_STATE_REPLY 3
 #define CT_STATE_RELATED 4
 
+/* Bits of pkt_state.ct_bits: what conntrack found, beside the state. */
+#define CT_B_DENIED (1 << 0)  /* policy has turned the connection down since it began */
+#define CT_B_TX (1 << 1)      /* goes the way of the connection's first packet */
+#define CT_B_RX (1 << 2)      /* goes back */
+#define CT_B_GUESSED (1 << 3) /* which of the two was decided by its ports first */
+#define CT_B_JOIN (1 << 4)    /* there is an entry already, in which this end has no view yet */
+#define CT_B_COUNTED (1 << 5) /* the packet is accounted to its connection */
+
 /*
  * The word of the packet's control block (skb->cb, what programs of one run share) that says where the hook programs'
  * counters of this pod or device begin: waggle_hook_stats.
@@ -69,7 +77,7 @@ struct pkt_state {
 	__u8 drop_file;
 	__u8 drop_reason; /* with icmp_error: |DROP_*| */
 	__u8 icmp_error;  /* ICMP_ERROR_*, for the stage that sends it */
-	__u8 ct_denied;	  /* policy has turned the connection down since it began */
+	__u8 ct_bits;	  /* CT_B_* */
 	__u16 icmp_mtu;
 	union ip_addr orig_daddr; /* destination before service translation; all zero: none took place */
 	/*
@@ -82,7 +90,8 @@ struct pkt_state {
 		struct pkt_v4 pkt_v4;
 		struct pkt_v6 pkt_v6;
 	};
-	__u32 now_s; /* monotonic clock; 0: not asked yet */
+	__u32 now_s;	/* monotonic clock; 0: not asked yet */
+	__u32 ct_other; /* with CT_B_TX or CT_B_RX: how the other end knows the connection (ct_entry.since) */
 };
 
 /* What a journey begins without. */
