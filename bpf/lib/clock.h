@@ -6,10 +6,16 @@
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 
-/* Seconds of the monotonic clock. Coarse: it is a plain load, and a tick is far below a second. */
+/*
+ * Seconds of the monotonic clock, which is coarse here: a plain load, and a tick is far below a second. Divided by 10^9
+ * as a multiplication, for a division takes as long as all that is done with the result: in units of 2^24 ns, rounded
+ * up, by 2^56 / 10^9, rounded up. So a second never begins late, and early by 17 ms and 0.4 s for each year of uptime.
+ */
 static __always_inline __u32 clock_s(void)
 {
-	return (__u32)(bpf_ktime_get_coarse_ns() / 1000000000ULL);
+	__u64 units = (bpf_ktime_get_coarse_ns() + (1 << 24) - 1) >> 24;
+
+	return (__u32)((units * 72057595) >> 32);
 }
 
 #endif

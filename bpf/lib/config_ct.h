@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* How long connections are remembered. Set by the loader, alike for all programs that keep them. */
+/* How connections are remembered. Set by the loader, alike for all programs that keep them. */
 #ifndef __LIB_CONFIG_CT_H
 #define __LIB_CONFIG_CT_H
 
@@ -11,5 +11,8 @@ CONFIG(__u32, cfg_ct_tcp_syn_s, 60);
 CONFIG(__u32, cfg_ct_tcp_close_s, 10);
 CONFIG(__u32, cfg_ct_udp_s, 60);
 CONFIG(__u32, cfg_ct_icmp_s, 60);
+
+/* Are packets and bytes of each connection counted? */
+CONFIG(_Bool, cfg_ct_accounting, 0);
 
 #endif

@@ -35,8 +35,12 @@ const flags = {
   }),
 };
 
-/** Lifetimes of connection-tracking entries, by the constant that carries each into the programs. */
-const lifetimes = {
+/** Connection tracking. */
+const conntrack = {
+  "ct-accounting": flag.bool({
+    default: false,
+    help: "count packets and bytes of each connection, which every packet pays for",
+  }),
   "ct-tcp-timeout": flag.duration({
     default: "6h",
     help: "idle established TCP connections are forgotten after this",
@@ -48,13 +52,13 @@ const lifetimes = {
 };
 
 /** What the loader cell is told. */
-export const LoaderConfig = token<ConfigOf<typeof flags & typeof lifetimes>>("LoaderConfig");
+export const LoaderConfig = token<ConfigOf<typeof flags & typeof conntrack>>("LoaderConfig");
 
 /** Loads and attaches the core's programs. */
 export const loaderCell = module(
   "loader",
   "Loads and attaches the datapath's programs",
-  config(LoaderConfig, { ...flags, ...lifetimes }),
+  config(LoaderConfig, { ...flags, ...conntrack }),
   provide(
     Loading,
     {
@@ -111,7 +115,8 @@ export const loaderCell = module(
         network,
         health,
         log,
-        lifetimes: {
+        conntrack: {
+          cfg_ct_accounting: settings.ctAccounting ? 1 : 0,
           cfg_ct_tcp_established_s: seconds(settings.ctTcpTimeout),
           cfg_ct_tcp_syn_s: seconds(settings.ctTcpSynTimeout),
           cfg_ct_tcp_close_s: seconds(settings.ctTcpCloseTimeout),

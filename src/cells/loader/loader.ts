@@ -29,8 +29,8 @@ export interface LoaderParts {
   readonly pins: PinLayout;
   readonly templates: Templates;
   readonly network: NodeNetwork;
-  /** Seconds by constant: how long connection-tracking entries live. */
-  readonly lifetimes: Readonly<Record<string, number>>;
+  /** Constants of connection tracking: seconds that entries live, and whether packets are counted. */
+  readonly conntrack: Readonly<Record<string, number>>;
   readonly health: HealthScope;
   readonly log: Logger;
 }
@@ -155,18 +155,18 @@ export class DatapathLoader implements Loader {
   }
 
   #podPlan(): InstallPlan {
-    const { network, templates, lifetimes } = this.#parts;
-    return podPlan(network.config, templates, lifetimes);
+    const { network, templates, conntrack } = this.#parts;
+    return podPlan(network.config, templates, conntrack);
   }
 
   async #devicePlans(): Promise<readonly InstallPlan[]> {
-    const { linker, network, templates, lifetimes } = this.#parts;
+    const { linker, network, templates, conntrack } = this.#parts;
     const { config } = network;
     const plans: InstallPlan[] = [];
     const outside = config.devices.map((device) => ["netdev", device] as const);
     for (const [kind, device] of [["host", config.host] as const, ...outside]) {
       const base = await linker.countersAt(deviceAttachment(kind, device.name));
-      plans.push(devicePlan(kind, device, config, templates, lifetimes, base));
+      plans.push(devicePlan(kind, device, config, templates, conntrack, base));
     }
     if (config.overlay !== undefined) {
       const base = await linker.countersAt(deviceAttachment("overlay", config.overlay.name));

@@ -11,7 +11,7 @@ type Constants = InstallPlan["constants"];
 export function podPlan(
   node: NodeConfig,
   templates: Templates,
-  lifetimes: Readonly<Record<string, number>>,
+  conntrack: Readonly<Record<string, number>>,
 ): InstallPlan {
   return {
     ref: { name: podPrograms, kind: "lxc", families: familiesOf(node) },
@@ -23,7 +23,7 @@ export function podPlan(
       ...hostConstants(node),
       ...tunnelConstants(node),
       cfg_mtu: node.mtu,
-      ...lifetimes,
+      ...conntrack,
     },
   };
 }
@@ -37,7 +37,7 @@ export function devicePlan(
   device: NodeDevice,
   node: NodeConfig,
   templates: Templates,
-  lifetimes: Readonly<Record<string, number>>,
+  conntrack: Readonly<Record<string, number>>,
   statsBase: number,
 ): InstallPlan {
   const ipv4 = firstOf(device.ipv4, node.nodeIpv4);
@@ -62,7 +62,7 @@ export function devicePlan(
       cfg_mtu: device.mtu,
       cfg_is_l3_device: 0,
       [STATS_BASE]: statsBase,
-      ...lifetimes,
+      ...conntrack,
     },
   };
 }

@@ -35,6 +35,7 @@ export interface CtEntry {
   readonly nat: { readonly address: string; readonly port: number } | undefined;
   /** Of a TUPLE_F_SERVICE entry: the backend that serves this client. 0 where there is none. */
   readonly backendId: bigint;
+  /** Of both directions; 0 without `--ct-accounting`. */
   readonly packets: bigint;
   readonly bytes: bigint;
   /** When the entry expires. */
@@ -144,7 +145,8 @@ function ctMap(family: 4 | 6): MapDefinition<CtTuple, CtEntry> {
     value: ctEntry(family),
     formatKey: formatTuple,
     formatValue: (entry) =>
-      `expires=${entry.lifetime} packets=${entry.packets} bytes=${entry.bytes} ` +
+      `expires=${entry.lifetime} ` +
+      (entry.packets === 0n ? "" : `packets=${entry.packets} bytes=${entry.bytes} `) +
       `RxFlagsSeen=${hex(entry.rxFlagsSeen, 2)} TxFlagsSeen=${hex(entry.txFlagsSeen, 2)}` +
       `${formatView("Out", entry.out)}${formatView("In", entry.in)} Flags=${hex(entry.flags, 4)} RevNAT=${entry.revNatIndex} SourceSecurityID=${entry.sourceIdentity} ` +
       (entry.nat === undefined ? `BackendID=${entry.backendId}` : `NatAddr=${hostPort(entry.nat)}`),

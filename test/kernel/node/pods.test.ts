@@ -9,7 +9,7 @@ import { places } from "./fixtures/places.ts";
 import { loopback, PodBench } from "./fixtures/pod-bench.ts";
 
 const bench = new PodBench({
-  lxc: { cfg_enable_ipv6: 1 },
+  lxc: { cfg_enable_ipv6: 1, cfg_ct_accounting: 1 },
   host: { cfg_enable_ipv6: 1, cfg_ifindex: loopback, cfg_host_ifindex: 2 },
 });
 test.after.always(() => bench.close());
