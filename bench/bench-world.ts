@@ -7,6 +7,7 @@ import { CompiledTemplates } from "../src/cells/datapath/templates.ts";
 import { createKernelDatapath } from "../src/datapath/index.ts";
 import { createWorld, type World, type WorldOptions } from "../src/playground/index.ts";
 import { bpfSource } from "./hookless.ts";
+import { settle } from "./namespace-settings.ts";
 
 let cache: string | undefined;
 
@@ -20,9 +21,17 @@ export function sharedCache(): string {
   return cache;
 }
 
-/** As `createWorld`. */
-export const benchWorld = (options: WorldOptions = {}): Promise<World> =>
-  createWorld({ cacheDir: sharedCache(), ...options });
+/** As `createWorld`, with the settings that all namespaces of benchmarks have. */
+export async function benchWorld(options: WorldOptions = {}): Promise<World> {
+  const world = await createWorld({ cacheDir: sharedCache(), ...options });
+  try {
+    for (const namespace of Object.values(world.namespaces)) await settle(namespace);
+    return world;
+  } catch (error) {
+    await world.destroy();
+    throw error;
+  }
+}
 
 /** Compiles what every agent needs, so that none of several that start at once has to. @throws CompileError */
 export async function fillCache(): Promise<void> {

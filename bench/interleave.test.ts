@@ -1,7 +1,8 @@
 import test from "ava";
-import { interleave, samplesOf } from "./interleave.ts";
+import { interleave, interleaveMany, samplesOf } from "./interleave.ts";
 
-const options = { effort: { rounds: 3, warmUp: true, scale: 1 }, signal: new AbortController().signal };
+const effort = { rounds: 3, warmUp: true, scale: 1 };
+const options = { effort, signal: new AbortController().signal };
 
 test("contenders take turns, the first round does not count, and neighbours change", async (t) => {
   const order: string[] = [];
@@ -19,6 +20,58 @@ test("contenders take turns, the first round does not count, and neighbours chan
     ],
   );
   t.deepEqual(samplesOf(variants, "a"), [4, 5, 8]);
+});
+
+test("of several visits a round the least counts, for each figure by itself, and neighbours still change", async (t) => {
+  const order: string[] = [];
+  const seen = [
+    [9, 9],
+    [5, 1],
+    [3, 2],
+    [4, 8],
+    [7, 6],
+  ];
+  const one = {
+    name: "a",
+    measure: async () => {
+      order.push("a");
+      return seen.shift()!;
+    },
+  };
+  const other = {
+    name: "b",
+    measure: async () => {
+      order.push("b");
+      return [1, 1];
+    },
+  };
+  const figures = await interleaveMany([one, other], {
+    ...options,
+    effort: { ...effort, rounds: 2 },
+    leastOf: 2,
+  });
+  t.deepEqual(
+    figures.map((variants) => samplesOf(variants, "a")),
+    [
+      [3, 4],
+      [1, 6],
+    ],
+  );
+  t.is(order.join(""), "abbaabbaab");
+});
+
+test("a short run makes one visit a round", async (t) => {
+  let visits = 0;
+  const short = { rounds: 1, warmUp: false, scale: 0.05 };
+  const counting = {
+    name: "a",
+    measure: async () => {
+      visits += 1;
+      return visits;
+    },
+  };
+  await interleave([counting], { ...options, effort: short, leastOf: 5 });
+  t.is(visits, 1);
 });
 
 test("a measurement that is no number ends the run and names its contender", async (t) => {

@@ -2,76 +2,85 @@
 
 import type { Effort, Variant } from "./suite.ts";
 
-/** One way to measure: called once a round. */
+/** One way to measure: called once a visit. */
 export interface Contender {
   readonly name: string;
   measure(): Promise<number>;
 }
 
+/** The same for several figures at once. */
+export interface ManyContender {
+  readonly name: string;
+  measure(): Promise<readonly number[]>;
+}
+
 export interface InterleaveOptions {
   readonly effort: Effort;
   readonly signal: AbortSignal;
-  /** Told before each sample. */
+  /**
+   * Visits a round, 1 unless told otherwise: a round's sample is the least of what they saw. For times of work that is
+   * always the same, which others of the machine can only lengthen: a machine that is slow for some of a round's
+   * visits is not for all of them. A short run makes one.
+   */
+  readonly leastOf?: number;
+  /** Told before each visit. */
   readonly onSample?: (contender: string, round: number) => void;
 }
 
-/**
- * Measures all contenders in turn, round after round; every other round runs backwards, so that nobody always
- * follows the same one. The first round warms up and does not count.
- */
-export async function interleave(
-  contenders: readonly Contender[],
-  { effort, signal, onSample }: InterleaveOptions,
-): Promise<readonly Variant[]> {
-  const samples = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
-  for (let round = effort.warmUp ? 0 : 1; round <= effort.rounds; round += 1) {
-    for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
-      signal.throwIfAborted();
-      onSample?.(contender.name, round);
-      const sample = await contender.measure();
-      if (!Number.isFinite(sample)) throw new Error(`${contender.name}: measured ${sample}`);
-      if (round > 0) samples.get(contender.name)!.push(sample);
-    }
-  }
-  return contenders.map(({ name }) => ({ name, samples: samples.get(name)! }));
-}
+/** Of each figure the least. */
+const least = (visits: readonly (readonly number[])[]): readonly number[] =>
+  visits[0]!.map((_, figure) => Math.min(...visits.map((figures) => figures[figure]!)));
 
 /**
- * The same for contenders that measure several figures at once: variants of the first figure, of the second, …
- * @throws Error when a contender measures none, or something that is no number
+ * Measures all contenders in turn, pass after pass; every other pass runs backwards, so that nobody always follows the
+ * same one. The first pass warms up and does not count.
+ *
+ * Resolves to the variants of the first figure, of the second, …
+ * @throws Error when a contender measures nothing, or something that is no number
  */
 export async function interleaveMany(
-  contenders: readonly { readonly name: string; measure(): Promise<readonly number[]> }[],
-  options: InterleaveOptions,
+  contenders: readonly ManyContender[],
+  { effort, signal, leastOf = 1, onSample }: InterleaveOptions,
 ): Promise<readonly (readonly Variant[])[]> {
-  const others = new Map<string, number[][]>(contenders.map(({ name }) => [name, []]));
-  const firsts = await interleave(
-    contenders.map(({ name, measure }) => ({
-      name,
-      measure: async () => {
-        const [first, ...rest] = await measure();
-        if (!rest.every(Number.isFinite)) throw new Error(`${name}: measured ${rest.join(", ")}`);
-        others.get(name)!.push(rest);
-        return first ?? Number.NaN;
-      },
-    })),
+  let passes = 0;
+  const pass = async (round: number): Promise<readonly (readonly number[])[]> => {
+    const order = [...contenders.entries()];
+    const seen: (readonly number[])[] = [];
+    for (const [index, { name, measure }] of passes % 2 === 0 ? order : order.toReversed()) {
+      signal.throwIfAborted();
+      onSample?.(name, round);
+      const figures = await measure();
+      if (figures.length === 0 || !figures.every(Number.isFinite))
+        throw new Error(`${name}: measured ${figures.join(", ") || "nothing"}`);
+      seen[index] = figures;
+    }
+    passes += 1;
+    return seen;
+  };
+  if (effort.warmUp) await pass(0);
+  const visits = effort.scale < 1 ? 1 : leastOf;
+  const samples: (readonly number[])[][] = contenders.map(() => []);
+  for (let round = 1; round <= effort.rounds; round += 1) {
+    const seen: (readonly (readonly number[])[])[] = [];
+    for (let visit = 0; visit < visits; visit += 1) seen.push(await pass(round));
+    for (const [index, rounds] of samples.entries()) rounds.push(least(seen.map((all) => all[index]!)));
+  }
+  const figures = samples[0]?.[0]?.length ?? 0;
+  return Array.from({ length: figures }, (_, figure) =>
+    contenders.map(({ name }, index) => ({ name, samples: samples[index]!.map((all) => all[figure]!) })),
+  );
+}
+
+/** As `interleaveMany`, for contenders that measure one figure. */
+export async function interleave(
+  contenders: readonly Contender[],
+  options: InterleaveOptions,
+): Promise<readonly Variant[]> {
+  const [variants] = await interleaveMany(
+    contenders.map(({ name, measure }) => ({ name, measure: async () => [await measure()] })),
     options,
   );
-  const rounds = options.effort.rounds;
-  const more = others.get(contenders[0]?.name ?? "")?.[0]?.length ?? 0;
-  return [
-    firsts,
-    ...Array.from({ length: more }, (_, figure) =>
-      contenders.map(({ name }) => ({
-        name,
-        // The round that warms up comes first.
-        samples: others
-          .get(name)!
-          .slice(-rounds)
-          .map((rest) => rest[figure]!),
-      })),
-    ),
-  ];
+  return variants ?? [];
 }
 
 /** The samples of a variant. @throws RangeError when there is none of that name */

@@ -85,7 +85,7 @@ const vxlanPair = (name: string, bridged: boolean): Promise<Pair> =>
         await makePod(side, bridged);
       }
     },
-    podOf(2),
+    { ipv4: podOf(2) },
   );
 
 /** The kernel's VXLAN with routes, and pods on bridges: flannel's way. */

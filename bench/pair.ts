@@ -1,12 +1,14 @@
 // Two namespaces that can talk, and the ways they can be joined: by a wire, as others do it, or by Waggle.
 
 import { randomBytes } from "node:crypto";
+import { ct4Map } from "../src/datapath/maps/index.ts";
 import { run } from "../src/playground/command.ts";
 import type { World } from "../src/playground/index.ts";
 import { addNamespace, setSysctl } from "../src/playground/namespaces.ts";
 import { Undo } from "../src/playground/undo.ts";
 import { benchWorld } from "./bench-world.ts";
-import { loadRules } from "./nft.ts";
+import { settle } from "./namespace-settings.ts";
+import { loadRules, trackedConnections } from "./nft.ts";
 
 /** Two ends of a connection to be measured. */
 export interface Pair {
@@ -18,7 +20,20 @@ export interface Pair {
   readonly ipv4: string;
   /** For each namespace of the pair by its role: "node". */
   readonly names: Readonly<Record<string, string>>;
+  /**
+   * For after the load, within a minute: that packets came through by what the pair is called after.
+   * @throws IdlePeerError
+   */
+  verify(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Load came through a pair, but what it is called after had no part in it: its figures would be another's. */
+export class IdlePeerError extends Error {
+  constructor(pair: string, what: string) {
+    super(`${pair}: ${what}, so what was measured is not what it is called`);
+    this.name = "IdlePeerError";
+  }
 }
 
 /** Addresses of a pair's ends, unless it needs others. */
@@ -37,24 +52,44 @@ async function layCable(node: string, port: string, end: string): Promise<void> 
   await run(["ip", "link", "add", port, "netns", node, ...peer]);
 }
 
-/** Creates the namespaces and takes everything down again when `build` fails. @param ipv4 of the server */
+type Names = Readonly<Record<string, string>>;
+
+export interface PairOptions {
+  /** Of the server, where it is not the usual one. */
+  readonly ipv4?: string;
+  /** See Pair. Without it there is no other way for packets than the one that was built. */
+  readonly verify?: (names: Names) => Promise<void>;
+}
+
+/** Creates the namespaces and takes everything down again when `build` fails. */
 export async function pair(
   name: string,
   extra: readonly string[],
-  build: (names: Readonly<Record<string, string>>) => Promise<void>,
-  ipv4: string = server,
+  build: (names: Names) => Promise<void>,
+  { ipv4 = server, verify = async () => undefined }: PairOptions = {},
 ): Promise<Pair> {
   const id = unique();
   const undo = new Undo();
   const names = Object.fromEntries(["client", "server", ...extra].map((role) => [role, `${id}-${role}`]));
   try {
-    for (const namespace of Object.values(names)) await addNamespace(namespace, false, undo);
+    for (const namespace of Object.values(names)) {
+      await addNamespace(namespace, false, undo);
+      await settle(namespace);
+    }
     await build(names);
   } catch (error) {
     await undo.run();
     throw error;
   }
-  return { name, client: names.client!, server: names.server!, ipv4, names, close: () => undo.run() };
+  return {
+    name,
+    client: names.client!,
+    server: names.server!,
+    ipv4,
+    names,
+    verify: () => verify(names),
+    close: () => undo.run(),
+  };
 }
 
 /** The limit: nothing but the wire between the two. */
@@ -107,9 +142,16 @@ table inet filter {
 }
 `;
 
-/** Both behind a node that routes between them, as routing CNIs do it, with rules of nft(8) on the node. */
-export const pairBehindNode = (name: string, rules: string): Promise<Pair> =>
-  pair(name, ["node"], async ({ client: a, server: b, node }) => {
+/**
+ * Both behind a node that routes between them, as routing CNIs do it, with rules of nft(8) on the node.
+ * @param verify that the rules had a part in it; is given the node's namespace
+ */
+export function pairBehindNode(
+  name: string,
+  rules: string,
+  verify: (node: string) => Promise<void>,
+): Promise<Pair> {
+  const build = async ({ client: a, server: b, node }: Names): Promise<void> => {
     for (const [end, address, port] of [
       [a!, client, "p1"],
       [b!, server, "p2"],
@@ -125,11 +167,17 @@ export const pairBehindNode = (name: string, rules: string): Promise<Pair> =>
     }
     await setSysctl(node!, "net/ipv4/ip_forward", "1");
     await loadRules(node!, rules);
-  });
+  };
+  return pair(name, ["node"], build, { verify: ({ node }) => verify(node!) });
+}
 
 /** What a routing CNI with policies in nftables does: the node routes, connection tracking and a filter in between. */
-export const routedPair = (): Promise<Pair> =>
-  pairBehindNode("routed veth, nftables conntrack", statefulFilter);
+export function routedPair(): Promise<Pair> {
+  const name = "routed veth, nftables conntrack";
+  return pairBehindNode(name, statefulFilter, async (node) => {
+    if ((await trackedConnections(node)) === 0) throw new IdlePeerError(name, "it tracks no connection");
+  });
+}
 
 /** Two pods of one node with Waggle between them. */
 export const wagglePair = async (): Promise<Pair> => pairOfWorld(await benchWorld({ pods: 2 }));
@@ -143,6 +191,16 @@ export function pairOfWorld(world: World, name = "waggle"): Pair {
     server: b!.namespace,
     ipv4: b!.ipv4,
     names: world.namespaces,
+    verify: () => verifyTracking(world, name),
     close: async () => void (await world.destroy()),
   };
+}
+
+/** That every node of a world remembers connections. */
+async function verifyTracking({ nodes }: World, name: string): Promise<void> {
+  for (const { name: node, client } of nodes) {
+    const page = { map: ct4Map.name, pageSize: 1, pageToken: "" };
+    const { entries } = await client.datapath.listMapEntries(page);
+    if (entries.length === 0) throw new IdlePeerError(name, `${node} tracks no connection`);
+  }
 }

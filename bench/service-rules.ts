@@ -1,7 +1,8 @@
 // Services as kube-proxy writes them, for nft(8). The shape is that of kube-proxy's modes; every service has one
 // backend, the same for all.
 
-import { server } from "./pair.ts";
+import { countedPackets } from "./nft.ts";
+import { IdlePeerError, server } from "./pair.ts";
 import { ports } from "./peers/servers.ts";
 
 /** Port of every service. */
@@ -14,10 +15,11 @@ const numbers = (count: number): readonly number[] => Array.from({ length: count
 
 /**
  * A service's chain, which chooses among its backends, and a backend's, which translates. All services have the same
- * backend, so they share them: a packet's way is the same, and the rules are loaded in seconds.
+ * backend, so they share them: a packet's way is the same, and the rules are loaded in seconds. The counter tells
+ * that they did it, once for each connection; iptables has one in every rule anyway.
  */
 const chains = `chain backend {
-meta l4proto tcp dnat to ${server}:${ports.http}
+meta l4proto tcp counter dnat to ${server}:${ports.http}
 }
 chain service {
 numgen random mod 1 vmap { 0 : goto backend }
@@ -47,13 +49,20 @@ ${entrance}
 `;
 }
 
+/** What a rule of iptables compares first. */
+export type Order = "address first" | "protocol first";
+
 /**
  * kube-proxy's iptables mode: a rule a service, compared one after the other. These are the rules that iptables-nft
- * makes of `-A KUBE-SERVICES -d ADDRESS/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-…`.
+ * makes of `-A KUBE-SERVICES -d ADDRESS/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-…`. Since its version 1.8.10 the address
+ * is compared first, which most rules fail; before, each rule compared the protocol before it came to the address.
  */
-export function linearRules(count: number): string {
+export function linearRules(count: number, order: Order): string {
+  const first = order === "protocol first" ? "meta l4proto tcp " : "";
   const rules = numbers(count)
-    .map((number) => `ip daddr ${serviceAddress(number)} tcp dport ${servicePort} counter jump service`)
+    .map(
+      (number) => `${first}ip daddr ${serviceAddress(number)} tcp dport ${servicePort} counter jump service`,
+    )
     .join("\n");
   return `table ip kube {
 ${chains}
@@ -63,4 +72,10 @@ ${rules}
 ${entrance}
 }
 `;
+}
+
+/** That the rules, loaded in a node's namespace, have translated. @throws IdlePeerError, CommandError */
+export async function verifyTranslation(pair: string, node: string): Promise<void> {
+  if ((await countedPackets(node, "ip", "kube", "backend")) > 0) return;
+  throw new IdlePeerError(pair, "its rules have translated no connection");
 }

@@ -7,7 +7,7 @@ import { namespacePath } from "../../src/playground/namespaces.ts";
 import { onCore } from "./cores.ts";
 
 /** What is done over the path, as path_cost.c calls it. */
-export type CostKind = "requests" | "connections" | "bytes" | "datagrams";
+export type CostKind = "requests" | "connections" | "opens" | "bytes" | "datagrams";
 
 /** A way from a namespace to another one's server, which may be asked for by another address and port. */
 export interface CostWay {
@@ -25,6 +25,7 @@ const ownPort = 9_078;
 const counts: Readonly<Record<CostKind, number>> = {
   requests: 5_000,
   connections: 800,
+  opens: 1_000,
   bytes: 1_200,
   datagrams: 12_000,
 };

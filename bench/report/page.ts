@@ -20,9 +20,9 @@ export interface Report {
 const preface = ({ machine, date, effort }: Report): string =>
   `Measured on ${date} on ${machineText(machine)}. Each figure is the median of ${effort.rounds} rounds, its quartiles ` +
   "in brackets. In each round all variants of a row take turns, forwards and backwards, and a ratio compares samples " +
-  "of the same round: what disturbs a round disturbs all of it. Load, servers and what is between them share the " +
-  "machine's cores, and the machine is a virtual one that is shared with others: the ratios mean something, the " +
-  "absolute figures little.";
+  "of the same round: what disturbs a round disturbs all of it. A sample of processor time is the least of some visits " +
+  "within its round. Load, servers and what is between them share the machine's cores, and the machine is a virtual one " +
+  "that is shared with others: the ratios mean something, the absolute figures little.";
 
 function summary({ suites }: Report): string {
   const lines = suites.map(({ suite, result }) => {

@@ -39,15 +39,12 @@ const loads: readonly Load[] = [
   },
 ];
 
-const costs: Readonly<Record<CostKind, string>> = {
+const costs: Readonly<Partial<Record<CostKind, string>>> = {
   bytes: "128 KiB of TCP",
   requests: "a TCP request and its response",
   connections: "a TCP connection with one request",
   datagrams: "a UDP datagram of 18 bytes",
 };
-
-/** A sample of processor time takes some hundredths of a second: there can be more of them. */
-const costRounds = 5;
 
 /** Starts the servers of a pair. */
 async function serve({ server }: Pair): Promise<Server> {
@@ -92,7 +89,8 @@ export async function measureCosts(
       progress(`processor time of ${what}`);
       const variants = await interleave(
         pairs.map((pair) => ({ name: pair.name, measure: () => pathCost(program, kind, pair) })),
-        { effort: { ...effort, rounds: effort.rounds * (effort.scale < 1 ? 1 : costRounds) }, signal },
+        // A sample takes some hundredths of a second: there can be more of them.
+        { effort, signal, leastOf: 5 },
       );
       rows.push({ name: `processor time, ${what}`, unit: "ns", better: "lower", variants });
     }
@@ -109,7 +107,7 @@ export function against(row: Row, ours: string, other: string, limit: number): T
   return target(`${row.name}: ${ours} against ${other}`, "at least", limit, quotient);
 }
 
-/** Builds pairs, starts their servers, and takes all down after `use`. */
+/** Builds pairs, starts their servers, and takes all down after `use`. @throws IdlePeerError and what `use` throws */
 export async function withServers<T>(
   makers: readonly (() => Promise<Pair>)[],
   use: (pairs: readonly Pair[]) => Promise<T>,
@@ -122,7 +120,9 @@ export async function withServers<T>(
       pairs.push(pair);
       servers.push(await serve(pair));
     }
-    return await use(pairs);
+    const result = await use(pairs);
+    for (const pair of pairs) await pair.verify();
+    return result;
   } finally {
     for (const server of servers) await server.close();
     for (const pair of pairs.reverse()) await pair.close();

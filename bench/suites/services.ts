@@ -1,19 +1,22 @@
-import {
-  FrontendState,
-  ServiceProtocol,
-  UpsertServicesRequest,
-} from "../../src/gen/waggle/v1/load_balancer.ts";
-import type { World } from "../../src/playground/index.ts";
 import { makeDirectory } from "../../src/playground/scratch.ts";
 import { Undo } from "../../src/playground/undo.ts";
-import { benchWorld } from "../bench-world.ts";
 import { interleaveMany, samplesOf } from "../interleave.ts";
-import { type Pair, pairBehindNode, pairOfWorld } from "../pair.ts";
 import { connectRate, requestRate } from "../peers/load.ts";
-import { compilePathCost, pathCost } from "../peers/path-cost.ts";
+import { type CostKind, compilePathCost, pathCost } from "../peers/path-cost.ts";
 import { nginxServer, ports, type Server } from "../peers/servers.ts";
-import { linearRules, serviceAddress, servicePort, verdictMapRules } from "../service-rules.ts";
-import { ratio } from "../statistics.ts";
+import {
+  createDirectPlace,
+  createPlace,
+  direct,
+  kinds,
+  linear,
+  olderLinear,
+  type Place,
+  placeName,
+  verdictMaps,
+  waggle,
+} from "../service-places.ts";
+import { ratio, summarise } from "../statistics.ts";
 import {
   type Effort,
   type Row,
@@ -27,155 +30,155 @@ import {
 const sizesFor = ({ scale }: Effort): readonly number[] =>
   scale < 1 ? [10, 200] : [10, 1_000, 10_000, 30_000];
 
-const waggle = "waggle";
-const verdictMaps = "nftables verdict map";
-const linear = "iptables rules";
+/** A figure with its variants of all kinds and sizes. */
+type Measured = Pick<Row, "name" | "unit" | "better"> & { readonly variants: readonly Variant[] };
 
-/** So many services, all of them with pod2 behind them. */
-async function addServices(world: World, count: number): Promise<void> {
-  const backends = [{ ip: world.pod("pod2").ipv4, port: ports.http }];
-  const chunk = 1_000;
-  for (let first = 0; first < count; first += chunk) {
-    const services = Array.from({ length: Math.min(chunk, count - first) }, (_, index) => ({
-      service: {
-        name: `bench/service-${first + index}`,
-        ip: serviceAddress(first + index),
-        port: servicePort,
-        protocol: ServiceProtocol.TCP,
-        backends,
-      },
-    }));
-    const made = await world.client.services.upsertServices(UpsertServicesRequest.fromPartial({ services }));
-    const wrong = made.services.flatMap(({ frontends }) => frontends).find(isWrong);
-    if (wrong !== undefined) throw new Error(`${wrong.ip} is not served: ${wrong.message}`);
-  }
-}
+/** Load programs take seconds for a sample: the older rules of iptables are left to the figures of processor time. */
+const rateKinds = [verdictMaps, linear, waggle];
 
-const isWrong = ({ state }: { readonly state: FrontendState }): boolean =>
-  state === FrontendState.CONFLICT || state === FrontendState.ERROR;
-
-async function wagglePairWith(count: number): Promise<Pair> {
-  const world = await benchWorld({ pods: 2 });
-  try {
-    await addServices(world, count);
-    return pairOfWorld(world, waggle);
-  } catch (error) {
-    await world.destroy();
-    throw error;
-  }
-}
-
-const nameOf = (kind: string, size: number): string => `${kind}, ${size} services`;
-
-interface Place {
-  readonly kind: string;
-  readonly size: number;
-  readonly pair: Pair;
-}
-
-const figures = [
-  { name: "connections to a ClusterIP", unit: "1/s", better: "higher" },
-  { name: "requests to a ClusterIP", unit: "1/s", better: "higher" },
-  { name: "processor time, a connection to a ClusterIP with one request", unit: "ns", better: "lower" },
-  { name: "processor time, a request to a ClusterIP and its response", unit: "ns", better: "lower" },
+const rateFigures = [
+  { name: "HTTP connections to a ClusterIP", unit: "1/s", better: "higher" },
+  { name: "HTTP requests to a ClusterIP", unit: "1/s", better: "higher" },
 ] as const;
-
-type Variants = readonly (readonly Variant[])[];
-
-/** The service in the middle is what a chain of rules costs on average. */
-const asked = ({ size, pair }: Place) =>
-  ({ client: pair.client, server: pair.server, ipv4: serviceAddress(size >> 1), port: servicePort }) as const;
 
 async function measureRates(
   places: readonly Place[],
   { effort, signal, progress }: SuiteContext,
-): Promise<Variants> {
-  return interleaveMany(
-    places.map((place) => ({
-      name: nameOf(place.kind, place.size),
+): Promise<readonly Measured[]> {
+  const variants = await interleaveMany(
+    places.map(({ name, pair, ipv4, port }) => ({
+      name,
       measure: async () => {
-        const { client, ipv4, port } = asked(place);
-        const way = { from: client, to: ipv4, port };
+        const way = { from: pair.client, to: ipv4, port };
         return [await connectRate(way, 1), await requestRate(way, 1)];
       },
     })),
     { effort, signal, onSample: (contender, round) => progress(`${contender}, round ${round}`) },
   );
+  return rateFigures.map((figure, index) => ({ ...figure, variants: variants[index]! }));
 }
 
-/** Samples of processor time take some hundredths of a second: there are more of them. */
-const costRounds = 4;
+const opening = "processor time, a connection to a ClusterIP, opened and reset";
+const costs: Readonly<Partial<Record<CostKind, string>>> = {
+  opens: opening,
+  connections: "processor time, a connection to a ClusterIP with one request",
+  requests: "processor time, a request to a ClusterIP and its response",
+};
 
 /** While nobody else serves the backend's port. */
 async function measureCosts(
   places: readonly Place[],
   { effort, signal, progress }: SuiteContext,
-): Promise<Variants> {
+): Promise<readonly Measured[]> {
   const undo = new Undo();
   try {
     const program = await compilePathCost(await makeDirectory("path-cost", undo));
     progress("processor time");
-    return await interleaveMany(
-      places.map((place) => ({
-        name: nameOf(place.kind, place.size),
+    const kindsOfCost = Object.keys(costs) as CostKind[];
+    const variants = await interleaveMany(
+      places.map(({ name, pair, ipv4, port }) => ({
+        name,
         measure: async () => {
-          const way = { ...asked(place), serverPort: ports.http };
-          return [await pathCost(program, "connections", way), await pathCost(program, "requests", way)];
+          const way = { client: pair.client, server: pair.server, ipv4, port, serverPort: ports.http };
+          const figures: number[] = [];
+          for (const kind of kindsOfCost) figures.push(await pathCost(program, kind, way));
+          return figures;
         },
       })),
-      { effort: { ...effort, rounds: effort.rounds * (effort.scale < 1 ? 1 : costRounds) }, signal },
+      // Samples take some hundredths of a second: there can be more of them.
+      { effort, signal, leastOf: 4 },
     );
+    return kindsOfCost.map((kind, index) => ({
+      name: costs[kind]!,
+      unit: "ns",
+      better: "lower",
+      variants: variants[index]!,
+    }));
   } finally {
     await undo.run();
   }
 }
 
-function rowsOf(sizes: readonly number[], variants: Variants): readonly Row[] {
-  return figures.flatMap((figure, index) =>
+function rowsOf(sizes: readonly number[], measured: readonly Measured[]): readonly Row[] {
+  return measured.flatMap(({ variants, ...figure }) =>
     sizes.map((at) => ({
       ...figure,
       name: `${figure.name}, ${at} services`,
-      variants: [verdictMaps, linear, waggle].map((kind) => ({
-        name: kind,
-        samples: samplesOf(variants[index]!, nameOf(kind, at)),
-      })),
+      variants: kinds.flatMap((kind) =>
+        variants
+          .filter(({ name }) => name === placeName(kind, at))
+          .map(({ samples }) => ({ name: kind, samples })),
+      ),
       series: { name: figure.name, axis: "services", at },
     })),
   );
 }
 
-function targetsOf(sizes: readonly number[], variants: Variants): readonly Target[] {
+function targetsOf(sizes: readonly number[], measured: readonly Measured[]): readonly Target[] {
   const [fewest, most] = [Math.min(...sizes), Math.max(...sizes)];
-  const of = (figure: number, kind: string, size: number) => samplesOf(variants[figure]!, nameOf(kind, size));
+  const many = manyOf(sizes);
   /** How many times better the first is. */
-  const better = (figure: number, one: readonly number[], other: readonly number[]) =>
-    figures[figure]!.better === "higher" ? ratio(one, other) : ratio(other, one);
-  const flat = figures.map(({ name }, figure) =>
+  const better = (
+    { better, variants }: Measured,
+    one: readonly [string, number],
+    other: readonly [string, number],
+  ) => {
+    const [mine, theirs] = [one, other].map((place) => samplesOf(variants, placeName(...place))) as [
+      readonly number[],
+      readonly number[],
+    ];
+    return better === "higher" ? ratio(mine, theirs) : ratio(theirs, mine);
+  };
+  const flat = measured.map((figure) =>
     target(
-      `${name}: ${most} services against ${fewest}`,
+      `${figure.name}: ${most} services against ${fewest}`,
       "at least",
       0.97,
-      better(figure, of(figure, waggle, most), of(figure, waggle, fewest)),
+      better(figure, [waggle, most], [waggle, fewest]),
     ),
   );
-  const ahead = figures.flatMap(({ name }, figure) =>
+  const ahead = measured.flatMap((figure) =>
     sizes.map((size) =>
       target(
-        `${name}: waggle against a verdict map, ${size} services`,
+        `${figure.name}: waggle against a verdict map, ${size} services`,
         "at least",
         1,
-        better(figure, of(figure, waggle, size), of(figure, verdictMaps, size)),
+        better(figure, [waggle, size], [verdictMaps, size]),
       ),
     ),
   );
-  const many = sizes.find((size) => size === 10_000) ?? most;
-  const rules = target(
-    `${figures[0].name}: waggle against iptables rules, ${many} services`,
-    "at least",
-    4,
-    ratio(of(0, waggle, many), of(0, linear, many)),
+  const opens = measured.find(({ name }) => name === opening)!;
+  const rules = [linear, olderLinear].map((kind) =>
+    target(
+      `${opening}: waggle against ${kind}, ${many} services`,
+      "at least",
+      4,
+      better(opens, [waggle, many], [kind, many]),
+    ),
   );
-  return [...flat, ...ahead, rules];
+  return [...flat, ...ahead, ...rules];
+}
+
+const manyOf = (sizes: readonly number[]): number =>
+  sizes.find((size) => size === 10_000) ?? Math.max(...sizes);
+
+/** What has no target, or needs a word. */
+function remarksOf(sizes: readonly number[], measured: readonly Measured[]): readonly string[] {
+  const many = manyOf(sizes);
+  const times = (name: string, one: string, other: string, upside: boolean): string => {
+    const { variants } = measured.find((figure) => figure.name === name)!;
+    const [a, b] = [samplesOf(variants, one), samplesOf(variants, other)];
+    return (upside ? ratio(a, b) : ratio(b, a)).median.toFixed(2);
+  };
+  const [http] = rateFigures;
+  const [mine, rules] = [placeName(waggle, many), placeName(linear, many)];
+  const alone = summarise(samplesOf(measured.find(({ name }) => name === opening)!.variants, direct)).median;
+  return [
+    `Among ${many} services waggle makes ${times(http.name, mine, rules, true)} × as many HTTP connections as ${linear}. ` +
+      "That includes wrk, nginx and HTTP, which are the same for all.",
+    `On a direct veth pair, which has no services, a connection is opened and reset in ${Math.round(alone)} ns: ` +
+      `${times(opening, direct, rules, false)} × as many as behind ${linear} among ${many} services.`,
+  ];
 }
 
 export const services: Suite = {
@@ -183,30 +186,36 @@ export const services: Suite = {
   title: "Services",
   method:
     "wrk with 16 connections to the ClusterIP of the service in the middle, with and without a connection for each " +
-    "request; one backend, nginx. Beside Waggle what kube-proxy writes: a verdict map of nftables, and a rule for " +
-    "each service as iptables-nft has them in the kernel, loaded with nft. All pods have a route to a node that " +
-    "forwards. Processor time is that of one thread with both ends of the connection.",
+    "HTTP request; one backend, nginx. Beside Waggle what kube-proxy writes: a verdict map of nftables, and a rule for " +
+    "each service as iptables-nft has them in the kernel since 1.8.10, and had them before, loaded with nft. All pods " +
+    "have a route to a node that forwards. Processor time is that of one thread with both ends of the connection: of " +
+    "connections that are opened and reset at once, which is the rate of connections proper; of connections that carry " +
+    "a request and its response; and of requests alone.",
   async run(context) {
     const sizes = sizesFor(context.effort);
     const places: Place[] = [];
     const servers: Server[] = [];
     try {
+      places.push(await createDirectPlace());
       for (const size of sizes) {
-        for (const [kind, make] of [
-          [verdictMaps, () => pairBehindNode(verdictMaps, verdictMapRules(size))],
-          [linear, () => pairBehindNode(linear, linearRules(size))],
-          [waggle, () => wagglePairWith(size)],
-        ] as const) {
+        for (const kind of kinds) {
           context.signal.throwIfAborted();
-          context.progress(`setting up ${nameOf(kind, size)}`);
-          const pair = await make();
-          places.push({ kind, size, pair });
+          context.progress(`setting up ${placeName(kind, size)}`);
+          places.push(await createPlace(kind, size));
         }
       }
-      const costs = await measureCosts(places, context);
-      for (const { pair } of places) servers.push(await nginxServer(pair.server));
-      const variants = [...(await measureRates(places, context)), ...costs];
-      return { rows: rowsOf(sizes, variants), targets: targetsOf(sizes, variants), remarks: [] };
+      const cost = await measureCosts(places, context);
+      for (const { pair } of places) await pair.verify();
+      const rated = places.filter(({ name }) =>
+        sizes.some((size) => rateKinds.some((kind) => placeName(kind, size) === name)),
+      );
+      for (const { pair } of rated) servers.push(await nginxServer(pair.server));
+      const measured = [...(await measureRates(rated, context)), ...cost];
+      return {
+        rows: rowsOf(sizes, measured),
+        targets: targetsOf(sizes, measured),
+        remarks: remarksOf(sizes, measured),
+      };
     } finally {
       for (const server of servers) await server.close();
       for (const { pair } of places.reverse()) await pair.close();

@@ -1,0 +1,23 @@
+// What namespaces would otherwise take from the machine's defaults, which are not the path's.
+
+import { existsSync } from "node:fs";
+import { setSysctl } from "../src/playground/namespaces.ts";
+
+/** Of the module br_netfilter, for the namespace of whoever reads it; absent where the module is. */
+const bridgeFilter = "net/bridge/bridge-nf-call-iptables";
+
+/**
+ * Settings of every namespace that load comes from, goes to or passes.
+ *
+ * Congestion control is Reno, which sends as fast as the receiver takes: BBR, a default on some machines, models the
+ * path's rate instead and paces itself, and without the queueing discipline fq it does so by timers of its own.
+ *
+ * Bridges do not show their frames to the hooks of IPv4, as they do by default where br_netfilter is loaded: a bridge
+ * without rules is a tenth faster then.
+ *
+ * @throws CommandError
+ */
+export async function settle(namespace: string): Promise<void> {
+  await setSysctl(namespace, "net/ipv4/tcp_congestion_control", "reno");
+  if (existsSync(`/proc/sys/${bridgeFilter}`)) await setSysctl(namespace, bridgeFilter, "0");
+}

@@ -1,0 +1,47 @@
+import test from "ava";
+import { directPair, IdlePeerError, type Pair, pairBehindNode, routedPair } from "../../../bench/pair.ts";
+import {
+  serviceAddress,
+  servicePort,
+  verdictMapRules,
+  verifyTranslation,
+} from "../../../bench/service-rules.ts";
+import { execIn } from "../../../src/playground/namespaces.ts";
+
+/** Sends a line that nobody waits for; it may be refused, but not before it came through the node. */
+const send = ({ client }: Pair, way: "udp" | "tcp", ipv4: string, port = 9) =>
+  execIn(client, ["bash", "-c", `echo > /dev/${way}/${ipv4}/${port}`], { timeoutMs: 5_000 });
+
+async function built(t: { teardown(end: () => Promise<void>): void }, made: Promise<Pair>): Promise<Pair> {
+  const pair = await made;
+  t.teardown(() => pair.close());
+  return pair;
+}
+
+test("a routed peer is believed only when its node has tracked a connection", async (t) => {
+  const pair = await built(t, routedPair());
+  await t.throwsAsync(pair.verify(), { instanceOf: IdlePeerError, message: /tracks no connection/ });
+  // Of a TCP connection that is refused nothing is remembered.
+  await send(pair, "udp", pair.ipv4);
+  await t.notThrowsAsync(pair.verify());
+});
+
+test("kube-proxy's rules are believed only when they have translated", async (t) => {
+  const name = "a verdict map";
+  const pair = await built(
+    t,
+    pairBehindNode(name, verdictMapRules(2), (node) => verifyTranslation(name, node)),
+  );
+  await send(pair, "tcp", pair.ipv4);
+  await t.throwsAsync(pair.verify(), { instanceOf: IdlePeerError, message: /translated no connection/ });
+  await send(pair, "tcp", serviceAddress(1), servicePort);
+  await t.notThrowsAsync(pair.verify());
+});
+
+test("ends of a pair send with the same congestion control, whatever the machine's default is", async (t) => {
+  const pair = await built(t, directPair());
+  for (const end of [pair.client, pair.server]) {
+    const { stdout } = await execIn(end, ["cat", "/proc/sys/net/ipv4/tcp_congestion_control"]);
+    t.is(stdout.trim(), "reno");
+  }
+});
