@@ -44,6 +44,9 @@ export const runtimeFlags: readonly string[] = [
   "--max-semi-space-size=4",
 ];
 
+/** As in bin/waggle. */
+export const runtimeEnv: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: "1" };
+
 /** The command line of `waggle` with this very runtime and these very sources. */
 export const waggleArgv = (...args: readonly string[]): readonly string[] => [
   process.execPath,
@@ -101,7 +104,8 @@ export async function startAgentProcess(
   settings: AgentSettings,
   signal?: AbortSignal,
 ): Promise<AgentProcess> {
-  const { namespace, log, env } = settings;
+  const { namespace, log } = settings;
+  const env = { ...runtimeEnv, ...settings.env };
   const argv = waggleArgv("agent", ...settings.arguments);
   let agent: AgentProcess;
   try {

@@ -27,6 +27,12 @@ export class Cursor<Row, Key extends TableKey> implements ChangeCursor<Row, Key>
   }
 
   next(limit = Number.POSITIVE_INFINITY): CoalescedChange<Row, Key>[] {
+    return this.take(limit).map((change) =>
+      change instanceof Entry ? coalesced(change, change.since) : change,
+    );
+  }
+
+  take(limit: number): CoalescedChange<Row, Key>[] {
     this.#ensureOpen();
     if (!(limit >= 1)) throw new InvalidDefinitionError(`cursor limit must be at least 1, not ${limit}`);
     const changes: CoalescedChange<Row, Key>[] = [];
@@ -92,12 +98,11 @@ export class Cursor<Row, Key extends TableKey> implements ChangeCursor<Row, Key>
   }
 
   #handOut(entry: Entry<Row, Key>): CoalescedChange<Row, Key> {
-    const { key, row, revision } = entry;
-    const since = this.#firstMissed.get(key) ?? revision;
-    this.#firstMissed.delete(key);
-    return entry.deleted
-      ? { kind: "delete", key, row, revision, since }
-      : { kind: "upsert", key, row, revision, since };
+    if (this.#firstMissed.size === 0) return entry;
+    const since = this.#firstMissed.get(entry.key);
+    if (since === undefined) return entry;
+    this.#firstMissed.delete(entry.key);
+    return coalesced(entry, since);
   }
 
   /** The next version to hand out, moving past whatever is not handed out. */
@@ -125,4 +130,11 @@ export class Cursor<Row, Key extends TableKey> implements ChangeCursor<Row, Key>
   #ensureOpen(): void {
     if (this.#closed) throw new CursorClosedError(this.#history.table);
   }
+}
+
+function coalesced<Row, Key extends TableKey>(
+  { kind, key, row, revision }: Entry<Row, Key>,
+  since: number,
+): CoalescedChange<Row, Key> {
+  return { kind, key, row, revision, since };
 }

@@ -13,7 +13,7 @@ export interface Stamp {
   readonly at: number;
 }
 
-/** A version of a row, or the memory of a deleted one. */
+/** A version of a row, or the memory of a deleted one. It is also the change that made it: see `ChangeCursor.take`. */
 export class Entry<Row, Key extends TableKey> extends Link {
   readonly key: Key;
   readonly row: Row;
@@ -30,7 +30,16 @@ export class Entry<Row, Key extends TableKey> extends Link {
     this.deleted = deleted;
   }
 
+  get kind(): "upsert" | "delete" {
+    return this.deleted ? "delete" : "upsert";
+  }
+
   get revision(): number {
+    return this.stamp.revision;
+  }
+
+  /** As a change that stands for no earlier ones. */
+  get since(): number {
     return this.stamp.revision;
   }
 

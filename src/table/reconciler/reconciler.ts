@@ -174,7 +174,7 @@ export class Reconciler<Row, Key extends TableKey> {
   /** Changes, and what is to be retried; when there are none, what is to be refreshed. */
   #takeTasks(cursor: ChangeCursor<Row, Key>, now: number): readonly Task<Row, Key>[] {
     const { batchSize } = this.#settings;
-    const changes = cursor.next(batchSize);
+    const changes = cursor.take(batchSize);
     const due = this.#states.retries.takeDue(now, batchSize);
     if (changes.length + due.length > 0) {
       const tasks = changes.map((change) =>

@@ -12,5 +12,8 @@ export function taskOf<Row, Key extends TableKey>(
   change: CoalescedChange<Row, Key>,
   since: number,
 ): Task<Row, Key> {
-  return since === change.since ? change : { ...change, since };
+  if (since === change.since) return change;
+  // Not by spreading: the history's own records have accessors.
+  const { kind, key, row, revision } = change;
+  return { kind, key, row, revision, since };
 }
