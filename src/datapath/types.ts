@@ -82,6 +82,12 @@ export interface MapInfo {
 /** Semantics of an update: create or replace, only create (EEXIST), only replace (ENOENT). */
 export type UpdateMode = "any" | "noexist" | "exist";
 
+/** Keys, and the value of each, one behind the other. */
+export interface PackedEntries {
+  readonly keys: Buffer;
+  readonly values: Buffer;
+}
+
 /** An open map with raw keys and values. All sizes are checked before the kernel sees them. */
 export interface RawMap extends Closeable {
   readonly spec: MapSpec;
@@ -121,8 +127,12 @@ export interface BpfMap<K, V> extends Closeable {
   lookupPerCpu(key: K): readonly V[] | undefined;
   delete(key: K): boolean;
   updateBatch(entries: readonly (readonly [K, V])[]): Promise<void>;
-  /** The same for rows that keys and values are made of, one row at a time: nothing is kept of them. */
-  updateRows<R>(rows: readonly R[], toKey: (row: R) => K, toValue: (row: R) => V): Promise<void>;
+  /**
+   * What `RawMap.updatePacked` takes, made of rows one at a time: nothing is kept of them.
+   *
+   * @throws DatapathError INVALID_ARGUMENT when a row cannot be encoded
+   */
+  packRows<R>(rows: readonly R[], toKey: (row: R) => K, toValue: (row: R) => V): PackedEntries;
   deleteBatch(keys: readonly K[]): Promise<number>;
   keys(): Promise<readonly K[]>;
   entries(): Promise<readonly (readonly [K, V])[]>;

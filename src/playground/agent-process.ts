@@ -42,6 +42,7 @@ export const runtimeFlags: readonly string[] = [
   "--conditions=waggle-source",
   "--disable-warning=ExperimentalWarning",
   "--max-semi-space-size=4",
+  "--heap-growing-percent=100",
 ];
 
 /** As in bin/waggle. */

@@ -64,10 +64,10 @@ export class Cursor<Row, Key extends TableKey> implements ChangeCursor<Row, Key>
     return revision;
   }
 
-  async wait(signal?: AbortSignal): Promise<void> {
+  async wait(signal?: AbortSignal, versions = 1): Promise<void> {
     this.#ensureOpen();
     signal?.throwIfAborted();
-    if (!this.pending) await this.#waiters.wait(signal);
+    while (!this.pending || this.#history.lastSeq - this.#seq < versions) await this.#waiters.wait(signal);
   }
 
   close(): void {

@@ -187,9 +187,10 @@ export interface ChangeCursor<Row, Key extends TableKey> {
   /**
    * Resolves once `pending` is true; at once if it is already.
    *
+   * @param versions wait until so many have been written that are not handed out, be they replaced since; 1 by default
    * @throws the signal's reason when it aborts; CursorClosedError when the cursor is closed
    */
-  wait(signal?: AbortSignal): Promise<void>;
+  wait(signal?: AbortSignal, versions?: number): Promise<void>;
 
   /** Lets go of the history. Safe to repeat. */
   close(): void;

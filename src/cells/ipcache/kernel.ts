@@ -11,11 +11,19 @@ type IpCacheMap = BpfMap<IpCacheKey, RemoteEndpointInfo>;
  * @param map called when the map is first needed: shared maps are open only after start
  */
 export function kernelIpCache(map: () => IpCacheMap): ReconcilerOps<IpCacheEntry> {
+  const prepareUpdate = (rows: readonly IpCacheEntry[]) => {
+    const { raw } = map();
+    const { keys, values } = map().packRows(rows, (row) => row, infoOf);
+    const results = new Array<undefined>(rows.length).fill(undefined);
+    return async () => {
+      await raw.updatePacked(keys, values);
+      return results;
+    };
+  };
   return {
-    async update(rows) {
-      await map().updateRows(rows, (row) => row, infoOf);
-      return rows.map(() => undefined);
-    },
+    prepareUpdate,
+    // Only where nothing was under way meanwhile.
+    update: async (rows) => await prepareUpdate(rows)(),
     async delete(rows) {
       await map().deleteBatch(rows.map(({ prefix }) => ({ prefix })));
       return rows.map(() => undefined);

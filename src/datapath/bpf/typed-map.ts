@@ -1,6 +1,6 @@
 /** Typed access on top of any raw map. No FFI here: the fake datapath uses it too. */
 import { DatapathError, MapLayoutError } from "../errors.ts";
-import type { BpfMap, Codec, MapInfo, RawMap, TypedMapSpec, UpdateMode } from "../types.ts";
+import type { BpfMap, Codec, MapInfo, PackedEntries, RawMap, TypedMapSpec, UpdateMode } from "../types.ts";
 import { isPerCpu, perCpuStride } from "./map-values.ts";
 
 /** Encoded at a time, twice: a table of thousands of large values need not exist twice. */
@@ -59,35 +59,18 @@ class TypedMap<K, V> implements BpfMap<K, V> {
     return this.raw.delete(encode(this.spec.key, key));
   }
 
-  updateBatch(entries: readonly (readonly [K, V])[]): Promise<void> {
-    return this.updateRows(
-      entries,
-      ([key]) => key,
-      ([, value]) => value,
-    );
-  }
-
-  async updateRows<R>(rows: readonly R[], toKey: (row: R) => K, toValue: (row: R) => V): Promise<void> {
-    const { key, keySize, value } = this.spec;
-    const perCpu = isPerCpu(this.spec.type);
-    // A per-CPU map gets the same value on every CPU.
-    const stride = perCpu ? perCpuStride(this.spec.valueSize) : this.spec.valueSize;
-    const valueSize = perCpu ? this.#cpus * stride : stride;
-    const chunk = Math.max(1, Math.min(CHUNK_ROWS, Math.floor(CHUNK_BYTES / (keySize + valueSize))));
+  async updateBatch(entries: readonly (readonly [K, V])[]): Promise<void> {
+    const entryBytes = this.spec.keySize + this.#valueStride * this.#copies;
+    const chunk = Math.max(1, Math.min(CHUNK_ROWS, Math.floor(CHUNK_BYTES / entryBytes)));
     // While one chunk is written the next one is encoded; no two are written at a time.
     let written: Promise<void> | undefined;
     try {
-      for (let start = 0; start < rows.length; start += chunk) {
-        const count = Math.min(chunk, rows.length - start);
-        const keys = Buffer.alloc(count * keySize);
-        const values = Buffer.alloc(count * valueSize);
-        for (let i = 0; i < count; i++) {
-          const row = rows[start + i]!;
-          key.encode(toKey(row), keys, i * keySize);
-          const encoded = toValue(row);
-          for (let at = i * valueSize; at < (i + 1) * valueSize; at += stride)
-            value.encode(encoded, values, at);
-        }
+      for (let start = 0; start < entries.length; start += chunk) {
+        const { keys, values } = this.packRows(
+          entries.slice(start, start + chunk),
+          ([key]) => key,
+          ([, value]) => value,
+        );
         await written;
         written = this.raw.updatePacked(keys, values);
       }
@@ -95,6 +78,22 @@ class TypedMap<K, V> implements BpfMap<K, V> {
       // Also when a row cannot be encoded: nothing is under way any more when this is over.
       await written;
     }
+  }
+
+  packRows<R>(rows: readonly R[], toKey: (row: R) => K, toValue: (row: R) => V): PackedEntries {
+    const { key, keySize, value } = this.spec;
+    const stride = this.#valueStride;
+    const copies = this.#copies;
+    const keys = Buffer.alloc(rows.length * keySize);
+    const values = Buffer.alloc(rows.length * stride * copies);
+    let at = 0;
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i]!;
+      key.encode(toKey(row), keys, i * keySize);
+      const encoded = toValue(row);
+      for (let copy = 0; copy < copies; copy++, at += stride) value.encode(encoded, values, at);
+    }
+    return { keys, values };
   }
 
   deleteBatch(keys: readonly K[]): Promise<number> {
@@ -121,12 +120,21 @@ class TypedMap<K, V> implements BpfMap<K, V> {
     this.raw.close();
   }
 
+  /** Bytes from one copy of a value to the next. */
+  get #valueStride(): number {
+    return isPerCpu(this.spec.type) ? perCpuStride(this.spec.valueSize) : this.spec.valueSize;
+  }
+
   /** A per-CPU map gets the same value on every CPU. */
+  get #copies(): number {
+    return isPerCpu(this.spec.type) ? this.#cpus : 1;
+  }
+
+  /** As it is given to the kernel. */
   #encodeValue(value: V): Buffer {
-    if (!isPerCpu(this.spec.type)) return encode(this.spec.value, value);
-    const stride = perCpuStride(this.spec.valueSize);
-    const buffer = Buffer.alloc(stride * this.#cpus);
-    for (let cpu = 0; cpu < this.#cpus; cpu++) this.spec.value.encode(value, buffer, cpu * stride);
+    const stride = this.#valueStride;
+    const buffer = Buffer.alloc(stride * this.#copies);
+    for (let at = 0; at < buffer.length; at += stride) this.spec.value.encode(value, buffer, at);
     return buffer;
   }
 

@@ -2,7 +2,7 @@ import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { ReconcilerOpsError, toError } from "../errors.ts";
 import type { TableKey } from "../types.ts";
 import type { Task } from "./task.ts";
-import type { ReconcilerOps } from "./types.ts";
+import type { PreparedUpdate, ReconcilerOps } from "./types.ts";
 
 /** What became of the rows of one call. */
 export interface CallResult<Row, Key extends TableKey> {
@@ -28,8 +28,30 @@ export class Incremental<Row, Key extends TableKey> {
     this.#batchSize = batchSize;
   }
 
-  /** Works through the tasks, of which no two are for the same row, and yields what became of them. */
-  async *apply(tasks: readonly Task<Row, Key>[]): AsyncGenerator<CallResult<Row, Key>> {
+  /** Whether anything is gained by preparing. */
+  get prepares(): boolean {
+    return this.#ops.prepareUpdate !== undefined;
+  }
+
+  /** Makes updates ready to be applied in one call; undefined when that cannot be: applying them will tell why. */
+  prepare(tasks: readonly Task<Row, Key>[]): PreparedUpdate | undefined {
+    if (tasks.length > this.#batchSize || tasks.some(({ kind }) => kind !== "upsert")) return undefined;
+    try {
+      return this.#ops.prepareUpdate?.(tasks.map(({ row }) => row));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
+   * Works through the tasks, of which no two are for the same row, and yields what became of them.
+   *
+   * @param prepared what `prepare` made of these tasks
+   */
+  async *apply(
+    tasks: readonly Task<Row, Key>[],
+    prepared?: PreparedUpdate,
+  ): AsyncGenerator<CallResult<Row, Key>> {
     for (const operation of ["delete", "update"] as const) {
       const kind = kindOf[operation];
       const wanted = tasks.every((task) => task.kind === kind)
@@ -39,7 +61,7 @@ export class Incremental<Row, Key extends TableKey> {
         const batch = wanted.length <= this.#batchSize ? wanted : wanted.slice(i, i + this.#batchSize);
         // Enough to find one culprit among them; if all fail, few calls are wasted.
         const splits = { left: Math.ceil(Math.log2(batch.length)) };
-        yield* this.#perform(operation, batch, splits);
+        yield* this.#perform(operation, batch, splits, prepared);
       }
     }
   }
@@ -49,13 +71,14 @@ export class Incremental<Row, Key extends TableKey> {
     operation: "update" | "delete",
     tasks: readonly Task<Row, Key>[],
     splits: { left: number },
+    prepared?: PreparedUpdate,
   ): AsyncGenerator<CallResult<Row, Key>> {
     const started = performance.now();
     let turned = false;
     setImmediate(() => {
       turned = true;
     });
-    const outcome = await this.#call(operation, tasks);
+    const outcome = await this.#call(operation, tasks, prepared);
     const ms = performance.now() - started;
     if (outcome instanceof Error && tasks.length > 1 && splits.left > 0) {
       splits.left--;
@@ -73,13 +96,15 @@ export class Incremental<Row, Key extends TableKey> {
   async #call(
     operation: "update" | "delete",
     tasks: readonly Task<Row, Key>[],
+    prepared: PreparedUpdate | undefined,
   ): Promise<readonly (Error | undefined)[] | Error> {
-    const rows = tasks.map((task) => task.row);
     try {
-      const results = await this.#ops[operation](rows);
-      if (Array.isArray(results) && results.length === rows.length) return results;
+      const results = await (prepared === undefined
+        ? this.#ops[operation](tasks.map((task) => task.row))
+        : prepared());
+      if (Array.isArray(results) && results.length === tasks.length) return results;
       const got = Array.isArray(results) ? `${results.length} results` : "no results";
-      return new ReconcilerOpsError(this.#name, operation, `${got} for ${rows.length} rows`);
+      return new ReconcilerOpsError(this.#name, operation, `${got} for ${tasks.length} rows`);
     } catch (error) {
       const { message } = toError(error);
       return new ReconcilerOpsError(this.#name, operation, message, error);

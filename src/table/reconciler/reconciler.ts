@@ -3,6 +3,7 @@ import { InvalidDefinitionError, ReconcilerStateError, toError } from "../errors
 import type { ChangeCursor, Table, TableKey } from "../types.ts";
 import { Health } from "./health.ts";
 import { type CallResult, Incremental } from "./incremental.ts";
+import { Lookahead } from "./lookahead.ts";
 import { Metrics } from "./metrics.ts";
 import { MAX_TIMER_MS, type Settings, settingsOf } from "./options.ts";
 import { Progress } from "./progress.ts";
@@ -10,7 +11,20 @@ import { Pruning } from "./pruning.ts";
 import { Refresh } from "./refresh.ts";
 import { RowStates } from "./row-states.ts";
 import { type Task, taskOf } from "./task.ts";
-import type { ReconcilerLogger, ReconcilerMetrics, ReconcilerOptions, RowStatus } from "./types.ts";
+import type {
+  PreparedUpdate,
+  ReconcilerLogger,
+  ReconcilerMetrics,
+  ReconcilerOptions,
+  RowStatus,
+} from "./types.ts";
+
+/** What is done at a time. */
+interface Batch<Row, Key extends TableKey> {
+  readonly tasks: readonly Task<Row, Key>[];
+  /** Applies the tasks, if they were made ready. */
+  readonly prepared: PreparedUpdate | undefined;
+}
 
 /**
  * Keeps the world outside as the rows of a table say. It follows the table's changes, coalesced and in
@@ -29,6 +43,7 @@ export class Reconciler<Row, Key extends TableKey> {
   readonly #logger: ReconcilerLogger | undefined;
   readonly #incremental: Incremental<Row, Key>;
   readonly #states: RowStates<Row, Key>;
+  readonly #lookahead: Lookahead<Row, Key>;
   readonly #progress: Progress<Row, Key>;
   readonly #pruning: Pruning<Row, Key>;
   readonly #refresh: Refresh<Row, Key>;
@@ -52,6 +67,7 @@ export class Reconciler<Row, Key extends TableKey> {
     this.#logger = logger;
     this.#incremental = new Incremental(name, ops, settings.batchSize);
     this.#states = new RowStates(table, settings);
+    this.#lookahead = new Lookahead(this.#incremental, this.#states, settings.batchSize);
     this.#progress = new Progress(name, this.#states.retries);
     this.#pruning = new Pruning(name, table, ops, settings);
     this.#refresh = new Refresh(table, this.#states, settings.refreshIntervalMs);
@@ -164,17 +180,23 @@ export class Reconciler<Row, Key extends TableKey> {
     const now = Date.now();
     if (this.#pruning.nextAt <= now) await this.#prune();
     this.#busy = true;
-    const tasks = this.#takeTasks(cursor, Date.now());
-    for await (const result of this.#incremental.apply(tasks)) this.#settle(result);
+    const { tasks, prepared } = this.#takeTasks(cursor, Date.now());
+    const over = this.#lookahead.during(tasks, cursor);
+    try {
+      for await (const result of this.#incremental.apply(tasks, prepared)) this.#settle(result);
+    } finally {
+      over();
+    }
     this.#states.refreshing([]);
-    this.#states.begun([]);
+    this.#states.over();
     this.#busy = false;
   }
 
   /** Changes, and what is to be retried; when there are none, what is to be refreshed. */
-  #takeTasks(cursor: ChangeCursor<Row, Key>, now: number): readonly Task<Row, Key>[] {
+  #takeTasks(cursor: ChangeCursor<Row, Key>, now: number): Batch<Row, Key> {
     const { batchSize } = this.#settings;
-    const changes = cursor.take(batchSize);
+    const ahead = this.#lookahead.take();
+    const changes = ahead?.changes ?? cursor.take(batchSize);
     const due = this.#states.retries.takeDue(now, batchSize);
     if (changes.length + due.length > 0) {
       const tasks = changes.map((change) =>
@@ -184,12 +206,12 @@ export class Reconciler<Row, Key extends TableKey> {
       for (const { task } of due) if (!changed?.has(task.key)) tasks.push(task);
       this.#states.begun(tasks);
       this.#metrics.took(tasks.length - changes.length, 0);
-      return tasks;
+      return { tasks, prepared: due.length === 0 ? ahead?.prepared : undefined };
     }
     const refreshes = this.#refresh.take(now, batchSize);
     this.#states.refreshing(refreshes);
     this.#metrics.took(0, refreshes.length);
-    return refreshes;
+    return { tasks: refreshes, prepared: undefined };
   }
 
   #settle(result: CallResult<Row, Key>): void {
@@ -229,13 +251,14 @@ export class Reconciler<Row, Key extends TableKey> {
   /** While a batch is under way, the cursor is ahead of what is known. */
   #noteProgress(): void {
     if (this.#busy || !this.#cursor) return;
-    const { revision } = this.#cursor;
+    const revision = this.#lookahead.ahead?.taken ?? this.#cursor.revision;
     this.#progress.reached(revision);
     this.#pruning.reached(revision);
   }
 
   /** Waits until there is something to do. */
   async #rest(cursor: ChangeCursor<Row, Key>): Promise<void> {
+    if (this.#lookahead.ahead !== undefined) return;
     const nextAt = Math.min(this.#states.retries.nextAt, this.#pruning.nextAt, this.#refresh.nextAt);
     const delay = nextAt - Date.now();
     if (delay <= 0 || this.#stopping.signal.aborted) return;

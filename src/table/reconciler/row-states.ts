@@ -13,9 +13,11 @@ export class RowStates<Row, Key extends TableKey> {
   readonly #table: Table<Row, Key>;
   #cursor: ChangeCursor<Row, Key> | undefined;
   #underWay: readonly Task<Row, Key>[] = [];
+  /** Taken already, to be under way next. */
+  #next: readonly Task<Row, Key>[] = [];
   /** Those of them whose outcome is known. */
   readonly #ended: (readonly Task<Row, Key>[])[] = [];
-  /** The others by key, once somebody has asked. */
+  /** The others, and the next ones, by key, once somebody has asked. */
   #underWayByKey: Map<Key, Task<Row, Key>> | undefined;
   #refreshing: ReadonlyMap<Key, number> = new Map();
 
@@ -42,8 +44,21 @@ export class RowStates<Row, Key extends TableKey> {
 
   /** Notes that the tasks, no two of the same row, are under way: each until it has succeeded or failed. */
   begun(tasks: readonly Task<Row, Key>[]): void {
+    this.over();
     this.#underWay = tasks;
+    this.#next = [];
+  }
+
+  /** Notes that nothing is under way. */
+  over(): void {
+    this.#underWay = [];
     this.#ended.length = 0;
+    this.#underWayByKey = undefined;
+  }
+
+  /** Notes that the tasks, no two of the same row, have been taken while others are under way. */
+  taken(tasks: readonly Task<Row, Key>[]): void {
+    this.#next = tasks;
     this.#underWayByKey = undefined;
   }
 
@@ -99,6 +114,7 @@ export class RowStates<Row, Key extends TableKey> {
     if (this.#underWayByKey) return this.#underWayByKey;
     const byKey = new Map(this.#underWay.map((task) => [task.key, task]));
     for (const tasks of this.#ended) for (const { key } of tasks) byKey.delete(key);
+    for (const task of this.#next) byKey.set(task.key, task);
     this.#underWayByKey = byKey;
     return byKey;
   }

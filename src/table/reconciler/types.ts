@@ -14,6 +14,12 @@ export interface ReconcilerOps<Row> {
    */
   update(rows: readonly Row[]): Promise<readonly (Error | undefined)[]>;
 
+  /**
+   * Does of `update` what touches nothing outside, such as encoding, and returns what does the rest. It is called while
+   * an earlier operation is under way, what it returns when that has ended, or never. If this throws, `update` is called.
+   */
+  prepareUpdate?(rows: readonly Row[]): PreparedUpdate;
+
   /** Takes the rows, given as they last were, out of place. The result is as for `update`. */
   delete(rows: readonly Row[]): Promise<readonly (Error | undefined)[]>;
 
@@ -23,6 +29,9 @@ export interface ReconcilerOps<Row> {
    */
   prune(all: Iterable<Row>): Promise<{ removed: number }>;
 }
+
+/** The rest of an `update`; resolves to what `update` would. */
+export type PreparedUpdate = () => Promise<readonly (Error | undefined)[]>;
 
 /** How a row stands with the world outside. */
 export interface RowStatus {
