@@ -157,6 +157,17 @@ export interface ProgramInfo {
   readonly runCount: bigint;
 }
 
+/** What a program does to packets, as far as its instructions tell. */
+export interface ProgramEffects {
+  /** It changes a packet's bytes or length, or cannot be told not to. */
+  readonly writesPackets: boolean;
+  /**
+   * Words of `ctx->cb` (0 to 4) that it certainly stores to; there may be more. `clears`: zero, and to that word
+   * alone.
+   */
+  readonly controlStores: readonly { readonly word: number; readonly clears: boolean }[];
+}
+
 /** A loaded program. */
 export interface Program extends Closeable {
   readonly id: number;
@@ -249,10 +260,12 @@ export interface BpfOps {
    */
   loadAside(spec: CollectionSpec): Promise<Collection>;
   /**
-   * Loads the programs and lets go of them at once, off the event loop: verifying a hostile program takes seconds.
+   * Loads the programs and lets go of them at once, off the event loop: verifying a hostile program takes seconds. What
+   * they do to packets holds for these constants and this kernel; what is reached by tail calls through given maps is
+   * not part of it.
    * @throws VerifierError with the log, MapLayoutError, DatapathError
    */
-  verify(spec: CollectionSpec): Promise<void>;
+  verify(spec: CollectionSpec): Promise<ReadonlyMap<string, ProgramEffects>>;
   openPinnedProgram(path: string): Program | undefined;
   programById(id: number): Program | undefined;
   /** Puts a program into a PROG_ARRAY slot. */

@@ -254,6 +254,7 @@ export function makePlugin(name: string, change: Partial<Plugin> = {}): Plugin {
     config: { limit: 2n ** 63n },
     templates: {},
     maps,
+    readsOnly: [],
     revision: 1,
     ...change,
   };

@@ -31,7 +31,9 @@ test("a plugin is registered with what the caller asked for", async (t) => {
   t.is(plugin?.priority, -5);
   t.is(plugin?.manifestPriority, 100);
   t.is(plugin?.attachmentPolicy, AttachmentPolicy.BEST_EFFORT);
-  t.deepEqual(plugin?.hooks, [{ point: "to_container_pre_ct_v4", before: [], after: ["audit"] }]);
+  t.deepEqual(plugin?.hooks, [
+    { point: "to_container_pre_ct_v4", before: [], after: ["audit"], rewritesPackets: true },
+  ]);
   t.deepEqual(plugin?.config[0], {
     name: "limit",
     type: PluginConfigType.U64,

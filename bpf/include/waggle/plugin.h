@@ -29,11 +29,14 @@
  * anew, would set them back to where they began.
  *
  * The packet's control block. ctx->cb[0] to [2] are the plugin's while it runs; [3] and [4] are reserved: the stages
- * know by them what they have read, and counters where their place is.
+ * know by them what they have read, and counters where their place is. A plugin that is seen to store there is refused.
  *
  * Rewriting packets. Rewrite addresses and ports only before the conntrack stage (…_pre_service_v4,
  * …_pre_ct_v4, from_netdev_v4, from_host_v4); later the connection is known by its old name. Use the
- * bpf_l3_csum_replace() and bpf_l4_csum_replace() helpers to keep checksums right.
+ * bpf_l3_csum_replace() and bpf_l4_csum_replace() helpers to keep checksums right. Behind a program that rewrites
+ * packets, in any way, the headers are read again; the agent finds out which do by their instructions. One that only
+ * reads costs less: it stores to no packet pointer, and calls no helper but those that read (maps, clocks, lookups,
+ * bpf_skb_load_bytes(), bpf_skb_pull_data(), bpf_redirect(), records and the like).
  *
  * Stable: all names here that begin with HOOK, PLUGIN_CONFIG, WAGGLE_ or waggle_.
  */

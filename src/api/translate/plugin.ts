@@ -68,6 +68,7 @@ export function pluginToMessage(plugin: Plugin): PluginMessage {
       point,
       before: [...before],
       after: [...after],
+      rewritesPackets: !plugin.readsOnly.includes(point),
     })),
     config: manifest.config.map((declared) => ({
       name: declared.name,

@@ -61,6 +61,7 @@ export class ChainBuilder {
         plugin.templates[objectOf(kind).kind]?.digest,
         Object.entries(plugin.config).map(([name, value]) => [name, `${value}`]),
         this.#instances.mapIds(plugin),
+        ...(plugin.readsOnly.length > 0 ? [plugin.readsOnly] : []),
       ]),
     ]);
   }
@@ -96,7 +97,7 @@ export class ChainBuilder {
         for (const [hook, names] of orders) {
           if (names.length > 0) attempt.arrays.set(hook, this.#createArray(hook));
         }
-        const places = await this.#placements(orders, attempt.arrays);
+        const places = await this.#placements(orders, attempt);
         const failed = this.#loadAll(attempt, places);
         if (failed !== undefined) {
           skipped.set(failed.plugin, failed.reason);
@@ -126,14 +127,15 @@ export class ChainBuilder {
 
   async #placements(
     orders: ReadonlyMap<string, readonly string[]>,
-    arrays: ReadonlyMap<string, RawMap>,
+    { arrays, plugins }: Attempt,
   ): Promise<ReadonlyMap<string, readonly Placement[]>> {
     // Asked for together, so that new ranks go to disk in one commit.
     const ranked = await Promise.all(
       [...orders].flatMap(([hook, names]) =>
         names.map(async (plugin, index) => {
           const rank = await this.#counters.rank({ plugin, hook });
-          return { plugin, place: { hook, chain: arrays.get(hook)!, next: index + 1, rank } };
+          const rewrites = !plugins.get(plugin)!.readsOnly.includes(hook);
+          return { plugin, place: { hook, chain: arrays.get(hook)!, next: index + 1, rank, rewrites } };
         }),
       ),
     );

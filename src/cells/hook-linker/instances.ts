@@ -4,11 +4,13 @@ import {
   type Datapath,
   DatapathError,
   type ObjectDescription,
+  type ProgramEffects,
   type RawMap,
 } from "../../datapath/index.ts";
 import {
   CHAIN_MAP_PREFIX,
   CHAIN_POSITION_PREFIX,
+  HOOK_REWRITES_PREFIX,
   HOOK_STATS_PREFIX,
   type ObjectKind,
   PLUGIN_CONFIG_PREFIX,
@@ -25,6 +27,8 @@ export interface Placement {
   readonly next: number;
   /** Place of its counters in every attachment's block of waggle_hook_stats. */
   readonly rank: number;
+  /** Must those behind it take the packet for changed? */
+  readonly rewrites: boolean;
 }
 
 /** Loads instances of plugins from their templates. */
@@ -49,11 +53,15 @@ export class PluginInstances {
   }
 
   /**
-   * Has the verifier look at the plugin's programs, off the event loop. The object creates maps of its own: the
+   * Has the verifier look at the plugin's programs, off the event loop, and says what they do. The object creates maps of its own: the
    * pinned ones may be absent or of another layout.
    * @throws VerifierError, DatapathError
    */
-  verify(plugin: Plugin, kind: ObjectKind, places: readonly Placement[]): Promise<void> {
+  verify(
+    plugin: Plugin,
+    kind: ObjectKind,
+    places: readonly Placement[],
+  ): Promise<ReadonlyMap<string, ProgramEffects>> {
     return this.#datapath.bpf.verify(this.#spec(plugin, kind, places, {}));
   }
 
@@ -67,9 +75,10 @@ export class PluginInstances {
     if (template === undefined) throw new Error(`plugin ${plugin.name} has no ${kind} hooks compiled`);
     const wanted: Record<string, number | bigint> = {};
     const chains: Record<string, RawMap> = {};
-    for (const { hook, chain, next, rank } of places) {
+    for (const { hook, chain, next, rank, rewrites } of places) {
       wanted[CHAIN_POSITION_PREFIX + hook] = next;
       wanted[HOOK_STATS_PREFIX + hook] = rank;
+      wanted[HOOK_REWRITES_PREFIX + hook] = rewrites ? 1 : 0;
       chains[CHAIN_MAP_PREFIX + hook] = chain;
     }
     for (const [name, value] of Object.entries(plugin.config)) wanted[PLUGIN_CONFIG_PREFIX + name] = value;

@@ -96,7 +96,7 @@ export class TailCallLinker implements HookLinker {
     return this.exclusive(() => this.#replaceChains(plugins, [...this.#attached.values()], commit));
   }
 
-  tryLoad(plugin: Plugin): Promise<void> {
+  tryLoad(plugin: Plugin): Promise<readonly string[]> {
     return this.#parts.trial.load(plugin);
   }
 

@@ -71,8 +71,12 @@ export interface HookLinker {
    * `commit` once all of them have loaded, then swings. When a load or `commit` fails nothing has changed.
    */
   apply(plugins: readonly Plugin[], commit: () => Promise<void>): Promise<void>;
-  /** Loads the plugin's programs once, unattached, so that the verifier has its say. @throws RefusalError */
-  tryLoad(plugin: Plugin): Promise<void>;
+  /**
+   * Loads the plugin's programs once, unattached, so that the verifier has its say.
+   * @returns what becomes the plugin's `readsOnly`
+   * @throws RefusalError
+   */
+  tryLoad(plugin: Plugin): Promise<readonly string[]>;
   /** Forgets and unpins the chains of an attachment that is gone. */
   remove(attachment: string): Promise<void>;
   /**

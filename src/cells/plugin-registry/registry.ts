@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { Mutex } from "async-mutex";
-import { type Datapath, layoutDifference, type RawMap } from "../../datapath/index.ts";
+import { bootMoment, type Datapath, layoutDifference, type RawMap } from "../../datapath/index.ts";
 import type { HealthScope, Logger } from "../../hive/index.ts";
 import type { RWTable } from "../../table/index.ts";
 import { failedPrecondition, notFound, RefusalError } from "../errors.ts";
@@ -18,6 +18,8 @@ export interface StoredPlugin {
   readonly config: Readonly<Record<string, string>>;
   /** Digest of the headers that the templates were compiled with; undefined from agents that did not note it. */
   readonly headers?: string | undefined;
+  /** Boot in which the row's `readsOnly` was found out: another kernel may come with another one. */
+  readonly boot?: string | undefined;
 }
 
 /** What the registry works with. */
@@ -67,18 +69,40 @@ export class StoredPluginRegistry implements PluginRegistry {
     const { datapath, builder, log, stored } = this.#parts;
     const objects = Object.values(plugin.templates).map(({ object }) => object);
     const current = value.headers === headers && objects.every((object) => existsSync(object));
-    if (datapath.kind === "kernel" && current) return plugin;
+    const judged = value.boot === bootMoment().boot;
+    if (datapath.kind === "kernel" && current && judged) return plugin;
     try {
-      const built = await builder.build(plugin.directory);
-      const config = keepKnown(value.config, built);
-      const next = this.#compose(built, plugin, { ...value, config, headers, enabled: plugin.enabled });
+      let next = value;
+      if (datapath.kind !== "kernel" || !current) {
+        const built = await builder.build(plugin.directory);
+        const config = keepKnown(value.config, built);
+        next = this.#compose(built, plugin, { ...value, config, headers, enabled: plugin.enabled });
+      }
+      next = await this.#judgedIfLoadable(next);
       await stored.put(plugin.name, next);
       return next.plugin;
     } catch (error) {
       // It stays enabled: what is linked keeps running, and new endpoints are refused rather than left without it.
       log.error({ plugin: plugin.name, err: error }, "plugin cannot be rebuilt");
       this.#broken.add(plugin.name);
-      return plugin;
+      return judged ? plugin : { ...plugin, readsOnly: [] };
+    }
+  }
+
+  /** With what the plugin is found to leave alone. @throws RefusalError when it does not load */
+  async #judged(stored: StoredPlugin): Promise<StoredPlugin> {
+    const readsOnly = await this.#parts.linker.tryLoad(stored.plugin);
+    return { ...stored, boot: bootMoment().boot, plugin: { ...stored.plugin, readsOnly } };
+  }
+
+  /** The same where what does not load is told, or left out, when it is linked: until then it may do anything. */
+  async #judgedIfLoadable(stored: StoredPlugin): Promise<StoredPlugin> {
+    try {
+      return await this.#judged(stored);
+    } catch (error) {
+      if (!(error instanceof RefusalError)) throw error;
+      this.#parts.log.warn({ plugin: stored.plugin.name, err: error }, "plugin does not load");
+      return { ...stored, boot: undefined, plugin: { ...stored.plugin, readsOnly: [] } };
     }
   }
 
@@ -102,13 +126,13 @@ export class StoredPluginRegistry implements PluginRegistry {
         );
       }
       const known = this.#parts.stored.get(name);
-      const stored = this.#compose(built, before, {
+      const composed = this.#compose(built, before, {
         priority: options.priority ?? known?.priority,
         config: { ...keepKnown(known?.config ?? {}, built), ...options.config },
         enabled: options.enable === true || before?.enabled === true,
         headers,
       });
-      await this.#parts.linker.tryLoad(stored.plugin);
+      const stored = await this.#judged(composed);
       signal?.throwIfAborted();
       const replacement = this.#replaceMaps(stored.plugin, options.replaceMaps ?? false);
       try {
@@ -146,14 +170,19 @@ export class StoredPluginRegistry implements PluginRegistry {
     signal?: AbortSignal,
   ): Promise<Plugin> {
     if (change.priority !== undefined) checkPriority(change.priority);
-    return this.#change(name, signal, ({ plugin, priority, config, headers }) =>
-      this.#compose(plugin, plugin, {
+    return this.#change(name, signal, async (stored) => {
+      const { plugin, priority, config } = stored;
+      const next = this.#compose(plugin, plugin, {
+        ...stored,
         priority: change.priority ?? priority,
         config: { ...config, ...change.config },
         enabled: plugin.enabled,
-        headers,
-      }),
-    );
+      });
+      // Other values are other programs to the verifier.
+      return change.config === undefined
+        ? { ...next, plugin: { ...next.plugin, readsOnly: plugin.readsOnly } }
+        : this.#judgedIfLoadable(next);
+    });
   }
 
   unregister(name: string, signal?: AbortSignal): Promise<void> {
@@ -179,14 +208,15 @@ export class StoredPluginRegistry implements PluginRegistry {
   #change(
     name: string,
     signal: AbortSignal | undefined,
-    change: (stored: StoredPlugin) => StoredPlugin,
+    change: (stored: StoredPlugin) => StoredPlugin | Promise<StoredPlugin>,
   ): Promise<Plugin> {
     return this.#mutex.runExclusive(async () => {
       signal?.throwIfAborted();
       const stored = this.#parts.stored.get(name);
       const plugin = this.table.get(name);
       if (stored === undefined || plugin === undefined) throw notFound("plugin", name);
-      const next = change({ ...stored, plugin });
+      const next = await change({ ...stored, plugin });
+      signal?.throwIfAborted();
       const bumped = { ...next, plugin: { ...next.plugin, revision: plugin.revision + 1 } };
       await this.#put(bumped);
       return bumped.plugin;
@@ -203,6 +233,7 @@ export class StoredPluginRegistry implements PluginRegistry {
       priority: set.priority,
       config: set.config,
       headers: set.headers,
+      boot: set.boot,
       plugin: {
         name: manifest.name,
         directory,
@@ -212,6 +243,7 @@ export class StoredPluginRegistry implements PluginRegistry {
         enabled: set.enabled,
         priority: set.priority ?? manifest.priority,
         config: resolveConfig(manifest.config, set.config),
+        readsOnly: [],
         revision: (before?.revision ?? 0) + 1,
       },
     };

@@ -41,6 +41,7 @@ function makePlugin(name: string, change: Partial<Plugin> = {}, records = [layou
     config: {},
     templates: {},
     maps: [ring, perf, hash],
+    readsOnly: [],
     revision: 1,
     ...change,
   };

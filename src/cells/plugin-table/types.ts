@@ -83,6 +83,11 @@ export interface Plugin {
   readonly templates: Readonly<Partial<Record<ObjectKind, CompileResult>>>;
   /** Maps of the plugin's own, by C name. */
   readonly maps: readonly MapSpec[];
+  /**
+   * Hook points at which its program is known to leave packets as they are: on this kernel and with this config. What it
+   * does at the others cannot be told, or it does write.
+   */
+  readonly readsOnly: readonly string[];
   /** Grows with every change that needs relinking. */
   readonly revision: number;
 }

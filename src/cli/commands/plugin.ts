@@ -35,13 +35,14 @@ const plainPlugin = (plugin: Plugin): unknown => ({
 
 const pluginsTable = (plugins: readonly Plugin[], style: Style): string =>
   table(
-    ["Name", "Version", "Enabled", "Priority", "Policy", "Hooks"],
+    ["Name", "Version", "Enabled", "Priority", "Policy", "Rewrites", "Hooks"],
     plugins.map((plugin) => [
       plugin.name,
       plugin.version,
       plugin.enabled ? style.good("yes") : style.dim("no"),
       String(plugin.priority),
       word(AttachmentPolicy, plugin.attachmentPolicy),
+      plugin.hooks.some(({ rewritesPackets }) => rewritesPackets) ? "yes" : "no",
       plugin.hooks.map(({ point }) => point).join(" "),
     ]),
   );
@@ -65,9 +66,10 @@ const detail = (plugin: Plugin, style: Style): string =>
     [
       "Hooks",
       plugin.hooks
-        .map(({ point, before, after }) =>
+        .map(({ point, before, after, rewritesPackets }) =>
           [
             point,
+            `rewrites packets: ${rewritesPackets ? "yes" : "no"}`,
             before.length > 0 ? `before ${before.join(", ")}` : "",
             after.length > 0 ? `after ${after.join(", ")}` : "",
           ]

@@ -2,15 +2,17 @@
 import { availableParallelism, constants } from "node:os";
 import { DatapathError, layoutDifference, MapLayoutError, VerifierError } from "../errors.ts";
 import { Semaphore } from "../semaphore.ts";
-import type { Collection, CollectionSpec } from "../types.ts";
+import { type Collection, type CollectionSpec, MapType, type ProgramEffects } from "../types.ts";
 import { checked } from "./check.ts";
 import { KernelCollection } from "./collection.ts";
 import { setConstants } from "./constants.ts";
+import { effectsOf } from "./effects/index.ts";
 import { callAsync } from "./ffi/async.ts";
 import {
   bpf_map__name,
   bpf_map__reuse_fd,
   bpf_map__set_pin_path,
+  bpf_map__type,
   bpf_object__load,
   type ObjectMapPointer,
   type ObjectPointer,
@@ -88,17 +90,20 @@ export async function loadAside(spec: CollectionSpec): Promise<Collection> {
 }
 
 /**
- * Loads on a worker thread, for the verifier's opinion alone. On a failure libbpf lets the verifier run once more
- * with a log; where that outgrew its buffer and the kernel keeps the head of it, the culprit gets more room.
+ * Loads on a worker thread, for the verifier's opinion alone and to see what the programs do. On a failure libbpf lets
+ * the verifier run once more with a log; where that outgrew its buffer and the kernel keeps the head of it, the culprit
+ * gets more room.
  * @throws VerifierError, MapLayoutError, DatapathError
  */
-export async function verify(spec: CollectionSpec): Promise<void> {
+export async function verify(spec: CollectionSpec): Promise<ReadonlyMap<string, ProgramEffects>> {
   const file = objectFile(spec.object);
-  let failure = await attemptAside(file, spec, FAILURE_LOG_BYTES);
-  if (failure?.errno === ENOSPC && failure.culprit !== undefined && !endsWithVerdict(failure.culprit.log)) {
-    failure = await attemptAside(file, spec, LARGEST_LOG_BYTES, failure.culprit.program);
+  let result = await attemptAside(file, spec, FAILURE_LOG_BYTES);
+  if ("effects" in result) return result.effects;
+  if (result.errno === ENOSPC && result.culprit !== undefined && !endsWithVerdict(result.culprit.log)) {
+    result = await attemptAside(file, spec, LARGEST_LOG_BYTES, result.culprit.program);
+    if ("effects" in result) return result.effects;
   }
-  if (failure !== undefined) throw loadError(file.path, failure);
+  throw loadError(file.path, result);
 }
 
 /** The verifier's last line; kernels before 6.4 keep the beginning of a log that is too long. */
@@ -109,13 +114,22 @@ function attemptAside(
   spec: CollectionSpec,
   logBytes: number,
   only?: string,
-): Promise<Failure | undefined> {
+): Promise<Failure | { readonly effects: ReadonlyMap<string, ProgramEffects> }> {
   return file.openFor(async (object) => {
     // libbpf's words are not listened for: they come through the process, and other loads go on meanwhile.
-    const logs = requestLogs(prepare(object, file, spec), logBytes, only);
+    const prepared = prepare(object, file, spec);
+    const logs = requestLogs(prepared, logBytes, only);
     const result = await callAsync(bpf_object__load, object);
-    return result === 0 ? undefined : { errno: -result, messages: [], culprit: culpritOf(logs) };
+    return result === 0
+      ? { effects: effectsOfAll(prepared) }
+      : { errno: -result, messages: [], culprit: culpritOf(logs) };
   });
+}
+
+function effectsOfAll({ programs, created }: Prepared): ReadonlyMap<string, ProgramEffects> {
+  // Who gives an array knows what is in it; one of the object's own may hold anything one day.
+  const tailCalls = created.every(({ pointer }) => bpf_map__type(pointer) !== MapType.progArray);
+  return new Map(programs.map(({ name, pointer }) => [name, effectsOf(name, pointer, tailCalls)]));
 }
 
 function loadWithLogs(file: ObjectFile, spec: CollectionSpec): Collection {

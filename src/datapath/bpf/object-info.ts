@@ -1,6 +1,7 @@
 /** `BPF_OBJ_GET_INFO_BY_FD` for maps, programs and links: layouts of include/uapi/linux/bpf.h. */
 import type { MapInfo, ProgramInfo } from "../types.ts";
 import { checked } from "./check.ts";
+import { Instructions } from "./effects/instructions.ts";
 import { addressOf, bpf_obj_get_info_by_fd } from "./ffi/common.ts";
 
 /** `BPF_OBJ_NAME_LEN`: names in the kernel, terminating zero included. */
@@ -61,6 +62,23 @@ function mapIds(fd: number, object: string, count: number): number[] {
   queryInfo(fd, object, info);
   const written = Math.min(count, info.readUInt32LE(52));
   return Array.from({ length: written }, (_, i) => ids.readUInt32LE(4 * i));
+}
+
+/**
+ * A program's instructions as the verifier has translated them; undefined where the kernel keeps them to itself.
+ * @throws DatapathError
+ */
+export function translatedInstructions(fd: number, object: string): Instructions | undefined {
+  const size = queryInfo(fd, object).readUInt32LE(20);
+  if (size === 0) return undefined;
+  const bytes = Buffer.alloc(size);
+  const info = Buffer.alloc(INFO_ROOM);
+  info.writeUInt32LE(size, 20);
+  info.writeBigUInt64LE(addressOf(bytes), 32);
+  queryInfo(fd, object, info);
+  // Where it may not tell, it says so in the pointer (bpf_prog_get_info_by_fd, kernel/bpf/syscall.c).
+  if (info.readUInt32LE(20) !== size || info.readBigUInt64LE(32) === 0n) return undefined;
+  return new Instructions(bytes);
 }
 
 /** Id alone, without the second call for map ids. @throws DatapathError */

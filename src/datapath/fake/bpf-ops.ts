@@ -7,6 +7,7 @@ import {
   type MapSpec,
   MapType,
   type ObjectDescription,
+  type ProgramEffects,
   type RawMap,
 } from "../types.ts";
 import { attach, openAttachment } from "./attach.ts";
@@ -71,7 +72,13 @@ export function createFakeBpfOps(
     },
     load: (spec) => loadCollection(kernel, handles, spec),
     loadAside: async (spec) => loadCollection(kernel, handles, spec),
-    verify: async (spec) => loadCollection(kernel, handles, spec).close(),
+    async verify(spec) {
+      const collection = loadCollection(kernel, handles, spec);
+      collection.close();
+      // Code is not looked at: it may do anything.
+      const unknown: ProgramEffects = { writesPackets: true, controlStores: [] };
+      return new Map(Array.from(collection.programs.keys(), (name) => [name, unknown]));
+    },
     openPinnedProgram(path) {
       faults.check("openPinnedProgram", path);
       const pinned = pins.get(path);

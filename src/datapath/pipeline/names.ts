@@ -39,6 +39,18 @@ export const CHAIN_POSITION_PREFIX = "cfg_pos_";
  */
 export const HOOK_STATS_PREFIX = "cfg_slot_";
 
+/** Name prefix of the constant that says whether packets count as changed behind a hook program: 1 unless set. */
+export const HOOK_REWRITES_PREFIX = "cfg_rewrites_";
+
+/**
+ * Word of a packet's control block (`ctx->cb`) in which the stages note whose headers they have read. HOOK() clears it;
+ * plugins must not store to it.
+ */
+export const PARSED_WORD = 3;
+
+/** Word of the control block that says where the packet's counters of plugins begin; plugins must not store to it. */
+export const HOOK_STATS_WORD = 4;
+
 /** Records of `waggle_hook_stats` that an attachment has: as many hook programs can stand at an attachment. */
 export const STATS_BLOCK = 64;
 

@@ -4,7 +4,9 @@
  *
  * A plugin's program is one link of the chain A -> P1 -> … -> Pn -> B. It runs the author's body and, on
  * HOOK_NEXT, tail-calls the link after it. Where that sits in the chain's program array is a constant
- * of the program, so the jump has a constant key and the JIT compiles it to a direct one.
+ * of the program, so the jump has a constant key and the JIT compiles it to a direct one. Whether the body may change
+ * packets is a constant too, which the agent finds out from its instructions (cfg_rewrites_<hook>): the stages behind a
+ * chain that only reads keep what they know of the headers.
  */
 #ifndef __WAGGLE_INTERNAL_HOOK_H
 #define __WAGGLE_INTERNAL_HOOK_H
@@ -14,11 +16,6 @@
 
 #define HOOK_CHAIN_SLOTS 40
 
-/*
- * cfg_pos_<hook> of the first link of a chain. It alone says, for all of the chain, that the packet may have changed: no
- * stage stands between links.
- */
-#define HOOK_FIRST_POS 1
 #define HOOK_STATS_SLOTS 32768
 
 /* Indexes into hook_stats.verdicts; read by the agent. */
@@ -71,6 +68,21 @@ static __always_inline int hook_verdict(struct __sk_buff *ctx, struct hook_stats
 	return drop_report(ctx, st, DROP_BY_PLUGIN);
 }
 
+/*
+ * The packet may not be what its headers were. By hand, so that the agent can tell this store from a plugin's own: zero,
+ * just before it is stored.
+ */
+static __always_inline void hook_forget_headers(struct __sk_buff *ctx)
+{
+	__u64 zero;
+
+	asm volatile("%0 = 0\n\t"
+		     "*(u32 *)(%1 + %2) = %0"
+		     : "=&r"(zero)
+		     : "r"(ctx), "i"(__builtin_offsetof(struct __sk_buff, cb) + PARSED_CB * sizeof(__u32))
+		     : "memory");
+}
+
 /* The next link was not there: never silently, and never past a stage. */
 static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats *stats)
 {
@@ -95,6 +107,7 @@ static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats 
 		"{from,to}_overlay_{v4,v6}. See <waggle/hooks.h>.");                                 \
 	const volatile __u32 cfg_slot_##name SEC(".rodata.config") = 0;                              \
 	const volatile __u32 cfg_pos_##name SEC(".rodata.config") = 0;                               \
+	const volatile __u32 cfg_rewrites_##name SEC(".rodata.config") = 1;                          \
 	struct {                                                                                     \
 		__uint(type, BPF_MAP_TYPE_PROG_ARRAY);                                               \
 		__uint(max_entries, HOOK_CHAIN_SLOTS);                                               \
@@ -110,8 +123,8 @@ static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats 
 			return hook_verdict(ctx, stats, verdict);                                    \
 		if (stats)                                                                           \
 			stats->verdicts[HOOK_STAT_NEXT]++;                                           \
-		if (cfg_pos_##name == HOOK_FIRST_POS)                                                \
-			ctx->cb[PARSED_CB] = 0;                                                      \
+		if (cfg_rewrites_##name)                                                             \
+			hook_forget_headers(ctx);                                                    \
 		bpf_tail_call(ctx, &wg_chain_##name, cfg_pos_##name);                                \
 		return hook_missed(ctx, stats);                                                      \
 	}                                                                                            \

@@ -5,7 +5,7 @@
  * The programs of a journey run one after another on one CPU with bottom halves disabled, so one record
  * a CPU is enough. An entry program resets it; it does not survive a redirect or the host stack (there,
  * the identity travels in the packet's mark). What the headers say is kept from stage to stage only while no
- * plugin ran in between, which may have rewritten the packet (PARSED_CB).
+ * plugin ran in between that may have rewritten the packet (PARSED_CB).
  */
 #ifndef __WAGGLE_INTERNAL_STATE_H
 #define __WAGGLE_INTERNAL_STATE_H
@@ -43,7 +43,7 @@
 
 /*
  * The word that says whether pkt_state has the packet's headers as they are: 4 or 6, their family. An entry program
- * clears it, and so does the first plugin of a chain as it goes on.
+ * clears it, and so does each plugin that may have changed the packet, as it goes on.
  */
 #define PARSED_CB 3
 

@@ -28,6 +28,23 @@ export const bpf_program__insn_cnt: (program: ProgramPointer) => number = libbpf
   ["void *"],
 );
 
+/** Since the load these are the instructions that the kernel got, subprograms included. The memory belongs to the object. */
+export const bpf_program__insns: (program: ProgramPointer) => Pointer<"bpf_insn"> = libbpf.func(
+  "bpf_program__insns",
+  "void *",
+  ["void *"],
+);
+
+/** A descriptor or a negative errno. `insns` is an array of `count` `struct bpf_insn`. */
+export const bpf_prog_load: (
+  type: number,
+  name: string,
+  license: string,
+  insns: Buffer,
+  count: number,
+  opts: Buffer | null,
+) => number = libbpf.func("bpf_prog_load", "int", ["int", "str", "str", "void *", "size_t", "void *"]);
+
 export const bpf_program__fd: (program: ProgramPointer) => number = libbpf.func("bpf_program__fd", "int", [
   "void *",
 ]);
