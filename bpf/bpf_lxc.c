@@ -19,6 +19,7 @@
 
 #include "family_v4.h"
 #include "parsed.h"
+#include "whereabouts.h"
 #include "conntrack_tuples.h"
 #include "nat.h"
 #include "icmp.h"
@@ -31,6 +32,7 @@
 
 #include "family_v6.h"
 #include "parsed.h"
+#include "whereabouts.h"
 #include "conntrack_tuples.h"
 #include "nat.h"
 #include "icmp.h"

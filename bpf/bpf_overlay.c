@@ -15,11 +15,13 @@
 
 #include "family_v4.h"
 #include "icmp.h"
+#include "whereabouts.h"
 #include "overlay.h"
 #include "family_end.h"
 
 #include "family_v6.h"
 #include "icmp.h"
+#include "whereabouts.h"
 #include "overlay.h"
 #include "family_end.h"
 

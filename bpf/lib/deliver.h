@@ -16,13 +16,16 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } waggle_call_policy SEC(".maps");
 
-/* On to the pod `ep`, in whose name the pods' programs then run: the verdict to return. */
-#define DELIVER(ctx, st, ep)                                                         \
+/* On to the pod, in whose name the pods' programs then run: the verdict to return. */
+#define DELIVER_TO(ctx, st, id, identity)                                            \
 	({                                                                           \
-		(st)->endpoint_id = (ep)->lxc_id;                                    \
-		(st)->dst_identity = (ep)->sec_id;                                   \
+		(st)->endpoint_id = (id);                                            \
+		(st)->dst_identity = (identity);                                     \
 		bpf_tail_call_static(ctx, &waggle_call_policy, CALL_POLICY_SLOT);    \
 		DROP(st, DROP_EP_NOT_READY);                                         \
 	})
+
+/* The same to the pod that cilium_lxc has an entry of. */
+#define DELIVER(ctx, st, ep) DELIVER_TO(ctx, st, (ep)->lxc_id, (ep)->sec_id)
 
 #endif

@@ -105,7 +105,7 @@ static __always_inline int F(lxc_to_host)(struct __sk_buff *ctx, struct pkt_stat
 
 /* To another pod, or back to this one: its stages are beside ours, and begin where ours end. */
 static __always_inline int F(lxc_to_pod)(struct __sk_buff *ctx, struct pkt_state *st,
-					 const struct endpoint_config *pod, __u16 id)
+					 const struct endpoint_config *pod)
 {
 	int ret = F(l3_forward)(ctx, mac_of_u64(pod->mac), mac_of_u64(pod->node_mac));
 
@@ -114,7 +114,7 @@ static __always_inline int F(lxc_to_pod)(struct __sk_buff *ctx, struct pkt_state
 	if (ret < 0)
 		return DROP(st, ret);
 	count_forwarded(ctx, DIR_EGRESS);
-	st->endpoint_id = id;
+	st->endpoint_id = pod->id;
 	return F(lxc_receive)(ctx, st);
 }
 
@@ -149,41 +149,45 @@ static __always_inline int F(lxc_to_tunnel)(struct __sk_buff *ctx, struct pkt_st
 	return ret < 0 ? DROP(st, ret) : ret;
 }
 
+/* Is the destination behind another node? */
+static __always_inline _Bool F(lxc_is_remote)(const struct pkt_state *st)
+{
+	return st->tunnel_ipv4 && st->tunnel_ipv4 != cfg_node_ipv4;
+}
+
 static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_state *st)
 {
+	const struct endpoint_info *ep = (void *)0;
 	const struct endpoint_config *pod;
-	const struct endpoint_info *ep;
 	struct F(addresses) ip;
-	__u16 id;
 
 	if (F(addresses_load)(ctx, &ip))
 		return DROP(st, DROP_INVALID);
 	/* A reply to the name that the pod has for itself behind a service comes back to it. */
-	if (F(addr_equal)(ip.daddr, F(lb_loopback)())) {
-		pod = endpoint_self(st);
-		if (!pod)
-			return DROP(st, DROP_EP_NOT_READY);
-		ip.daddr = F(pod_ip)(pod);
+	pod = F(addr_equal)(ip.daddr, F(lb_loopback)()) ? endpoint_self(st) : F(pod_known_at)(ip.daddr);
+	if (!pod) {
+		/* Asked anew: a plugin may have sent the packet elsewhere since policy saw it. */
+		F(resolve_destination)(st, ip.daddr);
+		/*
+		 * The ipcache has every address of this node as this node's, by its full length and before anybody is
+		 * told of it; nothing that others say of an address outranks that. So where it leads to another node,
+		 * or the address is the world's, cilium_lxc has no entry either, or one about to go.
+		 */
+		if (!F(lxc_is_remote)(st) && st->dst_identity != IDENTITY_WORLD)
+			ep = F(endpoint_lookup)(ip.daddr);
 	}
-	pod = F(pod_known_at)(ip.daddr);
-	id = pod ? pod->id : 0;
-	ep = pod ? (void *)0 : F(endpoint_lookup)(ip.daddr);
 	if (ep) {
 		if (endpoint_is_host(ep))
 			return F(lxc_to_host)(ctx, st);
-		id = ep->lxc_id;
-		F(pod_remember_at)(ip.daddr, id);
-		pod = pod_by_id(id);
+		F(pod_remember_at)(ip.daddr, ep->lxc_id);
+		pod = pod_by_id(ep->lxc_id);
 		if (!pod)
 			return DROP(st, DROP_EP_NOT_READY);
 	}
 	if (pod)
-		return F(lxc_to_pod)(ctx, st, pod, id);
-	if (cfg_tunnel_ifindex) {
-		F(resolve_destination)(st, ip.daddr);
-		if (st->tunnel_ipv4 && st->tunnel_ipv4 != cfg_node_ipv4)
-			return F(lxc_to_tunnel)(ctx, st);
-	}
+		return F(lxc_to_pod)(ctx, st, pod);
+	if (cfg_tunnel_ifindex && F(lxc_is_remote)(st))
+		return F(lxc_to_tunnel)(ctx, st);
 	/* A service's address at a port where it is none: nobody out there has it. */
 	if (st->dst_identity == IDENTITY_SERVICE)
 		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_PORT_UNREACHABLE, DROP_NO_SERVICE);

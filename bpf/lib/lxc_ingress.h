@@ -40,7 +40,7 @@ static __always_inline int F(lxc_to_container)(struct __sk_buff *ctx, struct pkt
 	if (!st->src_identity) {
 		if (F(addresses_load)(ctx, &ip))
 			return DROP(st, DROP_INVALID);
-		st->src_identity = F(identity_of)(ip.saddr);
+		st->src_identity = F(whereabouts)(ip.saddr).identity;
 	}
 	st->delivery = DELIVER_STACK;
 	trace(ctx, st, TRACE_FROM_STACK, st->endpoint_id);

@@ -16,16 +16,13 @@ static __always_inline _Bool F(lxc_enforces)(const struct endpoint_config *pod, 
 	return pod->flags & (dir == DIR_EGRESS ? ENDPOINT_F_ENFORCE_EGRESS : ENDPOINT_F_ENFORCE_INGRESS);
 }
 
-/* Finds out, once a journey, who has the destination's address and behind which node it is. */
+/* Finds out who has the destination's address and behind which node it is. */
 static __always_inline void F(resolve_destination)(struct pkt_state *st, F(addr) daddr)
 {
-	const struct remote_endpoint_info *info;
+	struct whereabouts where = F(whereabouts)(daddr);
 
-	if (st->dst_identity)
-		return;
-	info = F(ipcache_lookup)(daddr);
-	st->dst_identity = ipcache_identity(info);
-	st->tunnel_ipv4 = info ? info->tunnel_ipv4 : 0;
+	st->dst_identity = where.identity;
+	st->tunnel_ipv4 = where.tunnel_ipv4;
 }
 
 /* Who is at the other end. */
@@ -33,7 +30,8 @@ static __always_inline __u32 F(lxc_peer)(struct pkt_state *st, const struct F(pk
 {
 	if (dir == DIR_INGRESS) /* known from the entry program on */
 		return st->src_identity;
-	F(resolve_destination)(st, pkt->daddr);
+	if (!st->dst_identity)
+		F(resolve_destination)(st, pkt->daddr);
 	return st->dst_identity;
 }
 

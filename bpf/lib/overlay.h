@@ -9,6 +9,7 @@
 #include "endpoint.h"
 #include "icmp_error.h"
 #include "mark.h"
+#include "pod_address.h"
 #include "tailcall.h"
 #include "trace.h"
 
@@ -22,14 +23,13 @@
  */
 static __always_inline int F(overlay_check_source)(const struct pkt_state *st, F(addr) saddr)
 {
-	const struct remote_endpoint_info *info;
+	__be32 tunnel_ipv4 = F(whereabouts)(saddr).tunnel_ipv4;
 
-	info = F(ipcache_lookup)(saddr);
-	if (info && info->tunnel_ipv4)
-		return info->tunnel_ipv4 == st->tunnel_ipv4 ? 0 : DROP_INVALID_SIP;
+	if (tunnel_ipv4)
+		return tunnel_ipv4 == st->tunnel_ipv4 ? 0 : DROP_INVALID_SIP;
 	if (F(endpoint_lookup)(saddr))
 		return DROP_INVALID_SIP;
-	if (identity_of_v4(st->tunnel_ipv4) != IDENTITY_REMOTE_NODE)
+	if (whereabouts_v4(st->tunnel_ipv4).identity != IDENTITY_REMOTE_NODE)
 		return DROP_UNKNOWN_SENDER;
 	return st->src_identity < IDENTITY_POD_MIN && st->src_identity != IDENTITY_WORLD ? DROP_INVALID_IDENTITY : 0;
 }
@@ -44,8 +44,26 @@ static __always_inline int F(overlay_to_host)(struct __sk_buff *ctx, struct pkt_
 	return bpf_redirect(cfg_host_ifindex, BPF_F_INGRESS);
 }
 
+/* To a pod. MAC addresses: of the pod's end of its pair of devices, and of the node's. */
+static __always_inline int F(overlay_to_pod)(struct __sk_buff *ctx, struct pkt_state *st, __u16 id, __u32 identity,
+					     struct mac mac, struct mac node_mac)
+{
+	int ret;
+
+	/* The inner frame was addressed to nobody here: without this, the pod would take it for somebody else's. */
+	if (bpf_skb_change_type(ctx, PACKET_HOST))
+		return DROP(st, DROP_WRITE_ERROR);
+	ret = F(l3_forward)(ctx, mac, node_mac);
+	if (ret == DROP_TTL_EXCEEDED)
+		return REFUSE(ctx, st, SLOT(OVERLAY_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
+	if (ret < 0)
+		return DROP(st, ret);
+	return DELIVER_TO(ctx, st, id, identity);
+}
+
 static __always_inline int F(overlay_from)(struct __sk_buff *ctx, struct pkt_state *st)
 {
+	const struct endpoint_config *pod;
 	const struct endpoint_info *ep;
 	struct F(addresses) ip;
 	int ret;
@@ -55,21 +73,18 @@ static __always_inline int F(overlay_from)(struct __sk_buff *ctx, struct pkt_sta
 	ret = F(overlay_check_source)(st, ip.saddr);
 	if (ret < 0)
 		return DROP(st, ret);
+	pod = F(pod_known_at)(ip.daddr);
+	if (pod)
+		return F(overlay_to_pod)(ctx, st, pod->id, pod->identity, mac_of_u64(pod->mac),
+					 mac_of_u64(pod->node_mac));
 	ep = F(endpoint_lookup)(ip.daddr);
 	if (!ep) /* routing it on would be routing it back */
 		return REFUSE(ctx, st, SLOT(OVERLAY_ICMP_ERROR), ICMP_ERROR_HOST_UNREACHABLE,
 			      DROP_UNKNOWN_TARGET);
 	if (endpoint_is_host(ep))
 		return F(overlay_to_host)(ctx, st);
-	/* The inner frame was addressed to nobody here: without this, the pod would take it for somebody else's. */
-	if (bpf_skb_change_type(ctx, PACKET_HOST))
-		return DROP(st, DROP_WRITE_ERROR);
-	ret = F(l3_forward)(ctx, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac));
-	if (ret == DROP_TTL_EXCEEDED)
-		return REFUSE(ctx, st, SLOT(OVERLAY_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
-	if (ret < 0)
-		return DROP(st, ret);
-	return DELIVER(ctx, st, ep);
+	F(pod_remember_at)(ip.daddr, ep->lxc_id);
+	return F(overlay_to_pod)(ctx, st, ep->lxc_id, ep->sec_id, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac));
 }
 
 /* Slot 0: from another node to a pod, or to the node itself. */

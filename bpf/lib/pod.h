@@ -3,9 +3,8 @@
 #ifndef __LIB_POD_H
 #define __LIB_POD_H
 
-#include <waggle/internal/self.h>
-#include <bpf/bpf_endian.h>
 #include "config_lxc.h"
+#include "pod_record.h"
 #include "slots.h"
 
 /* Node's end of a veth pair to endpoint id. Written by the loader when the programs are attached there. */
@@ -17,26 +16,7 @@ struct {
 	__type(value, __u32);
 } waggle_devices SEC(".maps");
 
-#define POD_HINTS 4096
-
-/*
- * Endpoint ids that a look-up gave before, by the low bits of what was looked up: a device's index, or an address. A pod
- * knows its own device and addresses, so a wrong hint is seen. Written here alone.
- */
-struct pod_hints {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, POD_HINTS);
-	__type(key, __u32);
-	__type(value, __u32);
-};
-
 struct pod_hints wg_hints_device SEC(".maps");
-struct pod_hints wg_hints_address SEC(".maps");
-
-static __always_inline const struct endpoint_config *pod_by_id(__u32 id)
-{
-	return bpf_map_lookup_elem(&waggle_endpoints, &id);
-}
 
 /* Names the pod of this device in the state. The pod, or NULL while it is not ready. */
 static __always_inline const struct endpoint_config *pod_of_device(const struct __sk_buff *ctx,
@@ -77,26 +57,6 @@ static __always_inline __u32 pod_since(const struct pkt_state *st, __u32 now)
 	const struct endpoint_config *pod = endpoint_self(st);
 
 	return pod ? pod->created_s : now;
-}
-
-static __always_inline addr_v4 pod_ip_v4(const struct endpoint_config *pod)
-{
-	return pod->ipv4;
-}
-
-static __always_inline addr_v6 pod_ip_v6(const struct endpoint_config *pod)
-{
-	return pod->ipv6;
-}
-
-static __always_inline __u32 pod_hint_slot_v4(addr_v4 addr)
-{
-	return bpf_ntohl(addr) % POD_HINTS;
-}
-
-static __always_inline __u32 pod_hint_slot_v6(addr_v6 addr)
-{
-	return (__u32)bpf_be64_to_cpu(addr.word[1]) % POD_HINTS;
 }
 
 #endif

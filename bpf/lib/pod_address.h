@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Which pod of this node has an address: cilium_lxc, asked once for each pod. Once for each family (family_v4.h). */
 #include "endpoint.h"
-#include "pod.h"
+#include "pod_record.h"
+
+#if IPV == 4
+struct pod_hints wg_hints_address SEC(".maps");
+#endif
 
 /* The pod that had the address before, or NULL when it has it no more, or nobody asked. */
 static __always_inline const struct endpoint_config *F(pod_known_at)(F(addr) addr)

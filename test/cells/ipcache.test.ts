@@ -4,6 +4,7 @@ import { RefusalError } from "../../src/cells/errors.ts";
 import { type IpCache, type IpCacheEntry, IpCaches, ipcacheCell } from "../../src/cells/ipcache/index.ts";
 import { NodeNetworking } from "../../src/cells/node-config/index.ts";
 import { stateCell } from "../../src/cells/state/index.ts";
+import type { IpCacheKey, RemoteEndpointInfo } from "../../src/datapath/maps/index.ts";
 import { Hive, invoke, silentLogger, supply } from "../../src/hive/index.ts";
 import { ReconcileError } from "../../src/table/index.ts";
 import { MemoryKernel, nodeNetwork, scratchDirectory } from "./support.ts";
@@ -190,6 +191,48 @@ test("prefixes of IPv6 are written as short as they can be, and found by their a
       line.startsWith("fd00:0:0:1::/64 -> identity=1000"),
     ),
   );
+});
+
+/** Whether programs have been told to forget what they remember since the map's last change. */
+const isTold = ({ journal }: MemoryKernel): boolean =>
+  journal.findLastIndex(({ map }) => map === "waggle_epochs") >
+  journal.findLastIndex(({ map }) => map === "cilium_ipcache");
+
+test("programs are told to forget what they remember before a change is acknowledged", async (t) => {
+  const stateDir = await scratchDirectory(t);
+  const kernel = new MemoryKernel();
+  const { cache, stop } = await started(t, kernel, stateDir);
+  await cache.reconciler.waitReconciled(cache.table.revision);
+  t.true(isTold(kernel));
+  for (const identity of [1000, 1001]) {
+    await cache.apiUpsert(entry("10.9.0.0/16", identity));
+    t.true(isTold(kernel), `identity ${identity}`);
+  }
+  await cache.apiDelete("10.9.0.0/16");
+  t.true(isTold(kernel));
+
+  kernel.map("cilium_ipcache").fail = new Error("ENOMEM");
+  const before = kernel.journal.length;
+  await t.throwsAsync(cache.apiUpsert(entry("10.9.0.0/16", 1000)));
+  t.true(
+    kernel.journal.slice(before).some(({ map }) => map === "waggle_epochs"),
+    "some of a change that failed may be there",
+  );
+  kernel.map("cilium_ipcache").fail = undefined;
+  await stop();
+
+  kernel
+    .typed<IpCacheKey, RemoteEndpointInfo>("cilium_ipcache")
+    .update(
+      { prefix: "10.7.0.0/16" },
+      { identity: 1000, tunnelEndpoint: "0.0.0.0", encryptKey: 0, flags: 0 },
+    );
+  t.false(isTold(kernel));
+  const next = await started(t, kernel, stateDir);
+  t.true(isTold(kernel), "the one before may have died between the change and saying so");
+  while ((await kernel.print("cilium_ipcache")).some((line) => line.startsWith("10.7.0.0/16")))
+    await next.cache.reconciler.waitReconciled(next.cache.table.revision);
+  t.true(isTold(kernel), "what nobody wants any more");
 });
 
 test("a map without room refuses the API before anything is stored", async (t) => {

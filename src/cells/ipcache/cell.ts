@@ -1,5 +1,12 @@
 import type { Subscription } from "rxjs";
-import { type IpCacheKey, ipcacheMap, type RemoteEndpointInfo } from "../../datapath/maps/index.ts";
+import {
+  advanceEpoch,
+  EpochTable,
+  epochsMap,
+  type IpCacheKey,
+  ipcacheMap,
+  type RemoteEndpointInfo,
+} from "../../datapath/maps/index.ts";
 import { contribute, Health, Lifecycle, Log, module, provide, token } from "../../hive/index.ts";
 import { Database, Reconciler } from "../../table/index.ts";
 import { GlobalMapsToken, ReconciledMaps, rowPerEntry } from "../datapath/index.ts";
@@ -42,11 +49,12 @@ export const ipcacheCell = module(
     },
     ({ maps, node, state, lifecycle, health, log }) => {
       const map = () => maps.typed<IpCacheKey, RemoteEndpointInfo>("cilium_ipcache");
+      const changed = () => advanceEpoch(maps.typed(epochsMap.name), EpochTable.ipcache);
       const table = new Database().createTable(ipcacheTable);
       const reconciler = new Reconciler({
         name: "ipcache",
         table,
-        ops: kernelIpCache(map),
+        ops: kernelIpCache(map, changed),
         batchSize,
         logger: log,
         onHealth: ({ state: level, message, errors }) => {
@@ -65,6 +73,7 @@ export const ipcacheCell = module(
       lifecycle.append({
         name: "ipcache",
         start: () => {
+          changed(); // the agent before this one may have died between a change and saying so
           cache.upsertMany(ownEntries(node.config));
           cache.restore();
           restored();

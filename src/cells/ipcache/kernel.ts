@@ -9,14 +9,23 @@ type IpCacheMap = BpfMap<IpCacheKey, RemoteEndpointInfo>;
  * Rows of the table in `cilium_ipcache`.
  *
  * @param map called when the map is first needed: shared maps are open only after start
+ * @param changed makes programs forget what they remember of the map; called after each change, also one that failed
+ * half-way, and before anybody learns of it
  */
-export function kernelIpCache(map: () => IpCacheMap): ReconcilerOps<IpCacheEntry> {
+export function kernelIpCache(map: () => IpCacheMap, changed: () => void): ReconcilerOps<IpCacheEntry> {
+  async function change<T>(make: () => Promise<T>): Promise<T> {
+    try {
+      return await make();
+    } finally {
+      changed();
+    }
+  }
   const prepareUpdate = (rows: readonly IpCacheEntry[]) => {
     const { raw } = map();
     const { keys, values } = map().packRows(rows, (row) => row, infoOf);
     const results = new Array<undefined>(rows.length).fill(undefined);
     return async () => {
-      await raw.updatePacked(keys, values);
+      await change(() => raw.updatePacked(keys, values));
       return results;
     };
   };
@@ -25,7 +34,7 @@ export function kernelIpCache(map: () => IpCacheMap): ReconcilerOps<IpCacheEntry
     // Only where nothing was under way meanwhile.
     update: async (rows) => await prepareUpdate(rows)(),
     async delete(rows) {
-      await map().deleteBatch(rows.map(({ prefix }) => ({ prefix })));
+      await change(() => map().deleteBatch(rows.map(({ prefix }) => ({ prefix }))));
       return rows.map(() => undefined);
     },
     async prune(all) {
@@ -39,7 +48,8 @@ export function kernelIpCache(map: () => IpCacheMap): ReconcilerOps<IpCacheEntry
       }
       const entries = await raw.entries();
       const stale = entries.map(({ key }) => key).filter((key) => !wanted.has(key.toString("latin1")));
-      return { removed: await raw.deleteBatch(stale) };
+      if (stale.length === 0) return { removed: 0 };
+      return { removed: await change(() => raw.deleteBatch(stale)) };
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { Subscription } from "rxjs";
+import { advanceEpoch, EpochTable, epochsMap } from "../../datapath/maps/index.ts";
 import {
   bundle,
   contribute,
@@ -38,6 +39,8 @@ interface Wanted {
   readonly numbering: ServiceNumbering;
   readonly kernel: KernelFrontends;
   readonly reconciler: Reconciler<FrontendRow, string>;
+  /** Makes programs forget where there was no service. */
+  changed(): void;
 }
 
 const wantedFrontends = token<Wanted>("wanted-frontends");
@@ -59,10 +62,12 @@ export const servicesCell = module(
         state.collection<StoredNumbers>("service-numbers"),
         state.collection<number>("service-cursors"),
       );
+      const changed = () => advanceEpoch(maps.typed(epochsMap.name), EpochTable.services);
       const kernel = new KernelFrontends(
         () => serviceMaps(maps),
         () => datapath.bpf.quiesce(),
         numbering,
+        changed,
       );
       const reconciler = new Reconciler({
         name: "services",
@@ -75,7 +80,7 @@ export const servicesCell = module(
           else health.degraded(message, new Error(errors.join("; ")));
         },
       });
-      return { database, frontends, numbering, kernel, reconciler };
+      return { database, frontends, numbering, kernel, reconciler, changed };
     },
   ),
   provide(
@@ -90,7 +95,7 @@ export const servicesCell = module(
       log: Log,
     },
     ({ wanted, maps, network, collections, lifecycle, jobs, log }) => {
-      const { database, frontends, numbering, reconciler } = wanted;
+      const { database, frontends, numbering, reconciler, changed } = wanted;
       const table = database.createTable<Service, string>(serviceTable);
       const shared = collections.open({ name: "services", decode: decodeSpec });
       const node = servingNodes(() => network.config);
@@ -101,6 +106,7 @@ export const servicesCell = module(
       lifecycle.append({
         name: "services",
         start: async () => {
+          changed(); // the agent before this one may have died between a change and saying so
           const remembered = numbering.restore();
           await follower.catchUp();
           resolver.forget(remembered);

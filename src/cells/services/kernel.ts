@@ -27,6 +27,7 @@ export class KernelFrontends implements ReconcilerOps<FrontendRow> {
   readonly #maps: () => ServiceMaps;
   readonly #quiesce: () => Promise<void>;
   readonly #numbers: KernelNumbers;
+  readonly #changed: () => void;
   readonly #installed = new Map<string, Installed>();
   /** What failed half-way, by key: some of it may be in the kernel. */
   readonly #attempts = new Map<string, Set<FrontendRow>>();
@@ -42,11 +43,19 @@ export class KernelFrontends implements ReconcilerOps<FrontendRow> {
    * @param maps called when first needed: shared maps are open only after start
    * @param quiesce resolves when every packet that was in a program has left it
    * @param numbers stored before the kernel gets to know them, so that no other life gives them another meaning
+   * @param changed makes programs forget where there was no service: called when there may be one, also after writing
+   * it has failed, and before anybody learns of it. Of services that exist nothing is remembered
    */
-  constructor(maps: () => ServiceMaps, quiesce: () => Promise<void>, numbers: KernelNumbers) {
+  constructor(
+    maps: () => ServiceMaps,
+    quiesce: () => Promise<void>,
+    numbers: KernelNumbers,
+    changed: () => void,
+  ) {
     this.#maps = maps;
     this.#quiesce = quiesce;
     this.#numbers = numbers;
+    this.#changed = changed;
     this.#garbage = new Garbage(maps, quiesce);
   }
 
@@ -58,7 +67,11 @@ export class KernelFrontends implements ReconcilerOps<FrontendRow> {
   async update(rows: readonly FrontendRow[]): Promise<readonly undefined[]> {
     try {
       await this.#numbers.save();
-      await this.#write(rows);
+      try {
+        await this.#write(rows);
+      } finally {
+        if (rows.some((row) => !this.#installed.has(frontendRowKey(row)))) this.#changed();
+      }
     } catch (error) {
       for (const row of rows) this.#distrust(row);
       throw error;

@@ -2,6 +2,7 @@
 export { checkLayouts, LayoutDriftError } from "./check.ts";
 export { type CtEntry, type CtTuple, ct4Map, ct6Map, TupleFlag } from "./ct.ts";
 export type { AnyMapDefinition, MapDefinition } from "./definition.ts";
+export { advanceEpoch, EpochTable, epochsMap } from "./epochs.ts";
 export { FAMILY_IPV4, FAMILY_IPV6 } from "./family.ts";
 export { type FragmentId, type FragmentPorts, fragments6Map, fragmentsMap } from "./frag.ts";
 export { type IpCacheKey, ipcacheMap, type RemoteEndpointInfo } from "./ipcache.ts";

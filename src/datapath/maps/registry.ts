@@ -2,6 +2,7 @@ import { DatapathError } from "../errors.ts";
 import { type MapSpec, MapType, type ObjectDescription } from "../types.ts";
 import { ct4Map, ct6Map } from "./ct.ts";
 import type { AnyMapDefinition, MapDefinition } from "./definition.ts";
+import { epochsMap } from "./epochs.ts";
 import { fragments6Map, fragmentsMap } from "./frag.ts";
 import { ipcacheMap } from "./ipcache.ts";
 import {
@@ -33,6 +34,7 @@ const GLOBAL = [
   devicesMap,
   policiesMap,
   ipcacheMap,
+  epochsMap,
   lb4ServicesMap,
   lb4BackendsMap,
   lb4ReverseNatMap,
@@ -62,7 +64,7 @@ const GLOBAL = [
 ] as readonly unknown[] as readonly AnyMapDefinition[];
 
 /** Arrays whose keys are given: their size is no matter of choice. */
-const FIXED: readonly MapSpec[] = [endpointsMap, policiesMap, callPolicyMap, forwardedMap];
+const FIXED: readonly MapSpec[] = [endpointsMap, policiesMap, epochsMap, callPolicyMap, forwardedMap];
 
 /** Every typed map by its C name; `cilium_policy` stands for the policy map of any endpoint. */
 export const mapSpecs: ReadonlyMap<string, AnyMapDefinition> = new Map(

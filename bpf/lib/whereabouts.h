@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Whose address is it, and where: the ipcache, whose search for the longest prefix costs more than most stages, asked once
+ * for each address and epoch. For programs of network devices (memo.h). Once for each family (family_v4.h).
+ */
+#include <waggle/internal/ipcache.h>
+#include "hash.h"
+#include "memo.h"
+
+#if IPV == 4
+struct whereabouts {
+	__u32 identity;	    /* world when nobody has claimed the address */
+	__be32 tunnel_ipv4; /* node that it is behind; 0: this one, or none */
+};
+
+struct ipcache_memo {
+	__u64 tag;
+	union ip_addr addr;
+	struct whereabouts where;
+};
+
+_Static_assert(sizeof(struct ipcache_memo) == 32, "two memos are one cache line");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MEMOS);
+	__type(key, __u32);
+	__type(value, struct ipcache_memo);
+} wg_memo_ipcache SEC(".maps");
+#endif
+
+static __always_inline struct whereabouts F(whereabouts_searched)(F(addr) addr)
+{
+	const struct remote_endpoint_info *info = F(ipcache_lookup)(addr);
+
+	return (struct whereabouts){
+		.identity = ipcache_identity(info),
+		.tunnel_ipv4 = info ? info->tunnel_ipv4 : 0,
+	};
+}
+
+/* What is known of an address. */
+static __always_inline struct whereabouts F(whereabouts)(F(addr) addr)
+{
+	__u32 slot = memo_slot(F(hash_addr)(0, addr));
+	struct ipcache_memo *memo = bpf_map_lookup_elem(&wg_memo_ipcache, &slot);
+	__u64 tag = memo_tag(EPOCH_IPCACHE, IPV);
+
+	if (!memo || !tag)
+		return F(whereabouts_searched)(addr);
+	if (memo->tag != tag || !F(addr_equal)(memo->addr.F(ip), addr)) {
+		memo_begin(&memo->tag);
+		memo->addr.F(ip) = addr;
+		memo->where = F(whereabouts_searched)(addr);
+		memo_end(&memo->tag, tag);
+	}
+	return memo->where;
+}
