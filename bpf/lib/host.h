@@ -19,15 +19,14 @@
  * Into a pod, past the stack. In tunnel mode other nodes' pods come out of the tunnel: from the network, somebody
  * borrows their name.
  */
-static __always_inline int F(host_to_pod)(struct __sk_buff *ctx, struct pkt_state *st, F(addr) saddr,
-					  const struct endpoint_info *ep)
+static __always_inline int F(host_to_pod)(struct __sk_buff *ctx, struct pkt_state *st,
+					  struct whereabouts sender, const struct endpoint_info *ep)
 {
-	const struct remote_endpoint_info *info = F(ipcache_lookup)(saddr);
 	int ret;
 
-	st->src_identity = ipcache_identity(info);
+	st->src_identity = sender.identity;
 	st->dst_identity = ep->sec_id;
-	if (cfg_tunnel_ifindex && info && info->tunnel_ipv4 && info->sec_id != IDENTITY_REMOTE_NODE)
+	if (cfg_tunnel_ifindex && sender.tunnel_ipv4 && sender.identity != IDENTITY_REMOTE_NODE)
 		return DROP(st, DROP_INVALID_SIP);
 	ret = F(l3_forward)(ctx, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac));
 	if (ret == DROP_TTL_EXCEEDED)
@@ -40,6 +39,7 @@ static __always_inline int F(host_to_pod)(struct __sk_buff *ctx, struct pkt_stat
 static __always_inline int F(host_from_netdev)(struct __sk_buff *ctx, struct pkt_state *st)
 {
 	const struct endpoint_info *from, *to;
+	struct whereabouts sender;
 	struct F(addresses) ip;
 
 	/* What is in the tunnel, and from whom, is for the tunnel's own programs to judge. */
@@ -47,12 +47,13 @@ static __always_inline int F(host_from_netdev)(struct __sk_buff *ctx, struct pkt
 		return TC_ACT_OK;
 	if (F(addresses_load)(ctx, &ip))
 		return DROP(st, DROP_INVALID);
-	from = F(endpoint_lookup)(ip.saddr);
+	sender = F(whereabouts)(ip.saddr);
+	from = F(may_be_here)(sender, cfg_node_ipv4) ? F(endpoint_lookup)(ip.saddr) : (void *)0;
 	if (from && !endpoint_is_host(from)) /* our pods do not live out there */
 		return DROP(st, DROP_INVALID_SIP);
 	to = F(endpoint_lookup)(ip.daddr);
 	if (to && !endpoint_is_host(to))
-		return from ? DROP(st, DROP_INVALID_SIP) : F(host_to_pod)(ctx, st, ip.saddr, to);
+		return from ? DROP(st, DROP_INVALID_SIP) : F(host_to_pod)(ctx, st, sender, to);
 	/* Replies come to the node's addresses; services may have addresses of their own. */
 	if (!from && (cfg_nodeport || (F(masquerade)() && to)))
 		return JUMP(ctx, st, SLOT(HOST_TRANSLATE));
@@ -70,8 +71,8 @@ int F(tail_from_netdev)(struct __sk_buff *ctx)
 
 static __always_inline int F(host_from_host)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	const struct remote_endpoint_info *info;
 	const struct endpoint_info *ep;
+	struct whereabouts where;
 	struct F(addresses) ip;
 	int ret;
 
@@ -80,13 +81,13 @@ static __always_inline int F(host_from_host)(struct __sk_buff *ctx, struct pkt_s
 	if (F(is_to_many)(ip.daddr)) /* IPv6 announces itself on every link, this one included: nobody listens */
 		return IPV == 6 ? TC_ACT_OK : DROP(st, DROP_MULTICAST);
 	ep = F(endpoint_lookup)(ip.saddr);
-	st->src_identity = ep && endpoint_is_host(ep) ? IDENTITY_HOST : F(identity_of)(ip.saddr);
+	st->src_identity = ep && endpoint_is_host(ep) ? IDENTITY_HOST : F(whereabouts)(ip.saddr).identity;
 	ep = F(endpoint_lookup)(ip.daddr);
 	if (!ep) {
-		info = F(ipcache_lookup)(ip.daddr);
-		st->dst_identity = ipcache_identity(info);
-		if (cfg_tunnel_ifindex && info && info->tunnel_ipv4) {
-			ret = encap_redirect(ctx, cfg_tunnel_ifindex, info->tunnel_ipv4, st->src_identity);
+		where = F(whereabouts)(ip.daddr);
+		st->dst_identity = where.identity;
+		if (cfg_tunnel_ifindex && where.tunnel_ipv4) {
+			ret = encap_redirect(ctx, cfg_tunnel_ifindex, where.tunnel_ipv4, st->src_identity);
 			return ret < 0 ? DROP(st, ret) : ret;
 		}
 		/* What is routed here is the cluster's alone: letting strangers pass would route them here again. */

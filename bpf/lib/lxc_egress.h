@@ -149,16 +149,11 @@ static __always_inline int F(lxc_to_tunnel)(struct __sk_buff *ctx, struct pkt_st
 	return ret < 0 ? DROP(st, ret) : ret;
 }
 
-/* Is the destination behind another node? */
-static __always_inline _Bool F(lxc_is_remote)(const struct pkt_state *st)
-{
-	return st->tunnel_ipv4 && st->tunnel_ipv4 != cfg_node_ipv4;
-}
-
 static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_state *st)
 {
 	const struct endpoint_info *ep = (void *)0;
 	const struct endpoint_config *pod;
+	struct whereabouts where = {};
 	struct F(addresses) ip;
 
 	if (F(addresses_load)(ctx, &ip))
@@ -167,13 +162,8 @@ static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_stat
 	pod = F(addr_equal)(ip.daddr, F(lb_loopback)()) ? endpoint_self(st) : F(pod_known_at)(ip.daddr);
 	if (!pod) {
 		/* Asked anew: a plugin may have sent the packet elsewhere since policy saw it. */
-		F(resolve_destination)(st, ip.daddr);
-		/*
-		 * The ipcache has every address of this node as this node's, by its full length and before anybody is
-		 * told of it; nothing that others say of an address outranks that. So where it leads to another node,
-		 * or the address is the world's, cilium_lxc has no entry either, or one about to go.
-		 */
-		if (!F(lxc_is_remote)(st) && st->dst_identity != IDENTITY_WORLD)
+		where = F(resolve_destination)(st, ip.daddr);
+		if (F(may_be_here)(where, cfg_node_ipv4))
 			ep = F(endpoint_lookup)(ip.daddr);
 	}
 	if (ep) {
@@ -186,7 +176,7 @@ static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_stat
 	}
 	if (pod)
 		return F(lxc_to_pod)(ctx, st, pod);
-	if (cfg_tunnel_ifindex && F(lxc_is_remote)(st))
+	if (cfg_tunnel_ifindex && where.tunnel_ipv4 && where.tunnel_ipv4 != cfg_node_ipv4)
 		return F(lxc_to_tunnel)(ctx, st);
 	/* A service's address at a port where it is none: nobody out there has it. */
 	if (st->dst_identity == IDENTITY_SERVICE)

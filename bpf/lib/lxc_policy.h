@@ -17,12 +17,13 @@ static __always_inline _Bool F(lxc_enforces)(const struct endpoint_config *pod, 
 }
 
 /* Finds out who has the destination's address and behind which node it is. */
-static __always_inline void F(resolve_destination)(struct pkt_state *st, F(addr) daddr)
+static __always_inline struct whereabouts F(resolve_destination)(struct pkt_state *st, F(addr) daddr)
 {
 	struct whereabouts where = F(whereabouts)(daddr);
 
 	st->dst_identity = where.identity;
 	st->tunnel_ipv4 = where.tunnel_ipv4;
+	return where;
 }
 
 /* Who is at the other end. */

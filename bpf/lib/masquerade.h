@@ -12,11 +12,11 @@
  */
 static __always_inline _Bool F(in_cluster)(struct pkt_state *st, F(addr) addr)
 {
-	const struct remote_endpoint_info *info = F(ipcache_lookup)(addr);
+	struct whereabouts where = F(whereabouts)(addr);
 
-	st->dst_identity = ipcache_identity(info);
-	return info && (info->tunnel_ipv4 || info->sec_id == IDENTITY_HOST ||
-			info->sec_id == IDENTITY_REMOTE_NODE || info->sec_id == IDENTITY_UNMANAGED);
+	st->dst_identity = where.identity;
+	return where.tunnel_ipv4 || where.identity == IDENTITY_HOST ||
+	       where.identity == IDENTITY_REMOTE_NODE || where.identity == IDENTITY_UNMANAGED;
 }
 
 /* Is the packet from one of our pods to the world? */

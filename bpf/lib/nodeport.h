@@ -18,10 +18,10 @@
 /* The node that the tunnel leads to for this address, or 0; `identity`: of the address. */
 static __always_inline __be32 F(tunnel_to)(F(addr) addr, __u32 *identity)
 {
-	const struct remote_endpoint_info *info = F(ipcache_lookup)(addr);
+	struct whereabouts where = F(whereabouts)(addr);
 
-	*identity = ipcache_identity(info);
-	return cfg_tunnel_ifindex && info ? info->tunnel_ipv4 : 0;
+	*identity = where.identity;
+	return cfg_tunnel_ifindex ? where.tunnel_ipv4 : 0;
 }
 
 /*
@@ -124,7 +124,7 @@ static __always_inline int F(host_translate)(struct __sk_buff *ctx, struct pkt_s
 		return DROP(st, ret);
 	if (ret == SNAT_DONE) {
 		ep = F(endpoint_lookup)(pkt.daddr);
-		return ep && !endpoint_is_host(ep) ? F(host_to_pod)(ctx, st, pkt.saddr, ep) : TC_ACT_OK;
+		return ep && !endpoint_is_host(ep) ? F(host_to_pod)(ctx, st, F(whereabouts)(pkt.saddr), ep) : TC_ACT_OK;
 	}
 	if (serves_network() && pkt.l4.icmp_error)
 		return JUMP(ctx, st, SLOT(HOST_NODEPORT));

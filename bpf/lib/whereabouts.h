@@ -56,3 +56,13 @@ static __always_inline struct whereabouts F(whereabouts)(F(addr) addr)
 	}
 	return memo->where;
 }
+
+/*
+ * May the address be one of this node's, `node_ipv4`? They are in the ipcache by their full length and as this node's
+ * before anybody is told of them, and nothing that others say of an address outranks that. So where it leads to
+ * another node, or the address is the world's, cilium_lxc has no entry of it, or one that is about to go.
+ */
+static __always_inline _Bool F(may_be_here)(struct whereabouts where, __be32 node_ipv4)
+{
+	return (!where.tunnel_ipv4 || where.tunnel_ipv4 == node_ipv4) && where.identity != IDENTITY_WORLD;
+}

@@ -62,6 +62,34 @@ test("growing and shrinking writes only what changes and leaves no slot behind",
   noLetDown(t, kernel);
 });
 
+test("programs are told to forget that there was no service before it is acknowledged that there is one", async (t) => {
+  const stateDir = await scratchDirectory(t);
+  const node = await started(t, new MemoryKernel(), stateDir);
+  const { kernel, services } = node;
+  const epochs = (): number => kernel.journal.filter(({ map }) => map === "waggle_epochs").length;
+  const isTold = (): boolean =>
+    kernel.journal.findLastIndex(({ map }) => map === "waggle_epochs") >
+    kernel.journal.findLastIndex(({ map }) => map === servicesMap);
+  for (const backends of [[], ["10.0.1.2"]]) {
+    await services.upsert(service("web", "10.96.0.1", backends));
+    t.true(isTold());
+    await services.delete("web");
+  }
+  await services.upsert(service("web", "10.96.0.1", ["10.0.1.2"]));
+  const before = epochs();
+  await services.upsert(service("web", "10.96.0.1", ["10.0.1.3"]));
+  t.is(epochs(), before, "of services that exist, nothing is remembered");
+
+  kernel.map(servicesMap).fail = new Error("ENOMEM");
+  await t.throwsAsync(services.upsert(service("other", "10.96.0.2", ["10.0.1.2"])));
+  t.true(epochs() > before, "some of a change that failed may be there");
+  kernel.map(servicesMap).fail = undefined;
+  await node.stop();
+  const last = epochs();
+  await started(t, kernel, stateDir);
+  t.true(epochs() > last, "the one before may have died between the change and saying so");
+});
+
 test("a service that is written again as it is changes nothing", async (t) => {
   const { kernel, services } = await fresh(t);
   await services.upsert(service("web", "10.96.0.1", ["10.0.1.2"]));
