@@ -6,17 +6,20 @@ const production = process.env.NODE_ENV === "production";
  * what else a row may hold (class instances, typed arrays, which cannot be frozen) is left alone.
  */
 export function freezeRow<Row>(row: Row): Row {
-  if (!production) freezePlain(row);
+  if (!production && typeof row === "object" && row !== null) freezePlain(row);
   return row;
 }
 
-function freezePlain(value: unknown): void {
-  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return;
+function freezePlain(value: object): void {
+  if (Object.isFrozen(value)) return;
   if (!Array.isArray(value)) {
     const prototype = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== null) return;
   }
   Object.freeze(value);
   // Not Object.values(): most rows are flat, and an array for each would be most of what writing them costs.
-  for (const name in value) freezePlain((value as Readonly<Record<string, unknown>>)[name]);
+  for (const name in value) {
+    const member = (value as Readonly<Record<string, unknown>>)[name];
+    if (typeof member === "object" && member !== null) freezePlain(member);
+  }
 }

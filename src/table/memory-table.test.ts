@@ -3,6 +3,7 @@ import {
   Database,
   InitializerError,
   InvalidAddressError,
+  InvalidDefinitionError,
   UniqueIndexError,
   UnknownIndexError,
 } from "./index.ts";
@@ -225,4 +226,32 @@ test("waiting for initialization ends with its signal", async (t) => {
   controller.abort(new Error("enough"));
   await t.throwsAsync(waiting, { message: "enough" });
   await t.throwsAsync(routes.whenInitialized(controller.signal), { message: "enough" });
+});
+
+test("a merge decides row by row, seeing what it has written, and is undone as a whole", (t) => {
+  const table = build();
+  const first = table.upsert(route(1, "10.0.0.0/8", ["old"]));
+  const seen: unknown[] = [];
+  const revision = table.mergeMany(
+    [route(1, "10.1.0.0/16", ["a"]), route(2, undefined, ["a"]), route(2, undefined, ["b"])],
+    (row, current) => {
+      seen.push(current?.tags);
+      return current?.tags.includes("old") ? undefined : row;
+    },
+  );
+  t.deepEqual(seen, [["old"], undefined, ["a"]]);
+  t.true(revision > first);
+  t.is(table.getWithRevision(1)?.revision, first);
+  t.deepEqual(table.get(2)?.tags, ["b"]);
+  t.is(
+    table.mergeMany([route(3)], () => undefined),
+    revision,
+    "nothing was written",
+  );
+  const fault = t.throws(
+    () => table.mergeMany([route(4), route(5)], (row) => (row.id === 5 ? route(6) : row)),
+    { instanceOf: InvalidDefinitionError },
+  );
+  t.is(fault.message, "table routes: a merge for 5 gave a row of 6");
+  t.is(table.size, 2);
 });

@@ -97,16 +97,26 @@ export class MemoryTable<Row, Key extends TableKey>
 
   upsert(row: Row): number {
     return this.#transactions.run((txn) => {
-      this.#put(txn, this.keyOf(row), row);
+      const key = this.keyOf(row);
+      this.#put(txn, key, this.#rows.get(key), row);
       return txn.revision;
     });
   }
 
   upsertMany(rows: Iterable<Row>): number {
+    return this.mergeMany(rows, (row) => row);
+  }
+
+  mergeMany(rows: Iterable<Row>, merge: (row: Row, current: Row | undefined) => Row | undefined): number {
     return this.#transactions.run((txn) => {
       let revision = this.#transactions.revision;
       for (const row of rows) {
-        this.#put(txn, this.keyOf(row), row);
+        const key = this.keyOf(row);
+        const before = this.#rows.get(key);
+        const merged = merge(row, before?.row);
+        if (merged === undefined) continue;
+        if (merged !== row) this.#ensureKey(key, merged);
+        this.#put(txn, key, before, merged);
         revision = txn.revision;
       }
       return revision;
@@ -131,11 +141,12 @@ export class MemoryTable<Row, Key extends TableKey>
   compareAndSwap(row: Row, expectedRevision: number): number {
     return this.#transactions.run((txn) => {
       const key = this.keyOf(row);
-      const actual = this.#rows.get(key)?.revision ?? 0;
+      const before = this.#rows.get(key);
+      const actual = before?.revision ?? 0;
       if (actual !== expectedRevision) {
         throw new RevisionMismatchError(this.name, key, expectedRevision, actual);
       }
-      this.#put(txn, key, row);
+      this.#put(txn, key, before, row);
       return txn.revision;
     });
   }
@@ -247,19 +258,31 @@ export class MemoryTable<Row, Key extends TableKey>
     };
   }
 
-  #put(txn: ActiveTxn, key: Key, row: Row): void {
+  #ensureKey(key: Key, row: Row): void {
+    const actual = this.keyOf(row);
+    if (actual === key) return;
+    throw new InvalidDefinitionError(
+      `table ${this.name}: a merge for ${String(key)} gave a row of ${String(actual)}`,
+    );
+  }
+
+  #put(txn: ActiveTxn, key: Key, before: Entry<Row, Key> | undefined, row: Row): void {
     this.#indexes.check(key, row);
-    this.#write(txn, key, new Entry(key, freezeRow(row), txn.stamp, false));
+    this.#write(txn, key, before, new Entry(key, freezeRow(row), txn.stamp, false));
   }
 
   #remove(txn: ActiveTxn, key: Key): Row | undefined {
     const before = this.#rows.get(key);
-    if (before) this.#write(txn, key, undefined);
+    if (before) this.#write(txn, key, before, undefined);
     return before?.row;
   }
 
-  #write(txn: ActiveTxn, key: Key, after: Entry<Row, Key> | undefined): void {
-    const before = this.#rows.get(key);
+  #write(
+    txn: ActiveTxn,
+    key: Key,
+    before: Entry<Row, Key> | undefined,
+    after: Entry<Row, Key> | undefined,
+  ): void {
     // A deleted key may be written anew, and nothing but the log would tell.
     if (after === undefined || before?.seq === 0) this.#retraced = true;
     txn.record(this, key, before, after);

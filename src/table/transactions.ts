@@ -56,9 +56,11 @@ export class ActiveTxn implements Txn {
   /** Makes all writes final, in order. */
   settle(): void {
     const log = this.#log;
+    let last: AnyParticipant | undefined;
     for (let i = 0; i < log.length; i += 4) {
       const participant = log[i] as AnyParticipant;
-      this.participants.add(participant);
+      if (participant !== last) this.participants.add(participant);
+      last = participant;
       participant.settle(log[i + 1], log[i + 2], log[i + 3], this.stamp);
     }
   }

@@ -256,6 +256,15 @@ export interface RWTable<Row, Key extends TableKey> extends Table<Row, Key> {
   /** Inserts or replaces rows in one transaction; returns its revision, or the current one when there are none. */
   upsertMany(rows: Iterable<Row>): number;
 
+  /**
+   * Writes, in one transaction, what `merge` makes of each row and of the one that has its key when its turn comes.
+   *
+   * @param merge returns a row of the same key, or undefined to leave what there is
+   * @returns as `upsertMany`
+   * @throws InvalidDefinitionError when `merge` returns a row of another key; UniqueIndexError, InvalidAddressError
+   */
+  mergeMany(rows: Iterable<Row>, merge: (row: Row, current: Row | undefined) => Row | undefined): number;
+
   /** Deletes a row; returns what it was, or undefined if there was none. */
   delete(key: Key): Row | undefined;
 

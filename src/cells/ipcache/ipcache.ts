@@ -56,27 +56,24 @@ export class LayeredIpCache implements IpCache {
   }
 
   upsertMany(entries: readonly IpCacheEntry[]): number {
-    return this.table.upsertMany(this.#believed(entries.map(checkedEntry)));
+    return this.table.mergeMany(entries.map(checkedEntry), (entry, shown) => this.#believed(entry, shown));
   }
 
   feed(source: IpCacheSource, onError: (error: Error) => void): IpCacheFeed {
     return new PacedFeed(this, source, onError);
   }
 
-  /** Those of the entries that are the strongest of their prefix when their turn comes: the table has the ones before. */
-  *#believed(entries: readonly IpCacheEntry[]): IterableIterator<IpCacheEntry> {
-    for (const entry of entries) {
-      const shown = this.table.get(entry.prefix);
-      if (shown === undefined) this.#lengths.add(entry.prefix);
-      else if (outranks(shown.source, entry.source)) {
-        this.#shadowed.set(entry);
-        continue;
-      } else if (shown.source !== entry.source) {
-        this.#shadowed.remove(entry.prefix, entry.source);
-        this.#shadowed.set(shown);
-      }
-      yield entry;
+  /** The entry, unless a stronger one is shown: the other is kept for when that one goes. */
+  #believed(entry: IpCacheEntry, shown: IpCacheEntry | undefined): IpCacheEntry | undefined {
+    if (shown === undefined) this.#lengths.add(entry.prefix);
+    else if (outranks(shown.source, entry.source)) {
+      this.#shadowed.set(entry);
+      return undefined;
+    } else if (shown.source !== entry.source) {
+      this.#shadowed.remove(entry.prefix, entry.source);
+      this.#shadowed.set(shown);
     }
+    return entry;
   }
 
   remove(prefix: string, source: IpCacheSource): IpCacheEntry | undefined {

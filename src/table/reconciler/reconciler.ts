@@ -10,7 +10,7 @@ import { Progress } from "./progress.ts";
 import { Pruning } from "./pruning.ts";
 import { Refresh } from "./refresh.ts";
 import { RowStates } from "./row-states.ts";
-import { type Task, taskOf } from "./task.ts";
+import type { Task } from "./task.ts";
 import type {
   PreparedUpdate,
   ReconcilerLogger,
@@ -199,9 +199,7 @@ export class Reconciler<Row, Key extends TableKey> {
     const changes = ahead?.changes ?? cursor.take(batchSize);
     const due = this.#states.retries.takeDue(now, batchSize);
     if (changes.length + due.length > 0) {
-      const tasks = changes.map((change) =>
-        taskOf(change, this.#states.unappliedSince(change.key, change.since)),
-      );
+      const tasks = this.#states.tasksOf(changes);
       const changed = due.length === 0 ? undefined : new Set(changes.map(({ key }) => key));
       for (const { task } of due) if (!changed?.has(task.key)) tasks.push(task);
       this.#states.begun(tasks);

@@ -1,7 +1,7 @@
-import type { ChangeCursor, Table, TableKey } from "../types.ts";
+import type { ChangeCursor, CoalescedChange, Table, TableKey } from "../types.ts";
 import type { Settings } from "./options.ts";
 import { type Failure, Retries } from "./retries.ts";
-import type { Task } from "./task.ts";
+import { type Task, taskOf } from "./task.ts";
 import type { RowStatus } from "./types.ts";
 
 /**
@@ -79,10 +79,13 @@ export class RowStates<Row, Key extends TableKey> {
     this.#underWayByKey = undefined;
   }
 
-  /** The first revision whose change to the row is not applied, given a change first made at this one. */
-  unappliedSince(key: Key, revision: number): number {
-    if (this.retries.size === 0) return revision;
-    return Math.min(revision, this.retries.get(key)?.task.since ?? revision);
+  /** What changes ask for, each since the first revision whose change to the row is not applied. */
+  tasksOf(changes: readonly CoalescedChange<Row, Key>[]): Task<Row, Key>[] {
+    if (this.retries.size === 0) return [...changes];
+    return changes.map((change) => {
+      const failedSince = this.retries.get(change.key)?.task.since ?? change.since;
+      return taskOf(change, Math.min(change.since, failedSince));
+    });
   }
 
   status(key: Key): RowStatus | undefined {
