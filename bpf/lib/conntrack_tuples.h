@@ -106,6 +106,8 @@ static __always_inline void F(ct_lookup)(struct __sk_buff *ctx, const struct F(p
 				ct_touch(*entry, ctx, &pkt->l4, own ? CT_TX : CT_RX, now);
 			st->ct_bits |= CT_B_COUNTED | (own ? CT_B_TX : CT_B_RX);
 			ct_note(st, own ? CT_STATE_ESTABLISHED : CT_STATE_REPLY, *entry, view);
+			if (st->ct_bits & CT_B_GUESSED && ct_is_over(*entry, &pkt->l4))
+				st->ct_bits |= CT_B_OVER;
 			return;
 		}
 		if (own && *entry) {
@@ -159,6 +161,23 @@ static __always_inline int F(ct_create)(struct __sk_buff *ctx, const struct F(pk
 		ct_update_nat(&entry, st);
 	st->ct_bits |= CT_B_COUNTED | CT_B_JOIN; /* for the other end, when that is a pod of this node */
 	return bpf_map_update_elem(&F(ct_map), &key, &entry, BPF_ANY) ? DROP_CT_CREATE_FAILED : 0;
+}
+
+/*
+ * Forgets a connection with its last packet, where no rules depend on knowing it (CT_B_GUESSED): the next one takes over
+ * its place in the map while that is in the processor's cache. Asked where the packet leaves the pods' stages.
+ */
+static __always_inline void F(ct_forget)(const struct __sk_buff *ctx, const struct pkt_state *st)
+{
+	struct F(ct_tuple) key;
+
+	if (!(st->ct_bits & CT_B_OVER) || ctx->cb[PARSED_CB] != IPV)
+		return;
+	if (st->ct_state == CT_STATE_REPLY)
+		F(ct_reply_key)(&key, &st->F(pkt), TUPLE_F_CONNECTION);
+	else
+		F(ct_key)(&key, &st->F(pkt), TUPLE_F_CONNECTION);
+	bpf_map_delete_elem(&F(ct_map), &key);
 }
 
 /*

@@ -97,6 +97,7 @@ static __always_inline int F(lxc_to_host)(struct __sk_buff *ctx, struct pkt_stat
 		return DROP(st, DROP_EP_NOT_READY);
 	if (eth_forward(ctx, MAC_OF(cfg_host_mac), mac_of_u64(pod->node_mac)))
 		return DROP(st, DROP_INVALID);
+	F(ct_forget)(ctx, st);
 	mark_set_identity(ctx, st->src_identity);
 	count_forwarded(ctx, DIR_EGRESS);
 	trace(ctx, st, TRACE_TO_HOST, 0);
@@ -176,6 +177,7 @@ static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_stat
 	}
 	if (pod)
 		return F(lxc_to_pod)(ctx, st, pod);
+	F(ct_forget)(ctx, st);
 	if (cfg_tunnel_ifindex && where.tunnel_ipv4 && where.tunnel_ipv4 != cfg_node_ipv4)
 		return F(lxc_to_tunnel)(ctx, st);
 	/* A service's address at a port where it is none: nobody out there has it. */

@@ -89,6 +89,7 @@ static __always_inline int F(lxc_deliver)(struct __sk_buff *ctx, struct pkt_stat
 		if (ret < 0)
 			return DROP(st, ret);
 	}
+	F(ct_forget)(ctx, st);
 	count_forwarded(ctx, DIR_INGRESS);
 	trace(ctx, st, TRACE_TO_LXC, st->endpoint_id);
 	if (st->delivery == DELIVER_STACK)

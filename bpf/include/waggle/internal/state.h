@@ -34,6 +34,7 @@
 #define CT_B_GUESSED (1 << 3) /* which of the two was decided by its ports first */
 #define CT_B_JOIN (1 << 4)    /* there is an entry already, in which this end has no view yet */
 #define CT_B_COUNTED (1 << 5) /* the packet is accounted to its connection */
+#define CT_B_OVER (1 << 6)    /* the connection ends with this packet, and may be forgotten */
 
 /*
  * The word of the packet's control block (skb->cb, what programs of one run share) that says where the hook programs'
