@@ -22,7 +22,7 @@ test("contenders take turns, the first round does not count, and neighbours chan
   t.deepEqual(samplesOf(variants, "a"), [4, 5, 8]);
 });
 
-test("of several visits a round the least counts, for each figure by itself, and neighbours still change", async (t) => {
+test("of several visits a round the fastest of all count, for each figure by itself, and neighbours still change", async (t) => {
   const order: string[] = [];
   const seen = [
     [9, 9],
@@ -48,13 +48,13 @@ test("of several visits a round the least counts, for each figure by itself, and
   const figures = await interleaveMany([one, other], {
     ...options,
     effort: { ...effort, rounds: 2 },
-    leastOf: 2,
+    visits: 2,
   });
   t.deepEqual(
     figures.map((variants) => samplesOf(variants, "a")),
     [
       [3, 4],
-      [1, 6],
+      [1, 2],
     ],
   );
   t.is(order.join(""), "abbaabbaab");
@@ -70,7 +70,7 @@ test("a short run makes one visit a round", async (t) => {
       return visits;
     },
   };
-  await interleave([counting], { ...options, effort: short, leastOf: 5 });
+  await interleave([counting], { ...options, effort: short, visits: 5 });
   t.is(visits, 1);
 });
 

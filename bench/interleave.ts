@@ -18,18 +18,15 @@ export interface InterleaveOptions {
   readonly effort: Effort;
   readonly signal: AbortSignal;
   /**
-   * Visits a round, 1 unless told otherwise: a round's sample is the least of what they saw. For times of work that is
-   * always the same, which others of the machine can only lengthen: a machine that is slow for some of a round's
-   * visits is not for all of them. A short run makes one.
+   * Visits a round, 1 unless told otherwise. With more of them the samples are the fastest of all visits, as many as
+   * there are rounds, fastest first. For times of work that is always the same, which others of the machine can only
+   * lengthen: where they do so for seconds, no round by itself is sure to see the work undisturbed. A short run makes
+   * one visit.
    */
-  readonly leastOf?: number;
+  readonly visits?: number;
   /** Told before each visit. */
   readonly onSample?: (contender: string, round: number) => void;
 }
-
-/** Of each figure the least. */
-const least = (visits: readonly (readonly number[])[]): readonly number[] =>
-  visits[0]!.map((_, figure) => Math.min(...visits.map((figures) => figures[figure]!)));
 
 /**
  * Measures all contenders in turn, pass after pass; every other pass runs backwards, so that nobody always follows the
@@ -40,7 +37,7 @@ const least = (visits: readonly (readonly number[])[]): readonly number[] =>
  */
 export async function interleaveMany(
   contenders: readonly ManyContender[],
-  { effort, signal, leastOf = 1, onSample }: InterleaveOptions,
+  { effort, signal, visits = 1, onSample }: InterleaveOptions,
 ): Promise<readonly (readonly Variant[])[]> {
   let passes = 0;
   const pass = async (round: number): Promise<readonly (readonly number[])[]> => {
@@ -58,16 +55,18 @@ export async function interleaveMany(
     return seen;
   };
   if (effort.warmUp) await pass(0);
-  const visits = effort.scale < 1 ? 1 : leastOf;
-  const samples: (readonly number[])[][] = contenders.map(() => []);
-  for (let round = 1; round <= effort.rounds; round += 1) {
-    const seen: (readonly (readonly number[])[])[] = [];
-    for (let visit = 0; visit < visits; visit += 1) seen.push(await pass(round));
-    for (const [index, rounds] of samples.entries()) rounds.push(least(seen.map((all) => all[index]!)));
+  const each = effort.scale < 1 ? 1 : visits;
+  const all: (readonly (readonly number[])[])[] = [];
+  for (let visit = 0; visit < effort.rounds * each; visit += 1) {
+    all.push(await pass(1 + Math.floor(visit / each)));
   }
-  const figures = samples[0]?.[0]?.length ?? 0;
+  const samplesFor = (contender: number, figure: number): readonly number[] => {
+    const seen = all.map((figures) => figures[contender]![figure]!);
+    return each === 1 ? seen : seen.sort((a, b) => a - b).slice(0, effort.rounds);
+  };
+  const figures = all[0]?.[0]?.length ?? 0;
   return Array.from({ length: figures }, (_, figure) =>
-    contenders.map(({ name }, index) => ({ name, samples: samples[index]!.map((all) => all[figure]!) })),
+    contenders.map(({ name }, contender) => ({ name, samples: samplesFor(contender, figure) })),
   );
 }
 

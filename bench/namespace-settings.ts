@@ -12,6 +12,9 @@ const bridgeFilter = "net/bridge/bridge-nf-call-iptables";
  * Congestion control is Reno, which sends as fast as the receiver takes: BBR, a default on some machines, models the
  * path's rate instead and paces itself, and without the queueing discipline fq it does so by timers of its own.
  *
+ * Nobody looks up the way back to where a packet comes from, as routing nodes do on distributions that set rp_filter:
+ * namespaces take it from the machine's own.
+ *
  * Bridges do not show their frames to the hooks of IPv4, as they do by default where br_netfilter is loaded: a bridge
  * without rules is a tenth faster then.
  *
@@ -19,5 +22,6 @@ const bridgeFilter = "net/bridge/bridge-nf-call-iptables";
  */
 export async function settle(namespace: string): Promise<void> {
   await setSysctl(namespace, "net/ipv4/tcp_congestion_control", "reno");
+  for (const scope of ["all", "default"]) await setSysctl(namespace, `net/ipv4/conf/${scope}/rp_filter`, "0");
   if (existsSync(`/proc/sys/${bridgeFilter}`)) await setSysctl(namespace, bridgeFilter, "0");
 }

@@ -94,7 +94,7 @@ async function measure(
         },
       },
     ],
-    { effort, signal, onSample: (contender, round) => progress(`${contender}, round ${round}`) },
+    { effort, signal, visits: 3, onSample: (contender, round) => progress(`${contender}, round ${round}`) },
   );
   await agent.order("sync", count);
   const changes: Answer[] = [];
@@ -103,7 +103,7 @@ async function measure(
     progress(`1,000 changes a second, round ${round + 1}`);
     changes.push(await agent.order("changes", count, 1_000, effort.scale < 1 ? 1 : 5));
   }
-  return { syncs, resident, syncDelays: syncDelays.slice(-effort.rounds), changes };
+  return { syncs, resident, syncDelays: syncDelays.slice(effort.warmUp ? 1 : 0), changes };
 }
 
 export const ipcacheScale: Suite = {

@@ -86,7 +86,7 @@ async function measureCosts(
         },
       })),
       // Samples take some hundredths of a second: there can be more of them.
-      { effort, signal, leastOf: 4 },
+      { effort, signal, visits: 4 },
     );
     return kindsOfCost.map((kind, index) => ({
       name: costs[kind]!,
