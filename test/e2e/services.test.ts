@@ -157,6 +157,15 @@ function familyTests(test: RegisterWorldTest, family: Family): void {
     await unserve(world, family, "closed-udp");
   });
 
+  test(`${family.name}: a service is reached as soon as it is acknowledged, where it was asked for in vain`, async (t, world) => {
+    for (let round = 0; round < 3; round += 1) {
+      t.false(await connects(world, "pod1", family.vip, 90, 300), `round ${round}: nobody serves yet`);
+      await serve(world, family, "comes-and-goes", 90, TCP, ["pod2"]);
+      t.true(await connects(world, "pod1", family.vip, 90), `round ${round}: it is acknowledged`);
+      await unserve(world, family, "comes-and-goes");
+    }
+  });
+
   test(`${family.name}: a service without backends drops what comes, says why, and recovers`, async (t, world) => {
     await serve(world, family, "spread-tcp", 80, TCP, []);
     const before = await counted(world, DropReason.noService);

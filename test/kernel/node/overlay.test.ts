@@ -1,8 +1,10 @@
 /** What the tunnel's programs make of packets that a node sends: real VXLAN between two network namespaces. */
 import { execFileSync } from "node:child_process";
+import { isDeepStrictEqual } from "node:util";
 import test from "ava";
 import { createBpfOps } from "../../../src/datapath/bpf/index.ts";
 import { DropReason } from "../../../src/datapath/drop-reasons.ts";
+import { EpochTable } from "../../../src/datapath/maps/index.ts";
 import { eventually } from "../../support/eventually.ts";
 import { TemporaryBpffs } from "../bpf/fixtures/bpffs.ts";
 import { NamespacePair } from "../bpf/fixtures/namespaces.ts";
@@ -118,6 +120,31 @@ for (const family of [4, 6] as const) {
     t.is(bench.lastSender, worldIdentity);
     bench.removePrefix(sender);
   });
+}
+
+for (const family of [4, 6] as const) {
+  const { pod, remotePod } = places[family];
+
+  test.serial(
+    `IPv${family}: an address comes from the node that it was last behind, and no other`,
+    async (t) => {
+      const frame = packet("tcp", { ip: remotePod, port: 1 }, { ip: pod, port: 80 });
+      bench.addPod(5, pod);
+      for (const node of [sender, "192.0.2.3", sender]) {
+        bench.addPrefix(remotePod, 2000, node);
+        bench.advance(EpochTable.ipcache);
+        for (let i = 0; i < 2; i += 1) {
+          const [delivered, dropped] = [bench.delivered, await bench.drops(DropReason.invalidSourceIp)];
+          send(2000, frame);
+          const expected = node === sender ? [delivered + 1, dropped] : [delivered, dropped + 1];
+          await eventually(`packet ${i} of a pod behind ${node}`, async () =>
+            isDeepStrictEqual([bench.delivered, await bench.drops(DropReason.invalidSourceIp)], expected),
+          );
+        }
+      }
+      t.pass();
+    },
+  );
 }
 
 test.serial("what is no IP packet is dropped", async (t) => {
