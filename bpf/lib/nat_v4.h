@@ -18,20 +18,28 @@ static __always_inline _Bool nat_pseudo_header_v4(__u8 protocol)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
 }
 
-/* Gives the packet another source or destination; the IP header's checksum follows. 0 or DROP_INVALID. */
+/*
+ * Gives the packet another source or destination; the IP header's checksum follows. 0, DROP_INVALID or DROP_WRITE_ERROR.
+ *
+ * Written by the helper: of a program that writes into packets itself the kernel makes each packet's headers writable
+ * before it runs, also of the many that are not translated.
+ */
 static __always_inline int nat_address_v4(struct __sk_buff *ctx, int side, const addr_v4 *from,
 					  const addr_v4 *to)
 {
-	struct iphdr *ip = ip_header_v4(ctx);
+	const struct iphdr *ip = ip_header_v4(ctx);
+	struct {
+		__u16 check;
+		addr_v4 saddr;
+		addr_v4 daddr;
+	} __attribute__((packed)) end;
 
 	if (!ip)
 		return DROP_INVALID;
-	ip->check = csum_replace4(ip->check, *from, *to);
-	if (side == NAT_SOURCE)
-		ip->saddr = *to;
-	else
-		ip->daddr = *to;
-	return 0;
+	end.check = csum_replace4(ip->check, *from, *to);
+	end.saddr = side == NAT_SOURCE ? *to : ip->saddr;
+	end.daddr = side == NAT_SOURCE ? ip->daddr : *to;
+	return bpf_skb_store_bytes(ctx, IPV4_OFF + IPV4_CHECK_OFF, &end, sizeof(end), 0) ? DROP_WRITE_ERROR : 0;
 }
 
 /* Brings the checksum at `check_off` up to date for a changed address. `flags` are of bpf_l4_csum_replace(). */
