@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { ct4Map } from "../src/datapath/maps/index.ts";
 import { run } from "../src/playground/command.ts";
 import type { World } from "../src/playground/index.ts";
-import { addNamespace, setSysctl } from "../src/playground/namespaces.ts";
+import { addNamespace, inNamespace, setSysctl } from "../src/playground/namespaces.ts";
 import { Undo } from "../src/playground/undo.ts";
 import { benchWorld } from "./bench-world.ts";
 import { settle } from "./namespace-settings.ts";
@@ -21,7 +21,7 @@ export interface Pair {
   /** For each namespace of the pair by its role: "node". */
   readonly names: Readonly<Record<string, string>>;
   /**
-   * For after the load, within a minute: that packets came through by what the pair is called after.
+   * For after the load: that packets come through by what the pair is called after.
    * @throws IdlePeerError
    */
   verify(): Promise<void>;
@@ -144,12 +144,12 @@ table inet filter {
 
 /**
  * Both behind a node that routes between them, as routing CNIs do it, with rules of nft(8) on the node.
- * @param verify that the rules had a part in it; is given the node's namespace
+ * @param verify that the rules have a part in it
  */
 export function pairBehindNode(
   name: string,
   rules: string,
-  verify: (node: string) => Promise<void>,
+  verify: (names: Names) => Promise<void>,
 ): Promise<Pair> {
   const build = async ({ client: a, server: b, node }: Names): Promise<void> => {
     for (const [end, address, port] of [
@@ -168,15 +168,23 @@ export function pairBehindNode(
     await setSysctl(node!, "net/ipv4/ip_forward", "1");
     await loadRules(node!, rules);
   };
-  return pair(name, ["node"], build, { verify: ({ node }) => verify(node!) });
+  return pair(name, ["node"], build, { verify });
+}
+
+/** Sends a datagram to where nobody listens. A flow is remembered for a while, which a connection's end may not be. */
+const sendDatagram = (from: string, to: string): Promise<string> =>
+  run(inNamespace(from, ["bash", "-c", `echo > /dev/udp/${to}/9`]));
+
+/** That a node between a pair remembers connections. @throws IdlePeerError */
+export async function verifyConntrack(pair: string, { client: from, node }: Names): Promise<void> {
+  await sendDatagram(from!, server);
+  if ((await trackedConnections(node!)) === 0) throw new IdlePeerError(pair, "it tracks no connection");
 }
 
 /** What a routing CNI with policies in nftables does: the node routes, connection tracking and a filter in between. */
 export function routedPair(): Promise<Pair> {
   const name = "routed veth, nftables conntrack";
-  return pairBehindNode(name, statefulFilter, async (node) => {
-    if ((await trackedConnections(node)) === 0) throw new IdlePeerError(name, "it tracks no connection");
-  });
+  return pairBehindNode(name, statefulFilter, (names) => verifyConntrack(name, names));
 }
 
 /** Two pods of one node with Waggle between them. */
@@ -197,7 +205,8 @@ export function pairOfWorld(world: World, name = "waggle"): Pair {
 }
 
 /** That every node of a world remembers connections. */
-async function verifyTracking({ nodes }: World, name: string): Promise<void> {
+async function verifyTracking({ nodes, pods: [a, b] }: World, name: string): Promise<void> {
+  await sendDatagram(a!.namespace, b!.ipv4);
   for (const { name: node, client } of nodes) {
     const page = { map: ct4Map.name, pageSize: 1, pageToken: "" };
     const { entries } = await client.datapath.listMapEntries(page);

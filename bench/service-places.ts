@@ -67,7 +67,7 @@ async function wagglePairWith(count: number): Promise<Pair> {
 const behindRules =
   (kind: string, rules: (count: number) => string) =>
   (count: number): Promise<Pair> =>
-    pairBehindNode(kind, rules(count), (node) => verifyTranslation(kind, node));
+    pairBehindNode(kind, rules(count), ({ node }) => verifyTranslation(kind, node!));
 
 const makers: Readonly<Record<string, (count: number) => Promise<Pair>>> = {
   [verdictMaps]: behindRules(verdictMaps, verdictMapRules),
