@@ -10,7 +10,7 @@ import {
 import {
   CHAIN_MAP_PREFIX,
   CHAIN_POSITION_PREFIX,
-  HOOK_REWRITES_PREFIX,
+  HOOK_READS,
   HOOK_STATS_PREFIX,
   type ObjectKind,
   PLUGIN_CONFIG_PREFIX,
@@ -76,9 +76,8 @@ export class PluginInstances {
     const wanted: Record<string, number | bigint> = {};
     const chains: Record<string, RawMap> = {};
     for (const { hook, chain, next, rank, rewrites } of places) {
-      wanted[CHAIN_POSITION_PREFIX + hook] = next;
+      wanted[CHAIN_POSITION_PREFIX + hook] = rewrites ? next : next + HOOK_READS;
       wanted[HOOK_STATS_PREFIX + hook] = rank;
-      wanted[HOOK_REWRITES_PREFIX + hook] = rewrites ? 1 : 0;
       chains[CHAIN_MAP_PREFIX + hook] = chain;
     }
     for (const [name, value] of Object.entries(plugin.config)) wanted[PLUGIN_CONFIG_PREFIX + name] = value;

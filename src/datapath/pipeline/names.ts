@@ -33,14 +33,14 @@ export const CHAIN_MAP_PREFIX = "wg_chain_";
 /** Name prefix of the constant that holds the index of the next element of a chain. */
 export const CHAIN_POSITION_PREFIX = "cfg_pos_";
 
+/** What is added to that index where the program before it only reads packets: those behind it need not read them anew. */
+export const HOOK_READS = 64;
+
 /**
  * Name prefix of the constant that holds a hook program's rank: its place within each attachment's block of
  * `waggle_hook_stats`, the same at all attachments.
  */
 export const HOOK_STATS_PREFIX = "cfg_slot_";
-
-/** Name prefix of the constant that says whether packets count as changed behind a hook program: 1 unless set. */
-export const HOOK_REWRITES_PREFIX = "cfg_rewrites_";
 
 /**
  * Word of a packet's control block (`ctx->cb`) in which the stages note whose headers they have read. HOOK() clears it;

@@ -4,9 +4,9 @@
  *
  * A plugin's program is one link of the chain A -> P1 -> … -> Pn -> B. It runs the author's body and, on
  * HOOK_NEXT, tail-calls the link after it. Where that sits in the chain's program array is a constant
- * of the program, so the jump has a constant key and the JIT compiles it to a direct one. Whether the body may change
- * packets is a constant too, which the agent finds out from its instructions (cfg_rewrites_<hook>): the stages behind a
- * chain that only reads keep what they know of the headers.
+ * of the program, so the jump has a constant key and the JIT compiles it to a direct one. The same constant says whether
+ * the body may change packets, which the agent finds out from its instructions: the stages behind a chain that only reads
+ * keep what they know of the headers.
  */
 #ifndef __WAGGLE_INTERNAL_HOOK_H
 #define __WAGGLE_INTERNAL_HOOK_H
@@ -16,6 +16,11 @@
 
 #define HOOK_CHAIN_SLOTS 40
 
+/*
+ * Added to cfg_pos_<hook> of a program that only reads packets. One constant for both, since each takes a load whether
+ * or not what depends on it is left: it is seen in the cost of a hop.
+ */
+#define HOOK_READS 64
 #define HOOK_STATS_SLOTS 32768
 
 /* Indexes into hook_stats.verdicts; read by the agent. */
@@ -48,10 +53,24 @@ static __always_inline struct hook_stats *hook_stats_get(const struct __sk_buff 
 	return bpf_map_lookup_elem(&waggle_hook_stats, &slot);
 }
 
+/*
+ * Reports a drop. A function of its own, since registers that are kept over its calls would be saved and restored with every
+ * hop: that is seen in the cost of one.
+ */
+static __attribute__((noinline, unused)) int hook_drop(struct __sk_buff *ctx, int reason)
+{
+	struct pkt_state *st = state_get();
+
+	if (!st)
+		return TC_ACT_SHOT;
+	st->drop_line = 0;
+	st->drop_file = FILE_PLUGIN;
+	return drop_report(ctx, st, reason);
+}
+
 /* Counts the body's verdict (all but "next") and turns it into that of the program. */
 static __always_inline int hook_verdict(struct __sk_buff *ctx, struct hook_stats *stats, int verdict)
 {
-	struct pkt_state *st = state_get();
 	__u32 index = verdict == TC_ACT_OK	   ? HOOK_STAT_PASS
 		      : verdict == TC_ACT_SHOT	   ? HOOK_STAT_DROP
 		      : verdict == TC_ACT_REDIRECT ? HOOK_STAT_REDIRECT
@@ -61,11 +80,7 @@ static __always_inline int hook_verdict(struct __sk_buff *ctx, struct hook_stats
 		stats->verdicts[index]++;
 	if (index == HOOK_STAT_PASS || index == HOOK_STAT_REDIRECT)
 		return verdict;
-	if (!st)
-		return TC_ACT_SHOT;
-	st->drop_line = 0;
-	st->drop_file = FILE_PLUGIN;
-	return drop_report(ctx, st, DROP_BY_PLUGIN);
+	return hook_drop(ctx, DROP_BY_PLUGIN);
 }
 
 /*
@@ -84,17 +99,13 @@ static __always_inline void hook_forget_headers(struct __sk_buff *ctx)
 }
 
 /* The next link was not there: never silently, and never past a stage. */
-static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats *stats)
+static __always_inline int hook_missed(struct __sk_buff *ctx, __u32 rank)
 {
-	struct pkt_state *st = state_get();
+	struct hook_stats *stats = hook_stats_get(ctx, rank); /* anew, for the same reason */
 
 	if (stats)
 		stats->verdicts[HOOK_STAT_MISSED]++;
-	if (!st)
-		return TC_ACT_SHOT;
-	st->drop_line = 0;
-	st->drop_file = FILE_PLUGIN;
-	return drop_report(ctx, st, DROP_MISSED_TAIL_CALL);
+	return hook_drop(ctx, DROP_MISSED_TAIL_CALL);
 }
 
 #define WAGGLE_DEFINE_HOOK(name)                                                                     \
@@ -107,7 +118,6 @@ static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats 
 		"{from,to}_overlay_{v4,v6}. See <waggle/hooks.h>.");                                 \
 	const volatile __u32 cfg_slot_##name SEC(".rodata.config") = 0;                              \
 	const volatile __u32 cfg_pos_##name SEC(".rodata.config") = 0;                               \
-	const volatile __u32 cfg_rewrites_##name SEC(".rodata.config") = 1;                          \
 	struct {                                                                                     \
 		__uint(type, BPF_MAP_TYPE_PROG_ARRAY);                                               \
 		__uint(max_entries, HOOK_CHAIN_SLOTS);                                               \
@@ -123,10 +133,13 @@ static __always_inline int hook_missed(struct __sk_buff *ctx, struct hook_stats 
 			return hook_verdict(ctx, stats, verdict);                                    \
 		if (stats)                                                                           \
 			stats->verdicts[HOOK_STAT_NEXT]++;                                           \
-		if (cfg_rewrites_##name)                                                             \
+		__u32 pos = cfg_pos_##name;                                                          \
+		if (pos < HOOK_READS)                                                                \
 			hook_forget_headers(ctx);                                                    \
-		bpf_tail_call(ctx, &wg_chain_##name, cfg_pos_##name);                                \
-		return hook_missed(ctx, stats);                                                      \
+		else                                                                                 \
+			pos -= HOOK_READS;                                                           \
+		bpf_tail_call(ctx, &wg_chain_##name, pos);                                           \
+		return hook_missed(ctx, cfg_slot_##name);                                            \
 	}                                                                                            \
 	static __always_inline int waggle_body_##name(                                               \
 		struct __sk_buff *ctx __attribute__((unused)))
