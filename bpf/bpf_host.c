@@ -14,6 +14,7 @@
 #include <linux/pkt_cls.h>
 
 #include "config_host.h"
+#include "idle.h"
 
 #include "family_v4.h"
 #include "conntrack_tuples.h"
@@ -57,13 +58,25 @@ static __always_inline _Bool is_ipv6(const struct __sk_buff *ctx)
 	(is_ipv6(ctx) ? JUMP(ctx, st, WAGGLE_SLOT_##hook##_v6)                          \
 		      : JUMP(ctx, st, WAGGLE_SLOT_##hook##_v4))
 
+/* Does nobody look at what passes a hook point of the packet's family? */
+#define NOBODY_AT(ctx, hook)                                                   \
+	(is_ipv6(ctx) ? nobody_at(IDLE_HOST, WAGGLE_SLOT_##hook##_v6)          \
+		      : nobody_at(IDLE_HOST, WAGGLE_SLOT_##hook##_v4))
+
+/* Is there nothing to be done for it here? What is in the tunnel is for the tunnel's own programs. */
+static __always_inline _Bool from_netdev_is_clear(struct __sk_buff *ctx)
+{
+	return is_ipv4(ctx) && cfg_tunnel_port && encap_is_plain(ctx, cfg_node_ipv4, cfg_tunnel_port) &&
+	       nobody_at(IDLE_HOST, WAGGLE_SLOT_from_netdev_v4);
+}
+
 /* Ingress of a node device. Frames that a bridge or a tap overhears for somebody else are not ours either. */
 SEC("tc")
 int cil_from_netdev(struct __sk_buff *ctx)
 {
 	struct pkt_state *st;
 
-	if ((!is_ipv4(ctx) && !is_ipv6(ctx)) || ctx->pkt_type == PACKET_OTHERHOST)
+	if ((!is_ipv4(ctx) && !is_ipv6(ctx)) || ctx->pkt_type == PACKET_OTHERHOST || from_netdev_is_clear(ctx))
 		return TC_ACT_OK;
 	st = state_get();
 	if (!st)
@@ -74,6 +87,12 @@ int cil_from_netdev(struct __sk_buff *ctx)
 	return finish(ctx, st, JUMP_FAMILY(ctx, st, from_netdev));
 }
 
+/* Are sources of the packet's family translated here, or services? Nothing else is done on the way out. */
+static __always_inline _Bool translates(const struct __sk_buff *ctx)
+{
+	return cfg_nodeport || (is_ipv6(ctx) ? masquerade_v6() : masquerade_v4());
+}
+
 /* Egress of a node device. */
 SEC("tc")
 int cil_to_netdev(struct __sk_buff *ctx)
@@ -82,6 +101,12 @@ int cil_to_netdev(struct __sk_buff *ctx)
 
 	if (!is_ipv4(ctx) && !is_ipv6(ctx))
 		return TC_ACT_OK;
+	if (!translates(ctx) && NOBODY_AT(ctx, to_netdev))
+		return TC_ACT_OK;
+	if (translates(ctx) && mark_get(ctx) == MARK_OVERLAY && NOBODY_AT(ctx, to_netdev)) {
+		mark_set(ctx, 0);
+		return TC_ACT_OK;
+	}
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;

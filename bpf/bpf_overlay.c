@@ -12,6 +12,7 @@
 #include <linux/pkt_cls.h>
 
 #include "config_overlay.h"
+#include "idle.h"
 
 #include "family_v4.h"
 #include "icmp.h"
@@ -86,12 +87,26 @@ static __always_inline int to_overlay(struct __sk_buff *ctx, struct pkt_state *s
 	return DROP(st, DROP_UNKNOWN_L3);
 }
 
+/* Is there nothing between the packet and the tunnel? What has no tunnel key the device discards by itself. */
+static __always_inline _Bool to_overlay_is_clear(const struct __sk_buff *ctx)
+{
+	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP))
+		return nobody_at(IDLE_OVERLAY, WAGGLE_SLOT_to_overlay_v4);
+	return cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6) &&
+	       nobody_at(IDLE_OVERLAY, WAGGLE_SLOT_to_overlay_v6);
+}
+
 /* Egress of cilium_vxlan: what this node's programs have redirected there. */
 SEC("tc")
 int cil_to_overlay(struct __sk_buff *ctx)
 {
-	struct pkt_state *st = state_get();
+	struct pkt_state *st;
 
+	if (to_overlay_is_clear(ctx)) {
+		mark_set(ctx, MARK_OVERLAY);
+		return TC_ACT_OK;
+	}
+	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;
 	state_reset(ctx, st, DIR_EGRESS);

@@ -5,6 +5,7 @@ import { State } from "../state/index.ts";
 import type { ChainRecord } from "./attached.ts";
 import { ChainBuilder } from "./builder.ts";
 import { CounterSlots } from "./counters.ts";
+import { IdleHooks } from "./idle-hooks.ts";
 import { PluginInstances } from "./instances.ts";
 import { TailCallLinker } from "./linker.ts";
 import { HookLinking } from "./tokens.ts";
@@ -31,6 +32,7 @@ export const hookLinkerCell = module(
         ranks: state.collection<number>("hook-ranks"),
         blocks: state.collection<number>("hook-blocks"),
       });
+      const idle = new IdleHooks();
       const instances = new PluginInstances(datapath, globals, maps);
       const linker = new TailCallLinker({
         datapath,
@@ -38,6 +40,7 @@ export const hookLinkerCell = module(
         plugins,
         records: state.collection<readonly ChainRecord[]>("chains"),
         counters,
+        idle,
         builder: new ChainBuilder(datapath, globals, instances, counters),
         log,
         trial: new TrialLoader(datapath, instances),
@@ -48,7 +51,10 @@ export const hookLinkerCell = module(
       });
       lifecycle.append({
         name: "hook counters",
-        start: () => counters.open(globals.typed("waggle_hook_stats")),
+        start: () => {
+          counters.open(globals.typed("waggle_hook_stats"));
+          idle.open(globals.typed("waggle_idle_hooks"));
+        },
         stop: () => linker.close(),
       });
       return linker;

@@ -11,6 +11,7 @@ import { Attached, type ChainRecord } from "./attached.ts";
 import { programsAt } from "./attachment-names.ts";
 import type { BuiltChain, ChainBuilder } from "./builder.ts";
 import type { CounterSlots } from "./counters.ts";
+import type { IdleHooks } from "./idle-hooks.ts";
 import { planHooks } from "./plan.ts";
 import type { TrialLoader } from "./trial.ts";
 import type { AttachmentRef, Chain, HookCounters, HookLinker, HookPlan, PreparedChains } from "./types.ts";
@@ -22,6 +23,7 @@ export interface LinkerParts {
   readonly plugins: Table<Plugin, string>;
   readonly records: StateCollection<readonly ChainRecord[]>;
   readonly counters: CounterSlots;
+  readonly idle: IdleHooks;
   readonly builder: ChainBuilder;
   readonly trial: TrialLoader;
   readonly log: Logger;
@@ -53,6 +55,7 @@ export class TailCallLinker implements HookLinker {
     stages: ReadonlyMap<string, Program>,
   ): Promise<PreparedChains> {
     const plugins = this.#parts.plugins.list();
+    this.#parts.idle.engage(this.#usedBy(plugins));
     const hooks = hooksAt(ref);
     const targets = new Map(hooks.map((hook) => [hook.name, stages.get(hook.target)!]));
     const names = hooks.map(({ name }) => name);
@@ -73,12 +76,16 @@ export class TailCallLinker implements HookLinker {
         this.#attached.set(ref.name, next);
         this.#report();
         await this.#store(next);
+        this.#settle();
       },
       release: () => {
         const current = this.#attached.get(ref.name);
         if (current !== undefined) this.#dropStalePins(current);
       },
-      abort: () => this.#unpin(built),
+      abort: () => {
+        this.#unpin(built);
+        this.#settle();
+      },
     };
   }
 
@@ -105,6 +112,7 @@ export class TailCallLinker implements HookLinker {
     this.#attached.delete(attachment);
     this.#report();
     await this.#parts.records.delete(attachment);
+    this.#settle();
     await this.#parts.counters.releaseBlocks((name) => name === attachment);
     this.#parts.datapath.bpf.unpin(this.#chainDirectory(attachment), true);
   }
@@ -168,6 +176,7 @@ export class TailCallLinker implements HookLinker {
     try {
       const failed = settled.find((result) => result.status === "rejected");
       if (failed !== undefined) throw failed.reason;
+      this.#parts.idle.engage(this.#usedBy(plugins));
       await commit();
       for (const { attached, built } of changes) {
         if (built.length === 0) continue;
@@ -177,6 +186,7 @@ export class TailCallLinker implements HookLinker {
       }
     } catch (error) {
       for (const { built } of changes) this.#unpin(built);
+      this.#settle();
       throw error;
     } finally {
       for (const { built } of changes) for (const chain of built) closeHandles(chain);
@@ -196,10 +206,36 @@ export class TailCallLinker implements HookLinker {
   async #afterSwing(swung: readonly Attached[], attachments: readonly Attached[]): Promise<void> {
     try {
       await Promise.all(swung.map((attached) => this.#store(attached)));
+      this.#settle();
       if (swung.length > 0) await this.#parts.datapath.bpf.quiesce();
       for (const attached of attachments) this.#dropStalePins(attached);
     } catch (error) {
       this.#parts.log.warn({ err: error }, "chains have changed; cleaning up after it failed");
+    }
+  }
+
+  /**
+   * Hook points at which packets may meet plugins: where those are linked, where attachments that are still to be adopted
+   * had some, and where the enabled ones will be. A change is on disk before it is swung in, and its record after
+   * that, so a crash in between leaves none out.
+   */
+  #usedBy(plugins: readonly Plugin[]): ReadonlySet<string> {
+    const known = [...this.#attached.values()].flatMap(({ records }) => records);
+    const stored = this.#parts.records.all().flatMap(({ value }) => value);
+    return new Set([
+      ...plugins.flatMap(({ enabled, manifest }) =>
+        enabled ? manifest.hooks.map(({ point }) => point) : [],
+      ),
+      ...[...known, ...stored].flatMap(({ chain }) => (chain.links.length > 0 ? [chain.hook] : [])),
+    ]);
+  }
+
+  /** Lets packets pass by the hook points that nobody uses. Where it cannot, they go the long way. */
+  #settle(): void {
+    try {
+      this.#parts.idle.settle(this.#usedBy(this.#parts.plugins.list()));
+    } catch (error) {
+      this.#parts.log.warn({ err: error }, "hook points that nobody uses could not be marked");
     }
   }
 

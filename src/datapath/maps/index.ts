@@ -79,6 +79,7 @@ export { type SnatEntry, snat4Map, snat6Map } from "./snat.ts";
 export {
   type HookStats,
   hookStatsMap,
+  idleHooksMap,
   type RateLimit,
   type RuntimeConfig,
   rateLimitMap,

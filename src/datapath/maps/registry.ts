@@ -22,7 +22,7 @@ import { devicesMap, endpointsMap, policiesMap } from "./pods.ts";
 import { POLICY_MAP, policyMap } from "./policy.ts";
 import { callPolicyMap, eventsMap } from "./programs.ts";
 import { snat4Map, snat6Map } from "./snat.ts";
-import { hookStatsMap, icmpRateLimitMap, rateLimitMap, runtimeMap } from "./waggle.ts";
+import { hookStatsMap, icmpRateLimitMap, idleHooksMap, rateLimitMap, runtimeMap } from "./waggle.ts";
 
 /** State of one packet between stages. Its layout is the C sources' own affair (bpf/lib). */
 export const SCRATCH_MAP = "waggle_scratch";
@@ -58,13 +58,21 @@ const GLOBAL = [
   callPolicyMap,
   eventsMap,
   runtimeMap,
+  idleHooksMap,
   hookStatsMap,
   rateLimitMap,
   icmpRateLimitMap,
 ] as readonly unknown[] as readonly AnyMapDefinition[];
 
 /** Arrays whose keys are given: their size is no matter of choice. */
-const FIXED: readonly MapSpec[] = [endpointsMap, policiesMap, epochsMap, callPolicyMap, forwardedMap];
+const FIXED: readonly MapSpec[] = [
+  endpointsMap,
+  policiesMap,
+  epochsMap,
+  callPolicyMap,
+  forwardedMap,
+  idleHooksMap,
+];
 
 /** Every typed map by its C name; `cilium_policy` stands for the policy map of any endpoint. */
 export const mapSpecs: ReadonlyMap<string, AnyMapDefinition> = new Map(

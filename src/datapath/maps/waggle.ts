@@ -1,4 +1,5 @@
 /** Maps that have no counterpart in Cilium. */
+import { HOOK_POINTS, OBJECT_KINDS } from "../pipeline.ts";
 import { MapType } from "../types.ts";
 import { defineMap } from "./definition.ts";
 import { padding, struct, transform, u32, u64, u64Array } from "./layout.ts";
@@ -56,6 +57,23 @@ export const runtimeMap = defineMap<number, RuntimeConfig>({
   value: runtimeConfig,
   formatKey: String,
   formatValue: (config) => `trace=${config.trace} verdicts=${config.verdicts}`,
+});
+
+/**
+ * Hook points that nobody uses: an entry for each object, in the order of OBJECT_KINDS, with the bits of their slots. The
+ * agent writes, programs of the node's devices read (bpf/lib/idle.h).
+ */
+export const idleHooksMap = defineMap<number, bigint>({
+  name: "waggle_idle_hooks",
+  type: MapType.array,
+  maxEntries: OBJECT_KINDS.length,
+  key: u32,
+  value: u64,
+  formatKey: (object) => OBJECT_KINDS[object] ?? String(object),
+  formatValue: (bits) =>
+    HOOK_POINTS.filter(({ slot }) => (bits >> BigInt(slot)) & 1n)
+      .map(({ name }) => name)
+      .join(" "),
 });
 
 /** Verdicts of plugin programs, a block of STATS_BLOCK records for each attachment. Plugins write through HOOK(), the agent reads. */
