@@ -10,6 +10,7 @@
 #include "endpoint.h"
 #include "icmp_error.h"
 #include "mark.h"
+#include "pod_address.h"
 #include "tailcall.h"
 #include "trace.h"
 
@@ -20,27 +21,29 @@
  * borrows their name.
  */
 static __always_inline int F(host_to_pod)(struct __sk_buff *ctx, struct pkt_state *st,
-					  struct whereabouts sender, const struct endpoint_info *ep)
+					  struct whereabouts sender, const struct pod_place *pod)
 {
 	int ret;
 
 	st->src_identity = sender.identity;
-	st->dst_identity = ep->sec_id;
+	st->dst_identity = pod->identity;
 	if (cfg_tunnel_ifindex && sender.tunnel_ipv4 && sender.identity != IDENTITY_REMOTE_NODE)
 		return DROP(st, DROP_INVALID_SIP);
-	ret = F(l3_forward)(ctx, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac));
+	ret = F(l3_forward)(ctx, mac_of_u64(pod->mac), mac_of_u64(pod->node_mac));
 	if (ret == DROP_TTL_EXCEEDED)
 		return REFUSE(ctx, st, SLOT(HOST_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
 	if (ret < 0)
 		return DROP(st, ret);
-	return DELIVER(ctx, st, ep);
+	return DELIVER_TO(ctx, st, pod->id, pod->identity);
 }
 
 static __always_inline int F(host_from_netdev)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	const struct endpoint_info *from, *to;
+	const struct endpoint_info *from;
 	struct whereabouts sender;
 	struct F(addresses) ip;
+	struct pod_place pod;
+	int to;
 
 	/* What is in the tunnel, and from whom, is for the tunnel's own programs to judge. */
 	if (IPV == 4 && cfg_tunnel_port && encap_is_plain(ctx, cfg_node_ipv4, cfg_tunnel_port))
@@ -51,11 +54,11 @@ static __always_inline int F(host_from_netdev)(struct __sk_buff *ctx, struct pkt
 	from = F(may_be_here)(sender, cfg_node_ipv4) ? F(endpoint_lookup)(ip.saddr) : (void *)0;
 	if (from && !endpoint_is_host(from)) /* our pods do not live out there */
 		return DROP(st, DROP_INVALID_SIP);
-	to = F(endpoint_lookup)(ip.daddr);
-	if (to && !endpoint_is_host(to))
-		return from ? DROP(st, DROP_INVALID_SIP) : F(host_to_pod)(ctx, st, sender, to);
+	to = F(who_is_here)(ip.daddr, &pod);
+	if (to == HERE_POD)
+		return from ? DROP(st, DROP_INVALID_SIP) : F(host_to_pod)(ctx, st, sender, &pod);
 	/* Replies come to the node's addresses; services may have addresses of their own. */
-	if (!from && (cfg_nodeport || (F(masquerade)() && to)))
+	if (!from && (cfg_nodeport || (F(masquerade)() && to == HERE_NODE)))
 		return JUMP(ctx, st, SLOT(HOST_TRANSLATE));
 	return TC_ACT_OK;
 }

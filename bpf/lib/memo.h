@@ -30,7 +30,7 @@ struct {
 	__type(value, __u64);
 } waggle_epochs SEC(".maps");
 
-/* Memos of a CPU. One place for each hash: what is asked for next takes it. */
+/* Memos of a CPU, 16 KiB a table. One place for each hash: what is asked for next takes it. */
 #define MEMO_BITS 9
 #define MEMOS (1 << MEMO_BITS)
 

@@ -108,7 +108,7 @@ int F(tail_nodeport)(struct __sk_buff *ctx)
 static __always_inline int F(host_translate)(struct __sk_buff *ctx, struct pkt_state *st)
 {
 	const struct F(lb_service) *svc;
-	const struct endpoint_info *ep;
+	struct pod_place pod;
 	struct F(lb_key) key;
 	struct F(pkt) pkt;
 	int ret;
@@ -123,8 +123,9 @@ static __always_inline int F(host_translate)(struct __sk_buff *ctx, struct pkt_s
 	if (ret < 0)
 		return DROP(st, ret);
 	if (ret == SNAT_DONE) {
-		ep = F(endpoint_lookup)(pkt.daddr);
-		return ep && !endpoint_is_host(ep) ? F(host_to_pod)(ctx, st, F(whereabouts)(pkt.saddr), ep) : TC_ACT_OK;
+		if (F(who_is_here)(pkt.daddr, &pod) != HERE_POD)
+			return TC_ACT_OK;
+		return F(host_to_pod)(ctx, st, F(whereabouts)(pkt.saddr), &pod);
 	}
 	if (serves_network() && pkt.l4.icmp_error)
 		return JUMP(ctx, st, SLOT(HOST_NODEPORT));

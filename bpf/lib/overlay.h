@@ -44,28 +44,10 @@ static __always_inline int F(overlay_to_host)(struct __sk_buff *ctx, struct pkt_
 	return bpf_redirect(cfg_host_ifindex, BPF_F_INGRESS);
 }
 
-/* To a pod. MAC addresses: of the pod's end of its pair of devices, and of the node's. */
-static __always_inline int F(overlay_to_pod)(struct __sk_buff *ctx, struct pkt_state *st, __u16 id, __u32 identity,
-					     struct mac mac, struct mac node_mac)
-{
-	int ret;
-
-	/* The inner frame was addressed to nobody here: without this, the pod would take it for somebody else's. */
-	if (bpf_skb_change_type(ctx, PACKET_HOST))
-		return DROP(st, DROP_WRITE_ERROR);
-	ret = F(l3_forward)(ctx, mac, node_mac);
-	if (ret == DROP_TTL_EXCEEDED)
-		return REFUSE(ctx, st, SLOT(OVERLAY_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
-	if (ret < 0)
-		return DROP(st, ret);
-	return DELIVER_TO(ctx, st, id, identity);
-}
-
 static __always_inline int F(overlay_from)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	const struct endpoint_config *pod;
-	const struct endpoint_info *ep;
 	struct F(addresses) ip;
+	struct pod_place pod;
 	int ret;
 
 	if (F(addresses_load)(ctx, &ip))
@@ -73,18 +55,21 @@ static __always_inline int F(overlay_from)(struct __sk_buff *ctx, struct pkt_sta
 	ret = F(overlay_check_source)(st, ip.saddr);
 	if (ret < 0)
 		return DROP(st, ret);
-	pod = F(pod_known_at)(ip.daddr);
-	if (pod)
-		return F(overlay_to_pod)(ctx, st, pod->id, pod->identity, mac_of_u64(pod->mac),
-					 mac_of_u64(pod->node_mac));
-	ep = F(endpoint_lookup)(ip.daddr);
-	if (!ep) /* routing it on would be routing it back */
+	ret = F(who_is_here)(ip.daddr, &pod);
+	if (ret == HERE_NOBODY) /* routing it on would be routing it back */
 		return REFUSE(ctx, st, SLOT(OVERLAY_ICMP_ERROR), ICMP_ERROR_HOST_UNREACHABLE,
 			      DROP_UNKNOWN_TARGET);
-	if (endpoint_is_host(ep))
+	if (ret == HERE_NODE)
 		return F(overlay_to_host)(ctx, st);
-	F(pod_remember_at)(ip.daddr, ep->lxc_id);
-	return F(overlay_to_pod)(ctx, st, ep->lxc_id, ep->sec_id, mac_of_u64(ep->mac), mac_of_u64(ep->node_mac));
+	/* The inner frame was addressed to nobody here: without this, the pod would take it for somebody else's. */
+	if (bpf_skb_change_type(ctx, PACKET_HOST))
+		return DROP(st, DROP_WRITE_ERROR);
+	ret = F(l3_forward)(ctx, mac_of_u64(pod.mac), mac_of_u64(pod.node_mac));
+	if (ret == DROP_TTL_EXCEEDED)
+		return REFUSE(ctx, st, SLOT(OVERLAY_ICMP_ERROR), ICMP_ERROR_TTL_EXCEEDED, ret);
+	if (ret < 0)
+		return DROP(st, ret);
+	return DELIVER_TO(ctx, st, pod.id, pod.identity);
 }
 
 /* Slot 0: from another node to a pod, or to the node itself. */

@@ -28,3 +28,29 @@ static __always_inline void F(pod_remember_at)(F(addr) addr, __u32 id)
 	if (hint)
 		*hint = id;
 }
+
+/* Whose is the address? HERE_*, with `pod` filled in for a pod's. */
+static __always_inline int F(who_is_here)(F(addr) addr, struct pod_place *pod)
+{
+	const struct endpoint_config *known = F(pod_known_at)(addr);
+	const struct endpoint_info *ep;
+
+	if (known) {
+		pod->mac = known->mac;
+		pod->node_mac = known->node_mac;
+		pod->identity = known->identity;
+		pod->id = known->id;
+		return HERE_POD;
+	}
+	ep = F(endpoint_lookup)(addr);
+	if (!ep)
+		return HERE_NOBODY;
+	if (endpoint_is_host(ep))
+		return HERE_NODE;
+	F(pod_remember_at)(addr, ep->lxc_id);
+	pod->mac = ep->mac;
+	pod->node_mac = ep->node_mac;
+	pod->identity = ep->sec_id;
+	pod->id = ep->lxc_id;
+	return HERE_POD;
+}

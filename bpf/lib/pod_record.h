@@ -19,6 +19,19 @@ struct pod_hints {
 	__type(value, __u32);
 };
 
+/* Where and as whom a pod of this node gets its packets. */
+struct pod_place {
+	__u64 mac;	/* of the pod's end of its pair of devices */
+	__u64 node_mac; /* of the node's end */
+	__u32 identity;
+	__u16 id;
+};
+
+/* Whose an address is, of this node's. */
+#define HERE_NOBODY 0
+#define HERE_NODE 1
+#define HERE_POD 2
+
 static __always_inline const struct endpoint_config *pod_by_id(__u32 id)
 {
 	return bpf_map_lookup_elem(&waggle_endpoints, &id);
