@@ -146,7 +146,7 @@ export class PinnedGlobalMaps implements GlobalMaps {
       Object.entries(this.#sizes).map(([name, entries]) => [name, Number(entries)]),
     );
     if (!this.#families.ipv6) for (const name of preallocatedForIpv6) maxEntries[name] = unused;
-    const scratch = scratchMapSpec(bpf.describeObject(this.#templates.lxc.object));
+    const scratch = scratchMapSpec(bpf.describeObject(this.#templates.lxc.object), bpf.cpus);
     return [scratch, ...globalMapSpecs({ cpus: bpf.cpus, maxEntries })];
   }
 }

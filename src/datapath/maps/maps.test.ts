@@ -1,6 +1,6 @@
 import test from "ava";
 import { DatapathError } from "../errors.ts";
-import type { ObjectDescription, StructLayout } from "../types.ts";
+import { MapType, type ObjectDescription, type StructLayout } from "../types.ts";
 import {
   checkLayouts,
   ct4Map,
@@ -31,11 +31,21 @@ import {
   policyEntry,
   policyMap,
   policyMapOf,
+  SCRATCH_MAP,
+  scratchMapSpec,
   snat4Map,
   snat6Map,
   TupleFlag,
   unpackFrontend,
 } from "./index.ts";
+
+test("the packets' state needs a record for each CPU that the machine may have", (t) => {
+  const scratch = { name: SCRATCH_MAP, type: MapType.array, keySize: 4, valueSize: 192, maxEntries: 8 };
+  const object = (maps: ObjectDescription["maps"]): ObjectDescription => ({ ...objectWith(), maps });
+  t.is(scratchMapSpec(object([scratch]), 8), scratch);
+  t.throws(() => scratchMapSpec(object([scratch]), 9), { message: /9 CPUs are possible.* 8 at most/ });
+  t.throws(() => scratchMapSpec(object([]), 1), { message: /declares no such map/ });
+});
 
 test("keys and values have the sizes of the field notes", (t) => {
   const sizes = (name: string): readonly number[] => {

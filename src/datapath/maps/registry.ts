@@ -116,16 +116,23 @@ export function globalMapSpecs(options: GlobalMapOptions): readonly AnyMapDefini
 }
 
 /**
- * The scratch map as a compiled object declares it: programs and plugins share one, so the agent creates it.
- * @throws DatapathError when the object declares none
+ * The scratch map as a compiled object declares it, a record for each CPU: programs and plugins share one, so the agent
+ * creates it.
+ *
+ * @param cpus that the machine may have
+ * @throws DatapathError when the object declares none, or too few records: packets of further CPUs would be dropped
  */
-export function scratchMapSpec(object: ObjectDescription): MapSpec {
+export function scratchMapSpec(object: ObjectDescription, cpus: number): MapSpec {
   const spec = object.maps.find((map) => map.name === SCRATCH_MAP);
-  if (spec !== undefined) return spec;
+  if (spec !== undefined && spec.maxEntries >= cpus) return spec;
+  const detail =
+    spec === undefined
+      ? "the object declares no such map"
+      : `${cpus} CPUs are possible here, and programs work on ${spec.maxEntries} at most`;
   throw new DatapathError({
     operation: "find map",
     object: SCRATCH_MAP,
-    detail: "the object declares no such map",
+    detail,
     status: "FAILED_PRECONDITION",
   });
 }

@@ -3,7 +3,8 @@
  * What the stages of one packet's journey tell each other. PRIVATE: plugins use <waggle/plugin.h>.
  *
  * The programs of a journey run one after another on one CPU with bottom halves disabled, so one record
- * a CPU is enough. An entry program resets it; it does not survive a redirect or the host stack (there,
+ * a CPU is enough: of a plain array, by the CPU's number, which takes fewer loads than the kernel's per-CPU arrays and
+ * is asked for by each stage. An entry program resets it; it does not survive a redirect or the host stack (there,
  * the identity travels in the packet's mark). What the headers say is kept from stage to stage only while no
  * plugin ran in between that may have rewritten the packet (PARSED_CB).
  */
@@ -62,7 +63,11 @@
 #define ICMP_ERROR_PORT_UNREACHABLE 3
 #define ICMP_ERROR_HOST_UNREACHABLE 4
 
+/* Of the machine: as many as kernels are built for. */
+#define STATE_CPUS 4096
+
 struct pkt_state {
+	__u64 pad; /* a plain array's records begin 8 bytes before a cache line (Linux 6.18) */
 	__u32 src_identity;  /* 0: not looked up yet */
 	__u32 dst_identity;  /* 0: not looked up yet */
 	__u16 endpoint_id;   /* the pod whose stages run now; 0: the node's */
@@ -93,18 +98,20 @@ struct pkt_state {
 	};
 	__u32 now_s;	/* monotonic clock; 0: not asked yet */
 	__u32 ct_other; /* with CT_B_TX or CT_B_RX: how the other end knows the connection (ct_entry.since) */
+	__u64 apart[8]; /* on whatever kernel, no two CPUs write to one cache line */
 };
 
-/* What a journey begins without. */
-#define PKT_STATE_RESET __builtin_offsetof(struct pkt_state, pkt_v4)
+/* What a journey begins without: all up to the headers. */
+#define PKT_STATE_RESET_OFF __builtin_offsetof(struct pkt_state, src_identity)
+#define PKT_STATE_RESET (__builtin_offsetof(struct pkt_state, pkt_v4) - PKT_STATE_RESET_OFF)
 
 _Static_assert(PKT_STATE_RESET == 64, "what is set back is one cache line");
-_Static_assert(sizeof(struct pkt_state) == 120, "struct pkt_state is 120 bytes");
+_Static_assert(sizeof(struct pkt_state) == 192, "struct pkt_state is 192 bytes");
 
 /* Written by every stage, read by every stage and by plugin accessors. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, STATE_CPUS);
 	__type(key, __u32);
 	__type(value, struct pkt_state);
 } waggle_scratch SEC(".maps");
@@ -112,9 +119,9 @@ struct {
 /* The record of the packet at hand. The verifier wants the NULL case handled; it cannot happen. */
 static __always_inline struct pkt_state *state_get(void)
 {
-	__u32 zero = 0;
+	__u32 cpu = bpf_get_smp_processor_id();
 
-	return bpf_map_lookup_elem(&waggle_scratch, &zero);
+	return bpf_map_lookup_elem(&waggle_scratch, &cpu);
 }
 
 #endif
