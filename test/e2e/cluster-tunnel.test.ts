@@ -129,6 +129,34 @@ await worldTests("routing through tunnels", { nodes: 3, pods: 4 }, (test) => {
     });
   }
 
+  test("where nobody looks, packets of the tunnel take a short way; a plugin sees each from when it is enabled", async (t, world) => {
+    const node = world.node("node1");
+    const name = "underlay";
+    const requests = 5;
+    const plugin = await node.registerPlugin({ directory: fixture(name), enable: false });
+    t.deepEqual(
+      plugin.hooks.map(({ point, rewritesPackets }) => [point, rewritesPackets]),
+      [
+        ["from_netdev_v4", false],
+        ["to_netdev_v4", false],
+        ["to_overlay_v4", false],
+      ],
+    );
+    try {
+      for (let round = 1; round <= 5; round++) {
+        await node.client.plugins.enablePlugin({ name });
+        const { received } = await echo(world, "pod1", world.pod("pod2").ipv4, requests);
+        const seen = Array.from({ length: 3 }, () => round * requests);
+        t.deepEqual([received, await mapValues(world, name, "seen")], [requests, seen]);
+        await node.client.plugins.disablePlugin({ name });
+        t.is((await echo(world, "pod1", world.pod("pod2").ipv4, requests)).received, requests);
+        t.deepEqual(await mapValues(world, name, "seen"), seen);
+      }
+    } finally {
+      await node.client.plugins.unregisterPlugin({ name });
+    }
+  });
+
   test("an interrupted connectivity test removes its services, and ends with 130", async (t, world) => {
     await describeCluster(world);
     const [file, ...args] = waggleArgv("connectivity", "test", "--filter", "service");

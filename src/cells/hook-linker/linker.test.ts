@@ -7,6 +7,8 @@ import {
   writePlugin,
 } from "../../../test/cells/fake-node.ts";
 import { VerifierError } from "../../datapath/index.ts";
+import { idleHooksMap } from "../../datapath/maps/index.ts";
+import { HOOK_POINTS, OBJECT_KINDS } from "../../datapath/pipeline.ts";
 import type { ChainRecord } from "./attached.ts";
 
 const hook = "to_container_pre_ct_v4";
@@ -41,6 +43,22 @@ const met = (node: FakeNode): readonly number[] =>
   Object.entries(node.chains())
     .filter(([name]) => name.endsWith(` ${hook}`))
     .map(([, objects]) => objects.length);
+
+/** Hook points that programs take to be nobody's. */
+const idle = (node: FakeNode): readonly string[] => {
+  const store = node.kernel.maps.find(({ spec }) => spec.name === idleHooksMap.name)!.store!;
+  return store.entries().flatMap(({ key, value }) => {
+    const object = OBJECT_KINDS[key.readUInt32LE()];
+    const bits = value.readBigUInt64LE();
+    return HOOK_POINTS.filter((at) => at.object === object && (bits >> BigInt(at.slot)) & 1n).map(
+      ({ name }) => name,
+    );
+  });
+};
+
+const names = HOOK_POINTS.map(({ name }) => name);
+const allBut = (...used: readonly string[]): readonly string[] =>
+  names.filter((name) => !used.includes(name));
 
 test("packets meet the chain that the linker tells of, at every attachment", async (t) => {
   const node = await fakeNode(t);
@@ -270,4 +288,67 @@ test("hooks of the overlay and of both families are linked where their programs 
   ];
   t.deepEqual(places(), linkedAt);
   t.is(Object.values(node.chains()).flat().length, linkedAt.length, "packets meet them");
+});
+
+test("hook points are idle when no enabled plugin stands there at any attachment", async (t) => {
+  const node = await fakeNode(t);
+  t.deepEqual(idle(node), allBut());
+  await node.plugins.register(await writePlugin(node, "one", everywhere), { enable: true });
+  t.deepEqual(idle(node), allBut(...everywhere.hooks));
+  await node.plugins.register(await writePlugin(node, "two"), { enable: true });
+  await node.plugins.disable("one");
+  t.deepEqual(idle(node), allBut(hook));
+  await node.restart();
+  t.deepEqual(idle(node), allBut(hook));
+  await node.plugins.unregister("two");
+  t.deepEqual(idle(node), allBut());
+});
+
+/** Looks before every call into the kernel whether a plugin is linked at a hook point that is idle. */
+function watchIdle(node: FakeNode): { readonly wrong: readonly string[]; looks(): number; end(): void } {
+  const { faults } = node.kernel;
+  const check = faults.check;
+  const wrong: string[] = [];
+  let looks = 0;
+  faults.check = (operation, object) => {
+    looks++;
+    const unused = idle(node);
+    for (const [name, objects] of Object.entries(node.chains())) {
+      if (objects.length > 0 && unused.includes(name.split(" ")[1]!)) wrong.push(`${name}, ${operation}`);
+    }
+    return check.call(faults, operation, object);
+  };
+  return {
+    wrong,
+    looks: () => looks,
+    end: () => {
+      faults.check = check;
+    },
+  };
+}
+
+test("no plugin is linked at a hook point that is idle, not even for a moment or after a crash", async (t) => {
+  const node = await fakeNode(t);
+  await node.endpoints.create(podSpec("web"));
+  await node.plugins.register(await writePlugin(node, "one", everywhere), { enable: false });
+  const watched = watchIdle(node);
+  try {
+    await node.plugins.enable("one");
+    await node.plugins.disable("one");
+    await node.plugins.enable("one");
+    await node.stop();
+    await node.onDisk(async (state) => {
+      // As if it had been disabled, and the agent had died before it was out.
+      const stored = state.collection<{ readonly plugin: { readonly enabled: boolean } }>("plugins");
+      const one = stored.get("one")!;
+      await stored.put("one", { ...one, plugin: { ...one.plugin, enabled: false } });
+    });
+    await node.start();
+  } finally {
+    watched.end();
+  }
+  t.deepEqual(watched.wrong, []);
+  t.true(watched.looks() > 50, `${watched.looks()} looks`);
+  t.deepEqual(metEverywhere(node), [0, 0, 0]);
+  t.deepEqual(idle(node), allBut());
 });
