@@ -94,6 +94,13 @@ const refusals: readonly (readonly [what: string, files: Files, status: string, 
     /at: .*(lxc\.c|data\[40\])/,
   ],
   [
+    "a store to the datapath's own word of the packet's control block",
+    plugin("\tif (ctx->len > 100)\n\t\tctx->cb[4] = ctx->len;\n\treturn HOOK_NEXT;"),
+    "FAILED_PRECONDITION",
+    /HOOK\(to_container_pre_ct_v4\) in hooks\/lxc\.c stores to ctx->cb\[4\], which is the datapath's/,
+    /Keep to ctx->cb\[0\] to \[2\], or use a map/,
+  ],
+  [
     "a hook point that does not exist, in C",
     {
       "plugin.yaml": manifest(),

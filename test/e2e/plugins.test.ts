@@ -21,6 +21,7 @@ import {
   shipped,
   unregisterAll,
   variant,
+  writePlugin,
 } from "./fixtures/plugins/index.ts";
 import { steadyTraffic } from "./fixtures/steady.ts";
 
@@ -145,6 +146,57 @@ await worldTests("plugins at run time", { pods: 3 }, (register) => {
     await echo(world, "pod1", world.pod("pod2").ipv4, 5);
     t.deepEqual(await mapValues(world, name, "packet_count"), [40]);
     t.is((await countersAt(world, name, "pod2", ingress)).packets, 10n);
+  });
+
+  test("whether a plugin rewrites packets is told, for the values it has and across restarts", async (t, world) => {
+    const { client } = world;
+    const name = "ttl";
+    const directory = await writePlugin(world, name, {
+      "plugin.yaml": `apiVersion: waggle/v1
+name: ${name}
+version: 1.0.0
+hooks:
+  - point: ${egress}
+  - point: ${ingress}
+config:
+  - name: writes
+    type: bool
+    default: false
+`,
+      "hooks/lxc.c": `#include <waggle/plugin.h>
+PLUGIN_CONFIG(__u8, writes, 0);
+HOOK(${egress})
+{
+	void *end;
+	struct iphdr *ip = waggle_ipv4(ctx, &end);
+
+	if (ip && PLUGIN_CONFIG_GET(writes)) {
+		ip->check += bpf_htons(0x0100);
+		ip->ttl -= 1;
+	}
+	return HOOK_NEXT;
+}
+HOOK(${ingress})
+{
+	return waggle_packet_len(ctx) ? HOOK_NEXT : HOOK_DROP;
+}
+`,
+    });
+    const told = async (): Promise<readonly boolean[]> => {
+      const { plugin } = await client.plugins.getPlugin({ name });
+      return plugin!.hooks.map(({ rewritesPackets }) => rewritesPackets);
+    };
+    await world.registerPlugin({ directory });
+    t.deepEqual(await told(), [false, false]);
+    await client.plugins.configurePlugin({ name, config: { writes: "true" } });
+    t.deepEqual(await told(), [true, false]);
+    t.is((await echo(world, "pod1", world.pod("pod2").ipv4, 3)).received, 3);
+    const chains = await allChains(world);
+    await world.restartAgent("SIGKILL");
+    t.deepEqual(await told(), [true, false]);
+    t.deepEqual(await allChains(world), chains);
+    await client.plugins.configurePlugin({ name, config: { writes: "false" } });
+    t.deepEqual(await told(), [false, false]);
   });
 
   test("BEFORE and AFTER order plugins, then priority, then name: in chains and on packets", async (t, world) => {

@@ -179,7 +179,7 @@ export class StoredPluginRegistry implements PluginRegistry {
         enabled: plugin.enabled,
       });
       // Other values are other programs to the verifier.
-      return change.config === undefined
+      return Object.keys(change.config ?? {}).length === 0
         ? { ...next, plugin: { ...next.plugin, readsOnly: plugin.readsOnly } }
         : this.#judgedIfLoadable(next);
     });
