@@ -4,6 +4,7 @@
  * conntrack_tuples.h.
  */
 #include "hash.h"
+#include "lb_filter.h"
 #include "lb_select.h"
 
 /* Protocols that services are made of. */
@@ -22,6 +23,8 @@ static __always_inline _Bool F(lb_has_services)(const struct F(pkt) *pkt)
 /* The service behind the packet's destination, or NULL. `key` is left at its slot 0. */
 static __always_inline const struct F(lb_service) *F(lb_lookup)(const struct F(pkt) *pkt, struct F(lb_key) *key)
 {
+	if (!F(lb_may_serve)(pkt->daddr))
+		return (void *)0;
 	return F(lb_find)(key, pkt->daddr, pkt->l4.dport, pkt->l4.protocol);
 }
 

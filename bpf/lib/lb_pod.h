@@ -3,55 +3,7 @@
  * Services that a pod asks for: its packets go to a backend, the replies come from what it asked for. Once for each
  * family (family_v4.h), after lb.h.
  */
-#include "memo.h"
 #include "pod.h"
-
-#if IPV == 4
-struct lb_memo {
-	__u64 tag;
-	union ip_addr addr;
-	__be16 port;
-	__u8 protocol;
-	__u8 is_service;
-	__u8 pad[4];
-};
-
-_Static_assert(sizeof(struct lb_memo) == 32, "two memos are one cache line");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MEMOS);
-	__type(key, __u32);
-	__type(value, struct lb_memo);
-} wg_memo_services SEC(".maps");
-#endif
-
-/*
- * The service behind a packet's destination, or NULL. Most packets are for none: that there is one is all that is
- * remembered (memo.h), for what it consists of changes while packets are on their way, in an order that they rely on.
- */
-static __always_inline const struct F(lb_service) *F(lb_recall)(const struct F(pkt) *pkt, struct F(lb_key) *key)
-{
-	__u64 hash = hash_mix(F(hash_addr)(0, pkt->daddr), (__u32)pkt->l4.dport << 8 | pkt->l4.protocol);
-	__u32 slot = memo_slot(hash);
-	struct lb_memo *memo = bpf_map_lookup_elem(&wg_memo_services, &slot);
-	__u64 tag = memo_tag(EPOCH_SERVICES, IPV);
-	const struct F(lb_service) *svc;
-
-	if (!memo || !tag)
-		return F(lb_lookup)(pkt, key);
-	if (memo->tag == tag && memo->port == pkt->l4.dport && memo->protocol == pkt->l4.protocol &&
-	    F(addr_equal)(memo->addr.F(ip), pkt->daddr))
-		return memo->is_service ? F(lb_lookup)(pkt, key) : (void *)0;
-	memo_begin(&memo->tag);
-	svc = F(lb_lookup)(pkt, key);
-	memo->addr.F(ip) = pkt->daddr;
-	memo->port = pkt->l4.dport;
-	memo->protocol = pkt->l4.protocol;
-	memo->is_service = !!svc;
-	memo_end(&memo->tag, tag);
-	return svc;
-}
 
 /*
  * The service behind a pod's packet, or NULL. A NodePort is served here, whichever node's address the pod asks: the
@@ -60,7 +12,7 @@ static __always_inline const struct F(lb_service) *F(lb_recall)(const struct F(p
 static __always_inline const struct F(lb_service) *F(lb_pod_lookup)(const struct F(pkt) *pkt,
 								    struct F(lb_key) *key)
 {
-	const struct F(lb_service) *svc = F(lb_recall)(pkt, key);
+	const struct F(lb_service) *svc = F(lb_lookup)(pkt, key);
 	__u32 identity;
 
 	if (svc || !lb_is_nodeport(pkt->l4.dport))

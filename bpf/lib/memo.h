@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * What programs remember of tables, so that most packets ask none: whereabouts.h of the ipcache, lb_pod.h of services.
+ * What programs remember of tables, so that most packets ask none: whereabouts.h of the ipcache.
  *
  * A memo says under which epoch of its table it was made, and is good for that epoch alone. The agent changes a table
  * first, then the epoch, and only then says that the change is in the kernel; a program reads the epoch first, then the
@@ -19,8 +19,7 @@
 #include <bpf/bpf_helpers.h>
 
 #define EPOCH_IPCACHE 0
-#define EPOCH_SERVICES 1
-#define EPOCHS 2
+#define EPOCHS 1
 
 /* How often each table has changed; 0: nobody says so, and nothing may be remembered. Written by the agent. */
 struct {

@@ -1,11 +1,19 @@
+import { setImmediate } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { RefusalError } from "../../src/cells/errors.ts";
 import type { ServiceManager, WantedService } from "../../src/cells/services/index.ts";
-import type { LbKey, LbService } from "../../src/datapath/maps/index.ts";
+import {
+  LB_FILTER_WORDS,
+  type LbKey,
+  type LbService,
+  lb4ServicesMap,
+  lbFilterBit,
+  lbFilterMap,
+} from "../../src/datapath/maps/index.ts";
 import { ReconcileError } from "../../src/table/index.ts";
 import { letDowns } from "./let-downs.ts";
 import { lbMaps, refusal, ServiceNode } from "./service-node.ts";
-import { MemoryKernel, scratchDirectory, wantedService } from "./support.ts";
+import { type Entry, MemoryKernel, scratchDirectory, wantedService } from "./support.ts";
 
 const servicesMap = lbMaps.services4;
 const backendsMap = lbMaps.backends4;
@@ -62,32 +70,94 @@ test("growing and shrinking writes only what changes and leaves no slot behind",
   noLetDown(t, kernel);
 });
 
-test("programs are told to forget that there was no service before it is acknowledged that there is one", async (t) => {
-  const stateDir = await scratchDirectory(t);
-  const node = await started(t, new MemoryKernel(), stateDir);
-  const { kernel, services } = node;
-  const epochs = (): number => kernel.journal.filter(({ map }) => map === "waggle_epochs").length;
-  const isTold = (): boolean =>
-    kernel.journal.findLastIndex(({ map }) => map === "waggle_epochs") >
-    kernel.journal.findLastIndex(({ map }) => map === servicesMap);
-  for (const backends of [[], ["10.0.1.2"]]) {
-    await services.upsert(service("web", "10.96.0.1", backends));
-    t.true(isTold());
-    await services.delete("web");
-  }
-  await services.upsert(service("web", "10.96.0.1", ["10.0.1.2"]));
-  const before = epochs();
-  await services.upsert(service("web", "10.96.0.1", ["10.0.1.3"]));
-  t.is(epochs(), before, "of services that exist, nothing is remembered");
+/** The node, once its first prune has made the filter deny what has no frontend. */
+async function pruned(node: ServiceNode): Promise<ServiceNode> {
+  const filter = node.kernel.typed<number, bigint>(lbFilterMap.name);
+  while ((filter.lookup(0) ?? 0n) === 0n) await setImmediate();
+  return node;
+}
 
-  kernel.map(servicesMap).fail = new Error("ENOMEM");
-  await t.throwsAsync(services.upsert(service("other", "10.96.0.2", ["10.0.1.2"])));
-  t.true(epochs() > before, "some of a change that failed may be there");
-  kernel.map(servicesMap).fail = undefined;
-  await node.stop();
-  const last = epochs();
-  await started(t, kernel, stateDir);
-  t.true(epochs() > last, "the one before may have died between the change and saying so");
+/** Replays what was written to services' maps and says where a frontend was at an address that the filter denies. */
+function* hiddenFrontends(journal: readonly Entry[]): Generator<string> {
+  const denied = Buffer.alloc(LB_FILTER_WORDS * 8);
+  const frontends = new Map<string, string>();
+  for (const [at, { map, what, key, value }] of journal.entries()) {
+    if (map === lbFilterMap.name) value!.copy(denied, key.readUInt32LE() * 8);
+    else if (map !== servicesMap) continue;
+    else if (what === "delete") frontends.delete(key.toString("latin1"));
+    else frontends.set(key.toString("latin1"), lb4ServicesMap.key.decode(key, 0).address);
+    for (const address of frontends.values()) {
+      const bit = lbFilterBit(address);
+      if ((denied[bit >>> 3]! >>> (bit & 7)) & 1) yield `${at}: ${address}`;
+    }
+  }
+}
+
+/** Addresses, of some, that packets pass by. */
+async function passedBy(kernel: MemoryKernel, ...addresses: readonly string[]): Promise<string[]> {
+  const words = new Map(await kernel.typed<number, bigint>(lbFilterMap.name).entries());
+  return addresses.filter((address) => {
+    const bit = lbFilterBit(address);
+    return ((words.get(bit >>> 6) ?? 0n) >> BigInt(bit & 63)) & 1n;
+  });
+}
+
+test("packets pass by addresses without frontends, and by none that has one", async (t) => {
+  const { kernel, services } = await pruned(await fresh(t));
+  const [one, other] = ["10.96.0.1", "10.96.0.2"];
+  t.deepEqual(await passedBy(kernel, one, other), [one, other]);
+  await services.upsert(service("a", one, []));
+  await services.upsert({ ...service("b", one, ["10.0.1.2"]), port: 443 });
+  t.deepEqual(await passedBy(kernel, one, other), [other]);
+  await services.delete("a");
+  t.deepEqual(await passedBy(kernel, one), []);
+  await services.upsert({ ...service("b", one, ["10.0.1.3"]), port: 443, externalIps: [other] });
+  t.deepEqual(await passedBy(kernel, one, other), []);
+  await services.delete("b");
+  t.deepEqual(await passedBy(kernel, one, other), [one, other]);
+  t.deepEqual([...hiddenFrontends(kernel.journal)], []);
+});
+
+test("a frontend is found although the filter, or the map of services, could not be written at first", async (t) => {
+  const { kernel, services } = await pruned(await fresh(t));
+  for (const [at, map] of [lbFilterMap.name, servicesMap].entries()) {
+    const [name, ip] = [`web-${at}`, `10.96.0.${at + 1}`];
+    kernel.map(map).fail = new Error("ENOMEM");
+    await t.throwsAsync(services.upsert(service(name, ip, ["10.0.1.2"])));
+    t.is((await kernel.print(servicesMap)).filter((line) => line.startsWith(`${ip}:`)).length, 0);
+    kernel.map(map).fail = undefined;
+    await services.upsert(service(name, ip, ["10.0.1.2", "10.0.1.3"]));
+    t.deepEqual(await passedBy(kernel, ip), []);
+
+    kernel.map(map).fail = new Error("ENOMEM");
+    await t.throwsAsync(services.delete(name), undefined, map);
+    kernel.map(map).fail = undefined;
+    await services.upsert(service(name, ip, ["10.0.1.2"]));
+    t.deepEqual(await passedBy(kernel, ip), []);
+    await services.delete(name);
+    t.deepEqual(await passedBy(kernel, ip), [ip]);
+  }
+  t.deepEqual([...hiddenFrontends(kernel.journal)], []);
+});
+
+test("nothing is passed by from an agent's start until it knows all frontends, whatever the one before has left", async (t) => {
+  const stateDir = await scratchDirectory(t);
+  const kernel = new MemoryKernel();
+  const [kept, gone, free] = ["10.96.0.1", "10.96.0.2", "10.96.0.3"];
+  const before = await pruned(await started(t, kernel, stateDir));
+  await before.services.upsertMany([service("kept", kept, []), service("gone", gone, [])]);
+  await before.stop();
+  // As of an agent that knew no filter.
+  const everything = Buffer.alloc(8, 0xff);
+  for (const word of await kernel.map(lbFilterMap.name).keys())
+    kernel.map(lbFilterMap.name).update(word, everything);
+  const crash = kernel.journal.length;
+  const after = await pruned(await started(t, kernel, stateDir));
+  t.deepEqual(await passedBy(kernel, kept, gone, free), [free]);
+  await after.services.delete("gone");
+  t.deepEqual(await passedBy(kernel, kept, gone, free), [gone, free]);
+  const [first] = kernel.journal.slice(crash);
+  t.deepEqual([first?.map, first?.value], [lbFilterMap.name, Buffer.alloc(8)]);
 });
 
 test("a service that is written again as it is changes nothing", async (t) => {

@@ -1,5 +1,5 @@
 import type { Subscription } from "rxjs";
-import { advanceEpoch, EpochTable, epochsMap } from "../../datapath/maps/index.ts";
+import { lbFilterMap } from "../../datapath/maps/index.ts";
 import {
   bundle,
   contribute,
@@ -17,6 +17,7 @@ import { DatapathToken, GlobalMapsToken, ReconciledMaps } from "../datapath/inde
 import { SharedState } from "../kvstore/index.ts";
 import { NodeNetworking } from "../node-config/index.ts";
 import { State } from "../state/index.ts";
+import { AddressFilter } from "./address-filter.ts";
 import { serviceMapNames, serviceMapStates } from "./entry-states.ts";
 import { ServiceFollower } from "./follower.ts";
 import { servingNodes } from "./frontends.ts";
@@ -39,8 +40,7 @@ interface Wanted {
   readonly numbering: ServiceNumbering;
   readonly kernel: KernelFrontends;
   readonly reconciler: Reconciler<FrontendRow, string>;
-  /** Makes programs forget where there was no service. */
-  changed(): void;
+  readonly filter: AddressFilter;
 }
 
 const wantedFrontends = token<Wanted>("wanted-frontends");
@@ -62,12 +62,12 @@ export const servicesCell = module(
         state.collection<StoredNumbers>("service-numbers"),
         state.collection<number>("service-cursors"),
       );
-      const changed = () => advanceEpoch(maps.typed(epochsMap.name), EpochTable.services);
+      const filter = new AddressFilter(() => maps.typed(lbFilterMap.name));
       const kernel = new KernelFrontends(
         () => serviceMaps(maps),
         () => datapath.bpf.quiesce(),
         numbering,
-        changed,
+        filter,
       );
       const reconciler = new Reconciler({
         name: "services",
@@ -80,7 +80,7 @@ export const servicesCell = module(
           else health.degraded(message, new Error(errors.join("; ")));
         },
       });
-      return { database, frontends, numbering, kernel, reconciler, changed };
+      return { database, frontends, numbering, kernel, reconciler, filter };
     },
   ),
   provide(
@@ -95,7 +95,7 @@ export const servicesCell = module(
       log: Log,
     },
     ({ wanted, maps, network, collections, lifecycle, jobs, log }) => {
-      const { database, frontends, numbering, reconciler, changed } = wanted;
+      const { database, frontends, numbering, reconciler, filter } = wanted;
       const table = database.createTable<Service, string>(serviceTable);
       const shared = collections.open({ name: "services", decode: decodeSpec });
       const node = servingNodes(() => network.config);
@@ -106,7 +106,7 @@ export const servicesCell = module(
       lifecycle.append({
         name: "services",
         start: async () => {
-          changed(); // the agent before this one may have died between a change and saying so
+          await filter.open(); // the agent before this one may have known other frontends, or no filter
           const remembered = numbering.restore();
           await follower.catchUp();
           resolver.forget(remembered);

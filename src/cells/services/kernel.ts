@@ -1,4 +1,5 @@
 import type { ReconcilerOps } from "../../table/index.ts";
+import type { AddressFilter } from "./address-filter.ts";
 import type { NumberedBackend } from "./backend.ts";
 import { Garbage } from "./garbage.ts";
 import { affinityBackends, hasMaglevTable, inSlots, type ServiceMaps, slotKey } from "./kernel-maps.ts";
@@ -27,7 +28,7 @@ export class KernelFrontends implements ReconcilerOps<FrontendRow> {
   readonly #maps: () => ServiceMaps;
   readonly #quiesce: () => Promise<void>;
   readonly #numbers: KernelNumbers;
-  readonly #changed: () => void;
+  readonly #filter: AddressFilter;
   readonly #installed = new Map<string, Installed>();
   /** What failed half-way, by key: some of it may be in the kernel. */
   readonly #attempts = new Map<string, Set<FrontendRow>>();
@@ -43,19 +44,18 @@ export class KernelFrontends implements ReconcilerOps<FrontendRow> {
    * @param maps called when first needed: shared maps are open only after start
    * @param quiesce resolves when every packet that was in a program has left it
    * @param numbers stored before the kernel gets to know them, so that no other life gives them another meaning
-   * @param changed makes programs forget where there was no service: called when there may be one, also after writing
-   * it has failed, and before anybody learns of it. Of services that exist nothing is remembered
+   * @param filter lets programs pass by addresses that have no frontend
    */
   constructor(
     maps: () => ServiceMaps,
     quiesce: () => Promise<void>,
     numbers: KernelNumbers,
-    changed: () => void,
+    filter: AddressFilter,
   ) {
     this.#maps = maps;
     this.#quiesce = quiesce;
     this.#numbers = numbers;
-    this.#changed = changed;
+    this.#filter = filter;
     this.#garbage = new Garbage(maps, quiesce);
   }
 
@@ -67,11 +67,8 @@ export class KernelFrontends implements ReconcilerOps<FrontendRow> {
   async update(rows: readonly FrontendRow[]): Promise<readonly undefined[]> {
     try {
       await this.#numbers.save();
-      try {
-        await this.#write(rows);
-      } finally {
-        if (rows.some((row) => !this.#installed.has(frontendRowKey(row)))) this.#changed();
-      }
+      await this.#open(rows);
+      await this.#write(rows);
     } catch (error) {
       for (const row of rows) this.#distrust(row);
       throw error;
@@ -89,6 +86,8 @@ export class KernelFrontends implements ReconcilerOps<FrontendRow> {
     for (const row of rows) this.#uninstall(row);
     await this.#write([]);
     await this.#garbage.collect();
+    for (const row of rows) this.#filter.release(frontendRowKey(row));
+    await this.#filter.write();
     return rows.map(() => undefined);
   }
 
@@ -96,7 +95,20 @@ export class KernelFrontends implements ReconcilerOps<FrontendRow> {
     // What is installed stays until it is updated or deleted: old slots still point to old backends.
     const attempts = [...this.#attempts.values()].flatMap((rows) => [...rows]);
     const keep = [...all, ...Array.from(this.#installed.values(), ({ row }) => row), ...attempts];
-    return { removed: await pruneServices(this.#maps(), keep, this.#quiesce) };
+    const removed = await pruneServices(this.#maps(), keep, this.#quiesce);
+    this.#hold(keep);
+    await this.#filter.deny();
+    return { removed };
+  }
+
+  #hold(rows: readonly FrontendRow[]): void {
+    for (const row of rows) this.#filter.hold(frontendRowKey(row), row.ip);
+  }
+
+  /** Lets packets look for what is about to be written. */
+  async #open(rows: readonly FrontendRow[]): Promise<void> {
+    this.#hold(rows);
+    await this.#filter.write();
   }
 
   async #write(rows: readonly FrontendRow[]): Promise<void> {

@@ -266,7 +266,6 @@ test("the datapath's own sources compile, fit the codecs, and load with the shar
     "wg_hints_address",
     "wg_hints_device",
     "wg_memo_ipcache",
-    "wg_memo_services",
   ]);
   t.true((await compiler.compile({ source: join(BPF, "bpf_lxc.c"), includes, defines: {} })).cached);
 });

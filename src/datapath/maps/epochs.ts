@@ -4,7 +4,7 @@ import { defineMap } from "./definition.ts";
 import { u32, u64 } from "./layout.ts";
 
 /** Tables that programs remember something of; as `EPOCH_*` in bpf/lib/memo.h. */
-export const EpochTable = { ipcache: 0, services: 1 } as const;
+export const EpochTable = { ipcache: 0 } as const;
 export type EpochTable = (typeof EpochTable)[keyof typeof EpochTable];
 
 const TABLE_NAMES: readonly string[] = Object.keys(EpochTable);

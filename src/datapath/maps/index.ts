@@ -34,6 +34,7 @@ export {
   lb6AffinityMap,
   lbAffinityMatchMap,
 } from "./lb-affinity.ts";
+export { LB_FILTER_WORDS, lbFilterBit, lbFilterMap } from "./lb-filter.ts";
 export { lbMaglevMap, MAGLEV_TABLE_SIZE, type MaglevTable } from "./lb-maglev.ts";
 export { type LbReverseSk, type LbReverseSkKey, lb4ReverseSkMap, lb6ReverseSkMap } from "./lb-sock.ts";
 export { ENDPOINT_F_HOST, type LxcEntry, type LxcKey, lxcMap } from "./lxc.ts";

@@ -64,6 +64,7 @@ test("keys and values have the sizes of the field notes", (t) => {
   t.deepEqual(sizes("cilium_lb6_affinity"), [24, 16, 65536]);
   t.deepEqual(sizes("cilium_lb_affinity_match"), [8, 1, 131072]);
   t.deepEqual(sizes("waggle_lb_maglev"), [2, 16372, 65536]);
+  t.deepEqual(sizes("waggle_no_services"), [4, 8, 16384]);
   t.deepEqual(sizes("cilium_lb4_reverse_sk"), [16, 8, 65536]);
   t.deepEqual(sizes("cilium_lb6_reverse_sk"), [32, 20, 65536]);
   t.deepEqual(sizes("cilium_ct4_global"), [14, 56, 512000]);

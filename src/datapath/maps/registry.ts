@@ -14,6 +14,7 @@ import {
   lb6ServicesMap,
 } from "./lb.ts";
 import { lb4AffinityMap, lb6AffinityMap, lbAffinityMatchMap } from "./lb-affinity.ts";
+import { lbFilterMap } from "./lb-filter.ts";
 import { lbMaglevMap } from "./lb-maglev.ts";
 import { lb4ReverseSkMap, lb6ReverseSkMap } from "./lb-sock.ts";
 import { lxcMap } from "./lxc.ts";
@@ -45,6 +46,7 @@ const GLOBAL = [
   lb6AffinityMap,
   lbAffinityMatchMap,
   lbMaglevMap,
+  lbFilterMap,
   lb4ReverseSkMap,
   lb6ReverseSkMap,
   ct4Map,
@@ -69,6 +71,7 @@ const FIXED: readonly MapSpec[] = [
   endpointsMap,
   policiesMap,
   epochsMap,
+  lbFilterMap,
   callPolicyMap,
   forwardedMap,
   idleHooksMap,

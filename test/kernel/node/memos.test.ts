@@ -31,19 +31,18 @@ for (const family of [4, 6] as const) {
     const remote = mode === "tunnel" ? "tunnel" : "stack";
     const title = (words: string): string => `IPv${family}, ${mode}: ${words}`;
 
-    /** Where a datagram of the first pod gets to. `backend`: who gets it instead, if a service does. */
-    function reached(to: string, backend = { ip: to, port: 80 }): string {
+    /** Where a datagram of the first pod gets to. */
+    function reached(to: string): string {
       const port = nextPort++;
       const data = packet("udp", { ip: pod, port }, { ip: to, port: 80 });
       const verdict = bench.run("lxc", "cil_from_container", data);
-      const flow = bench.connection(pod, port, backend.ip, backend.port);
+      const flow = bench.connection(pod, port, to, 80);
       if (verdict === Verdict.pass) return "stack";
       if (verdict !== Verdict.redirect || flow === undefined) return "nowhere";
       return flow.in ? "pod" : "tunnel";
     }
     /** The same of several, of which all but the first rely on what is remembered; one word where they agree. */
-    const allReach = (...rest: Parameters<typeof reached>): string =>
-      [...new Set([1, 2, 3].map(() => reached(...rest)))].join(", ");
+    const allReach = (to: string): string => [...new Set([1, 2, 3].map(() => reached(to)))].join(", ");
 
     const setUp = (): void => {
       bench.addPod(first, pod);
@@ -84,28 +83,6 @@ for (const family of [4, 6] as const) {
       }
       bench.changePod(first, { flags: 0 });
     });
-
-    test.serial(
-      title("a service is there with the next packet where there was none, and gone with it"),
-      async (t) => {
-        setUp();
-        bench.addPod(second, otherPod);
-        bench.claim(server, worldIdentity);
-        bench.advance(EpochTable.ipcache);
-        const backend = { ip: otherPod, port: 8080 };
-        for (let round = 0; round < 2; round += 1) {
-          t.is(allReach(server), "stack");
-          t.true((await bench.remembered("services")) > 0);
-
-          bench.addService({ ip: server, port: 80 }, backend);
-          bench.advance(EpochTable.services);
-          t.is(allReach(server, backend), "pod");
-
-          bench.removeService({ ip: server, port: 80 });
-        }
-        t.is(allReach(server), "stack");
-      },
-    );
   }
 }
 
@@ -123,7 +100,7 @@ test.serial("where nobody says that tables change, nothing is remembered of them
       const expected = identity === 3000 ? Verdict.pass : Verdict.drop;
       t.is(bench.run("lxc", "cil_from_container", data), expected);
     }
-    t.deepEqual([await bench.remembered("ipcache"), await bench.remembered("services")], [0, 0]);
+    t.is(await bench.remembered("ipcache"), 0);
   } finally {
     bench.close();
   }
