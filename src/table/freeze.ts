@@ -11,7 +11,6 @@ export function freezeRow<Row>(row: Row): Row {
 }
 
 function freezePlain(value: object): void {
-  if (Object.isFrozen(value)) return;
   if (!Array.isArray(value)) {
     const prototype = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== null) return;
@@ -20,6 +19,6 @@ function freezePlain(value: object): void {
   // Not Object.values(): most rows are flat, and an array for each would be most of what writing them costs.
   for (const name in value) {
     const member = (value as Readonly<Record<string, unknown>>)[name];
-    if (typeof member === "object" && member !== null) freezePlain(member);
+    if (typeof member === "object" && member !== null && !Object.isFrozen(member)) freezePlain(member);
   }
 }
