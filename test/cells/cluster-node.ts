@@ -81,7 +81,6 @@ export class ClusterNode {
           devices: ["eth0"],
           kvstore: "etcd",
           "etcd-endpoints": endpoint,
-          "kvstore-lease-ttl": "2s",
           ...options.flags,
         },
       },
