@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Collection, Datapath, Program, RawMap } from "../../datapath/index.ts";
 import { chainMapSpec, hookStatsMap } from "../../datapath/maps/index.ts";
-import { objectOf } from "../../datapath/pipeline.ts";
+import { CHAIN_READERS, objectOf } from "../../datapath/pipeline.ts";
 import type { GlobalMaps } from "../datapath/index.ts";
 import { RefusalError } from "../errors.ts";
 import type { Plugin } from "../plugin-table/index.ts";
@@ -194,7 +194,9 @@ export class ChainBuilder {
     const array = arrays.get(hook);
     if (array === undefined) return { chain, fingerprint, first: target, array: undefined, pin: undefined };
     const { bpf } = this.#datapath;
-    for (const [slot, program] of [...programs, target].entries()) bpf.setProgram(array, slot, program);
+    for (const [slot, program] of [...programs, target].entries()) {
+      for (const half of [0, CHAIN_READERS]) bpf.setProgram(array, half + slot, program);
+    }
     // A handle of its own: the collection's are closed before the chain is swung in.
     const first = bpf.programById(programs[0]!.id);
     if (first === undefined)

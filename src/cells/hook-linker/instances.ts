@@ -10,7 +10,7 @@ import {
 import {
   CHAIN_MAP_PREFIX,
   CHAIN_POSITION_PREFIX,
-  HOOK_READS,
+  CHAIN_READERS,
   HOOK_STATS_PREFIX,
   type ObjectKind,
   PLUGIN_CONFIG_PREFIX,
@@ -76,7 +76,7 @@ export class PluginInstances {
     const wanted: Record<string, number | bigint> = {};
     const chains: Record<string, RawMap> = {};
     for (const { hook, chain, next, rank, rewrites } of places) {
-      wanted[CHAIN_POSITION_PREFIX + hook] = rewrites ? next : next + HOOK_READS;
+      wanted[CHAIN_POSITION_PREFIX + hook] = rewrites ? next : next + CHAIN_READERS;
       wanted[HOOK_STATS_PREFIX + hook] = rank;
       chains[CHAIN_MAP_PREFIX + hook] = chain;
     }

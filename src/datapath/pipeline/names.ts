@@ -24,8 +24,8 @@ export const CALL_POLICY_SLOT = 0;
 /** The program of bpf_lxc.c that takes packets for any pod: the state names the endpoint. */
 export const POLICY_PROGRAM = "cil_lxc_policy";
 
-/** Slots of a plugin's `wg_chain_<hook>` PROG_ARRAY; more than a budget of MAX_TAIL_CALLS can use. */
-export const CHAIN_SLOTS = 40;
+/** Slots of a plugin's `wg_chain_<hook>` PROG_ARRAY: two halves, each more than a budget of MAX_TAIL_CALLS can use. */
+export const CHAIN_SLOTS = 128;
 
 /** Name prefix of the PROG_ARRAY that `HOOK()` declares for the next element of a chain. */
 export const CHAIN_MAP_PREFIX = "wg_chain_";
@@ -33,8 +33,11 @@ export const CHAIN_MAP_PREFIX = "wg_chain_";
 /** Name prefix of the constant that holds the index of the next element of a chain. */
 export const CHAIN_POSITION_PREFIX = "cfg_pos_";
 
-/** What is added to that index where the program before it only reads packets: those behind it need not read them anew. */
-export const HOOK_READS = 64;
+/**
+ * First slot of a chain's upper half, which holds the same as the lower one: who goes on there only reads packets, and
+ * those behind it need not read them anew.
+ */
+export const CHAIN_READERS = 64;
 
 /**
  * Name prefix of the constant that holds a hook program's rank: its place within each attachment's block of

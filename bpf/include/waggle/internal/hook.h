@@ -14,13 +14,14 @@
 #include <waggle/hooks.h>
 #include <waggle/internal/report.h>
 
-#define HOOK_CHAIN_SLOTS 40
+#define HOOK_CHAIN_SLOTS 128
 
 /*
- * Added to cfg_pos_<hook> of a program that only reads packets. One constant for both, since each takes a load whether
- * or not what depends on it is left: it is seen in the cost of a hop.
+ * Programs that only read packets find what comes after them in the upper half of the chain, which holds the same as the
+ * lower one. So one constant says where they go on and what they do: each takes a load, whether or not what depends on it
+ * is left, and that is seen in the cost of a hop.
  */
-#define HOOK_READS 64
+#define HOOK_CHAIN_READERS 64
 #define HOOK_STATS_SLOTS 32768
 
 /* Indexes into hook_stats.verdicts; read by the agent. */
@@ -134,10 +135,8 @@ static __always_inline int hook_missed(struct __sk_buff *ctx, __u32 rank)
 		if (stats)                                                                           \
 			stats->verdicts[HOOK_STAT_NEXT]++;                                           \
 		__u32 pos = cfg_pos_##name;                                                          \
-		if (pos < HOOK_READS)                                                                \
+		if (pos < HOOK_CHAIN_READERS)                                                        \
 			hook_forget_headers(ctx);                                                    \
-		else                                                                                 \
-			pos -= HOOK_READS;                                                           \
 		bpf_tail_call(ctx, &wg_chain_##name, pos);                                           \
 		return hook_missed(ctx, cfg_slot_##name);                                            \
 	}                                                                                            \
