@@ -21,11 +21,16 @@ struct ipcache_memo {
 
 _Static_assert(sizeof(struct ipcache_memo) == 32, "two memos are one cache line");
 
+/* In one record: for each of several, the kernel would first have to look where it is on this CPU. */
+struct ipcache_memos {
+	struct ipcache_memo of[MEMOS];
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MEMOS);
+	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct ipcache_memo);
+	__type(value, struct ipcache_memos);
 } wg_memo_ipcache SEC(".maps");
 #endif
 
@@ -42,12 +47,14 @@ static __always_inline struct whereabouts F(whereabouts_searched)(F(addr) addr)
 /* What is known of an address. */
 static __always_inline struct whereabouts F(whereabouts)(F(addr) addr)
 {
-	__u32 slot = memo_slot(F(hash_addr)(0, addr));
-	struct ipcache_memo *memo = bpf_map_lookup_elem(&wg_memo_ipcache, &slot);
+	__u32 zero = 0;
+	struct ipcache_memos *memos = bpf_map_lookup_elem(&wg_memo_ipcache, &zero);
 	__u64 tag = memo_tag(EPOCH_IPCACHE, IPV);
+	struct ipcache_memo *memo;
 
-	if (!memo || !tag)
+	if (!memos || !tag)
 		return F(whereabouts_searched)(addr);
+	memo = &memos->of[memo_slot(F(hash_addr)(0, addr))];
 	if (memo->tag != tag || !F(addr_equal)(memo->addr.F(ip), addr)) {
 		memo_begin(&memo->tag);
 		memo->addr.F(ip) = addr;
