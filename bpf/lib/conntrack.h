@@ -180,14 +180,16 @@ static __always_inline void ct_init(struct ct_entry *entry, const struct __sk_bu
 }
 
 /*
- * Does the packet acknowledge the end of a connection that both sides have closed? Nobody waits for anything then. What
- * is translated is kept: should the acknowledgement get lost, its like needs the translation once more.
+ * Is a connection over with this packet, a reset, or what acknowledges its end when both sides have closed it? Nobody
+ * waits for anything then. What is translated is kept: should the packet get lost, its like needs the translation once
+ * more.
  */
 static __always_inline _Bool ct_is_over(const struct ct_entry *entry, const struct pkt_l4 *l4)
 {
-	return l4->protocol == IPPROTO_TCP && (entry->flags & CT_F_CLOSED) == CT_F_CLOSED &&
-	       (l4->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) == TCP_ACK && !entry->nat_port &&
-	       !entry->rev_nat_index;
+	if (l4->protocol != IPPROTO_TCP || (entry->flags & CT_F_CLOSED) != CT_F_CLOSED || entry->nat_port ||
+	    entry->rev_nat_index)
+		return 0;
+	return l4->tcp_flags & TCP_RST || (l4->tcp_flags & (TCP_SYN | TCP_FIN | TCP_ACK)) == TCP_ACK;
 }
 
 /* Notes what a packet is (CT_STATE_*), and how its connection, if there is one, stands in a view and in the other. */
