@@ -22,7 +22,8 @@ export type KernelNumbers = Pick<ServiceNumbering, "save" | "changed" | "settled
 /**
  * Frontends in the kernel's maps, in an order in which no packet meets a half-made one: what is pointed to comes
  * before what points to it (backends, reverse NAT, affinity, tables, slots 1…n, and slot 0 with their number last), and
- * goes after it, when every packet that may still hold a pointer has left (`quiesce`).
+ * goes after it, when every packet that may still hold a pointer has left (`quiesce`). Before all that, the address
+ * filter lets packets through, and after all that it may deny them.
  */
 export class KernelFrontends implements ReconcilerOps<FrontendRow> {
   readonly #maps: () => ServiceMaps;
