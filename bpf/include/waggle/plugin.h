@@ -28,6 +28,8 @@
  * variables are refused: each instance would have its own, and a change of any chain, which loads the plugin
  * anew, would set them back to where they began.
  *
+ * The stack. A program may use 448 bytes: of the kernel's 512, HOOK() needs the rest to report a drop.
+ *
  * The packet's control block. ctx->cb[0] to [2] are the plugin's while it runs; [3] and [4] are reserved: the stages
  * know by them what they have read, and counters where their place is. A plugin that is seen to store there is refused.
  *

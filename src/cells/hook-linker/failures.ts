@@ -13,7 +13,7 @@ const advice: readonly (readonly [complaint: RegExp, advice: string])[] = [
   ],
   [
     /misaligned|invalid (indirect )?(read|access|write).*stack|stack/,
-    "keep stack variables initialised and below 512 bytes",
+    "keep stack variables initialised and below 448 bytes",
   ],
   [
     /unknown func|helper .* not allowed|cannot call/,
