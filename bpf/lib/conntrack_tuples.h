@@ -165,7 +165,8 @@ static __always_inline int F(ct_create)(struct __sk_buff *ctx, const struct F(pk
 
 /*
  * Forgets a connection with its last packet, where no rules depend on knowing it (CT_B_GUESSED): the next one takes over
- * its place in the map while that is in the processor's cache. Asked where the packet leaves the pods' stages.
+ * its place in the map while that is in the processor's cache. For connections between pods, asked where the packet
+ * leaves their stages.
  */
 static __always_inline void F(ct_forget)(const struct __sk_buff *ctx, const struct pkt_state *st)
 {

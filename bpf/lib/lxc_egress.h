@@ -138,6 +138,7 @@ static __always_inline int F(lxc_to_tunnel)(struct __sk_buff *ctx, struct pkt_st
 		st->icmp_mtu = cfg_tunnel_mtu;
 		return REFUSE(ctx, st, SLOT(LXC_ICMP_ERROR), ICMP_ERROR_TOO_BIG, DROP_FRAG_NEEDED);
 	}
+	F(ct_forget)(ctx, st);
 	/* Tunnels do not look at the frame's addresses. */
 	ret = F(l3_forward)(ctx, MAC_OF(cfg_host_mac), MAC_OF(cfg_host_mac));
 	if (ret == DROP_TTL_EXCEEDED)
@@ -177,7 +178,6 @@ static __always_inline int F(lxc_forward)(struct __sk_buff *ctx, struct pkt_stat
 	}
 	if (pod)
 		return F(lxc_to_pod)(ctx, st, pod);
-	F(ct_forget)(ctx, st);
 	if (cfg_tunnel_ifindex && where.tunnel_ipv4 && where.tunnel_ipv4 != cfg_node_ipv4)
 		return F(lxc_to_tunnel)(ctx, st);
 	/* A service's address at a port where it is none: nobody out there has it. */

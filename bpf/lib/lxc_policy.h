@@ -57,6 +57,12 @@ static __always_inline int F(lxc_ct)(struct __sk_buff *ctx, struct pkt_state *st
 		return DROP(st, DROP_CT_UNKNOWN_PROTO);
 	st->ct_bits = (st->ct_bits & CT_B_COUNTED) | (enforces ? 0 : CT_B_GUESSED);
 	F(ct_lookup)(ctx, pkt, st, dir, pod->created_s, &entry);
+	/*
+	 * From outside the cluster: on the way out, a pod that answers under its own address is told by the connection
+	 * (masquerade.h), and what was lost may have to be sent once more.
+	 */
+	if (dir == DIR_INGRESS && !st->tunnel_ipv4)
+		st->ct_bits &= ~CT_B_OVER;
 	if (dir == DIR_EGRESS && entry && st->ct_state == CT_STATE_ESTABLISHED)
 		ct_update_nat(entry, st);
 	if (dir == DIR_INGRESS || st->ct_state == CT_STATE_REPLY)

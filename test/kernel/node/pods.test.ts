@@ -160,6 +160,64 @@ for (const family of [4, 6] as const) {
     t.false(bench.connection(one, port, other, 80)!.in!.denied);
   });
 
+  for (const [how, ending] of [
+    ["acknowledged end", ["F", "F", "A"]],
+    ["reset", ["R"]],
+  ] as const) {
+    test.serial(
+      title(`TCP between pods is forgotten with its ${how}, unless rules depend on it`),
+      async (t) => {
+        setUp();
+        for (const [flags, remembered] of [
+          [0, 0],
+          [EndpointFlag.enforceIngress, 1],
+        ] as const) {
+          const ends = [
+            { ip: one, port: nextPort++ },
+            { ip: other, port: 80 },
+          ] as const;
+          await bench.allow(second, { identity: 1000 + first, direction: "ingress", protocol: 6, port: 80 });
+          bench.changePod(second, { flags });
+          const before = await bench.connections();
+          for (const [index, flag] of ["S", "SA", "A", ...ending].entries()) {
+            const [from, to] = index % 2 === 0 ? ends : [ends[1], ends[0]];
+            bench.ownDevice(index % 2 === 0 ? first : second);
+            const data = packet("tcp", from, to, { flags: flag as "S" });
+            t.is(bench.run("lxc", "cil_from_container", data), Verdict.redirect, `${flag}, ${index}`);
+            t.is((await bench.connections()) - before, index < 2 + ending.length ? 1 : remembered);
+          }
+        }
+        bench.changePod(second, { flags: 0 });
+        bench.ownDevice(first);
+      },
+    );
+  }
+
+  test.serial(
+    title("TCP from outside is remembered at its end: what was lost may be sent again"),
+    async (t) => {
+      setUp();
+      const ends = [
+        { ip: server, port: nextPort++ },
+        { ip: one, port: 80 },
+      ] as const;
+      const before = await bench.connections();
+      const comes = (flags: "S" | "A" | "F" | "R"): unknown =>
+        t.is(bench.run("host", "cil_from_netdev", packet("tcp", ...ends, { flags })), Verdict.redirect);
+      const goes = (flags: "SA" | "F"): unknown =>
+        t.is(
+          bench.run("lxc", "cil_from_container", packet("tcp", ends[1], ends[0], { flags })),
+          Verdict.pass,
+        );
+      for (const flags of ["S", "A", "F"] as const) comes(flags);
+      goes("SA");
+      goes("F");
+      comes("A");
+      comes("R");
+      t.is((await bench.connections()) - before, 1);
+    },
+  );
+
   test.serial(title("a pod knows no connection from before it came"), async (t) => {
     setUp();
     const port = nextPort++;
