@@ -163,7 +163,8 @@ export const endpointChurn: Suite = {
     const undo = new Undo();
     try {
       progress("setting up");
-      const world = await benchWorld({ pods: 1, signal });
+      // Room for them: a node's own network would have 253 addresses for pods.
+      const world = await benchWorld({ pods: 1, podCidr: "10.0.0.0/22", signal });
       undo.add("world", async () => void (await world.destroy()));
       const knocker = await startKnocker(world.pod("pod1").namespace);
       undo.add("the process that knocks", () => knocker.end());
@@ -178,7 +179,7 @@ export const endpointChurn: Suite = {
         progress(`clang, round ${round + 1}`);
         compiles.push(await compileOnce(directory));
       }
-      const many = await spareNamespaces(effort.scale < 1 ? 10 : 200, undo);
+      const many = await spareNamespaces(effort.scale < 1 ? 10 : 500, undo);
       const bursts: (readonly [number, number])[] = [];
       for (let round = 0; round < Math.min(effort.rounds, 3); round += 1) {
         signal.throwIfAborted();

@@ -20,6 +20,8 @@ export interface WorldOptions {
   readonly pods?: number;
   /** False: IPv4 alone, and IPv6 is off in all namespaces. Otherwise all have both. */
   readonly ipv6?: boolean;
+  /** Where pods have their IPv4 addresses from in a world of one node, for more of them than 10.0.1.0/24 has. */
+  readonly podCidr?: string;
   /** Tunnel unless told otherwise. */
   readonly routingMode?: RoutingMode;
   /** Whether the outside host has routes to the pods; so in a world of one node, unless told otherwise. */

@@ -83,7 +83,10 @@ export class World {
     this.namespaces = Object.fromEntries(
       [...places, ...others, ...pods].map((place) => [place, `${this.id}-${place}`]),
     );
-    this.nodes = places.map((name, index) => this.#node(name, nodeAddresses(index + 1, count)));
+    const own = count === 1 && options.podCidr !== undefined ? { podCidr: options.podCidr } : {};
+    this.nodes = places.map((name, index) =>
+      this.#node(name, { ...nodeAddresses(index + 1, count), ...own }),
+    );
     this.pods = pods.map((name, index) => new Pod(name, this.nodes[index % count]!, this.namespaces[name]!));
   }
 
