@@ -63,7 +63,7 @@
 #define ICMP_ERROR_PORT_UNREACHABLE 3
 #define ICMP_ERROR_HOST_UNREACHABLE 4
 
-/* Of the machine: as many as kernels are built for. */
+/* That a machine may have: with more, the agent does not start. */
 #define STATE_CPUS 4096
 
 struct pkt_state {
