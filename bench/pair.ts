@@ -172,7 +172,7 @@ export function pairBehindNode(
 }
 
 /** Sends a datagram to where nobody listens. A flow is remembered for a while, which a connection's end may not be. */
-const sendDatagram = (from: string, to: string): Promise<string> =>
+export const sendDatagram = (from: string, to: string): Promise<string> =>
   run(inNamespace(from, ["bash", "-c", `echo > /dev/udp/${to}/9`]));
 
 /** That a node between a pair remembers connections. @throws IdlePeerError */

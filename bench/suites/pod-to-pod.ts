@@ -5,7 +5,8 @@ import { bridgedPair, directPair, type Pair, routedPair, wagglePair } from "../p
 import { connectRate, tcpRequestResponse, tcpThroughput, udpPackets, type Way } from "../peers/load.ts";
 import { type CostKind, compilePathCost, pathCost } from "../peers/path-cost.ts";
 import { iperf3Server, nginxServer, type Server, sockperfServer } from "../peers/servers.ts";
-import { ratio } from "../statistics.ts";
+import { redirectedPair } from "../redirected-pair.ts";
+import { ratio, type Summary } from "../statistics.ts";
 import { type Row, type Suite, type SuiteContext, type Target, target } from "../suite.ts";
 
 /** What one run of a load program says: a sample for each of some figures. */
@@ -107,11 +108,20 @@ export async function measureCosts(
   }
 }
 
+/** How many times better one is than the other. */
+function times({ better, variants }: Row, one: string, other: string): Summary {
+  const [mine, theirs] = [samplesOf(variants, one), samplesOf(variants, other)];
+  return better === "higher" ? ratio(mine, theirs) : ratio(theirs, mine);
+}
+
 /** "at least `limit` times `other`", where more is better; the other way round where less is. */
-export function against(row: Row, ours: string, other: string, limit: number): Target {
-  const [mine, theirs] = [samplesOf(row.variants, ours), samplesOf(row.variants, other)];
-  const quotient = row.better === "higher" ? ratio(mine, theirs) : ratio(theirs, mine);
-  return target(`${row.name}: ${ours} against ${other}`, "at least", limit, quotient);
+export const against = (row: Row, ours: string, other: string, limit: number): Target =>
+  target(`${row.name}: ${ours} against ${other}`, "at least", limit, times(row, ours, other));
+
+/** What any program makes of a wire, before it does anything: no target, but what targets against the wire are part of. */
+function emptyProgramRemark(rows: readonly Row[], empty: string, direct: string): string {
+  const shares = rows.map((row) => `${times(row, empty, direct).median.toFixed(3)} × in ${row.name}`);
+  return `A program that does nothing but redirect, against ${direct}: ${shares.join(", ")}.`;
 }
 
 /** Builds pairs, starts their servers, and takes all down after `use`. @throws IdlePeerError and what `use` throws */
@@ -141,12 +151,14 @@ export const podToPod: Suite = {
   title: "Pod to pod on one node",
   method:
     "iperf3, sockperf and wrk (a connection for each request, nginx answers 204) between two namespaces, joined in " +
-    "four ways. One stream; iperf3's ends have a core each, the others' ends take turns on one. Processor time is that " +
-    "of one thread with both ends of the connection, which is all that happens on the path and in the sockets.",
+    "five ways. One stream; iperf3's ends have a core each, the others' ends take turns on one. The empty program is " +
+    "what any program costs: it calls bpf_redirect_peer and reads nothing. Processor time is that of one thread with " +
+    "both ends of the connection, which is all that happens on the path and in the sockets.",
   run: (context) =>
-    withServers([directPair, bridgedPair, routedPair, wagglePair], async (pairs) => {
+    withServers([directPair, redirectedPair, bridgedPair, routedPair, wagglePair], async (pairs) => {
       const rows = [...(await measurePairs(pairs, context)), ...(await measureCosts(pairs, context))];
-      const [direct, bridge, routed, waggle] = pairs.map(({ name }) => name) as [
+      const [direct, empty, bridge, routed, waggle] = pairs.map(({ name }) => name) as [
+        string,
         string,
         string,
         string,
@@ -159,7 +171,7 @@ export const podToPod: Suite = {
           ...limited.map((row) => against(row, waggle, direct, 0.95)),
           ...rows.flatMap((row) => [bridge, routed].map((other) => against(row, waggle, other, 1))),
         ],
-        remarks: [],
+        remarks: [emptyProgramRemark(rows, empty, direct)],
       };
     }),
 };
