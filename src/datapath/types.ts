@@ -285,6 +285,13 @@ export interface BpfOps {
   /** Attaches, replacing what this spec attached before (pinned link or filter). */
   attach(spec: AttachSpec, program: Program): Attachment;
   /**
+   * As `attach`, off the event loop: the kernel makes a TCX link in a grace period, and keeps the network's
+   * configuration locked meanwhile. Both `spec` and `program` may be of no use to anybody by the time it settles.
+   */
+  attachAside(spec: AttachSpec, program: Program): Promise<Attachment>;
+  /** Ends what `openAttachment` would open, in the same way; nothing there is no error. */
+  detachAside(spec: AttachSpec): Promise<void>;
+  /**
    * The attachment made earlier by `attach` with this spec, or undefined: also when its interface is gone, in
    * which case the link's pin stays until `unpin` or the next `attach`.
    */

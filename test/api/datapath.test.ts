@@ -5,6 +5,7 @@ import type { DatapathEvent } from "../../src/datapath/events/index.ts";
 import { lxcMap, policyEntry } from "../../src/datapath/maps/index.ts";
 import { AttachmentKind, TrafficDirection } from "../../src/gen/waggle/v1/common.ts";
 import {
+  AttachMode,
   DatapathMapEntryState,
   HookPath,
   LostEventsSource,
@@ -196,8 +197,16 @@ test("programs, attachments, hook points and metrics are shown in a stable order
     programs.programs.map(({ attachment }) => attachment),
     ["lxc-1", "lxc-2"],
   );
-  const { attachments } = await call(datapath, datapath.listAttachments, {});
-  t.deepEqual(attachments, [{ name: "lxc-1", kind: AttachmentKind.LXC, ifindex: 9, device: "lxc1" }]);
+  const { attachments } = await call(datapath, datapath.listAttachments, { settled: false });
+  const lxc1 = {
+    name: "lxc-1",
+    kind: AttachmentKind.LXC,
+    ifindex: 9,
+    device: "lxc1",
+    ingress: AttachMode.TCX,
+    egress: AttachMode.CLSACT,
+  };
+  t.deepEqual(attachments, [lxc1]);
   const { hookPoints } = await call(datapath, datapath.listHookPoints, {});
   const hook = hookPoints.find(({ name }) => name === "to_container_pre_ct_v4");
   t.is(hook?.path, HookPath.POD_INGRESS);

@@ -357,7 +357,10 @@ export class FakeMonitor implements Monitor {
   }
 }
 
-export class FakeLoader implements Pick<Loader, "programs" | "attachments"> {
+export class FakeLoader implements Pick<Loader, "programs" | "attachments" | "settled"> {
+  /** What `settled` waits for. */
+  readonly settling = Promise.withResolvers<void>();
+
   programs(): ReturnType<Loader["programs"]> {
     const one = { tag: "0123456789abcdef", verifiedInsns: 10, jitedBytes: 20 };
     return [
@@ -367,7 +370,11 @@ export class FakeLoader implements Pick<Loader, "programs" | "attachments"> {
   }
 
   attachments(): ReturnType<Loader["attachments"]> {
-    return [{ name: "lxc-1", ifindex: 9, device: "lxc1" }];
+    return [{ name: "lxc-1", ifindex: 9, device: "lxc1", ingress: "tcx", egress: "clsact" }];
+  }
+
+  settled(): Promise<void> {
+    return this.settling.promise;
   }
 }
 

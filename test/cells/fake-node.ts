@@ -138,6 +138,7 @@ export class FakeNode {
           "pod-cidr-v6": "fd00:10:0:1::/64",
           // Only what the kernel reports, so that nothing happens beside what a test does.
           "check-interval": "1h",
+          "tcx-quiet-time": "1h",
           ...flags,
         },
       },

@@ -65,7 +65,7 @@ export async function takeInventory(world: World): Promise<Inventory> {
         (page) => client.datapath.listPrograms({ ...page, attachment: "" }),
         (page) => page.programs,
       ),
-      client.datapath.listAttachments({}),
+      client.datapath.listAttachments({ settled: true }),
       client.agent.getStatus({}),
       ...endpointMaps.map((map) => keysOf(world, map)),
     ]);

@@ -15,7 +15,7 @@ import { type DatapathMapDeps, datapathMapHandlers } from "./datapath-maps.ts";
 
 /** What {@link datapathService} delegates to. */
 export interface DatapathServiceDeps extends DatapathMapDeps {
-  readonly loader: Pick<Loader, "programs" | "attachments">;
+  readonly loader: Pick<Loader, "programs" | "attachments" | "settled">;
   readonly hooks: Pick<HookLinker, "counters">;
   readonly plugins: Pick<PluginRegistry, "table">;
   readonly monitor: Monitor;
@@ -48,7 +48,8 @@ export function datapathService(deps: DatapathServiceDeps, runtime: ApiRuntime):
       };
     },
 
-    listAttachments() {
+    async listAttachments({ settled }, { signal }) {
+      if (settled) await loader.settled(signal);
       const all = loader.attachments().map(attachmentToMessage);
       return { attachments: all.sort((left, right) => (left.name < right.name ? -1 : 1)) };
     },

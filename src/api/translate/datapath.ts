@@ -6,6 +6,7 @@ import { HOOK_POINTS, type HookPath, objectOf } from "../../datapath/pipeline.ts
 import type { MapSpec, RawMap, TypedMapSpec } from "../../datapath/types.ts";
 import { AttachmentKind, TrafficDirection } from "../../gen/waggle/v1/common.ts";
 import {
+  AttachMode,
   type DatapathAttachment,
   type DatapathMap,
   type DatapathMapEntry,
@@ -22,6 +23,8 @@ const kinds = {
   host: AttachmentKind.HOST,
   overlay: AttachmentKind.OVERLAY,
 } as const;
+
+const attachModes = { tcx: AttachMode.TCX, clsact: AttachMode.CLSACT } as const;
 
 const paths = {
   egress: HookPathEnum.POD_EGRESS,
@@ -103,10 +106,12 @@ export function attachmentToMessage({
   name,
   ifindex,
   device,
+  ingress,
+  egress,
 }: ReturnType<Loader["attachments"]>[number]): DatapathAttachment {
   const prefix = name.slice(0, name.indexOf("-"));
   const kind = prefix in kinds ? kinds[prefix as keyof typeof kinds] : AttachmentKind.UNSPECIFIED;
-  return { name, kind, ifindex, device };
+  return { name, kind, ifindex, device, ingress: attachModes[ingress], egress: attachModes[egress] };
 }
 
 /** The messages of all hook points, with the enabled ones of these plugins. */

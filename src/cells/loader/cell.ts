@@ -22,6 +22,7 @@ import { type AttachModes, EntryAttacher } from "./entries.ts";
 import type { InstallRecord } from "./install-plan.ts";
 import { ProgramInstaller } from "./installer.ts";
 import { DatapathLoader } from "./loader.ts";
+import { PodLinks } from "./pod-links.ts";
 import { PodData } from "./pods.ts";
 import { Loading } from "./tokens.ts";
 
@@ -30,8 +31,12 @@ const flags = {
     choices: ["auto", "tcx", "clsact"],
     default: "auto",
     help:
-      "how programs are attached; auto: clsact filters at pods' devices, where a TCX link would wait for a grace " +
-      "period of the kernel, and TCX links, where the kernel has them, at all others",
+      "how programs are attached; auto: TCX links where the kernel has them, but for pods that have just come clsact " +
+      "filters alone, since a link waits for a grace period of the kernel",
+  }),
+  "tcx-quiet-time": flag.duration({
+    default: "1s",
+    help: "with attach-mode auto: pods get their TCX links when none has come or gone for this long",
   }),
 };
 
@@ -96,7 +101,8 @@ export const loaderCell = module(
       const modes = attachModes(settings.attachMode, datapath.bpf.attachModes());
       const { bpf } = datapath;
       const entries = new EntryAttacher(bpf, globals.pins, modes);
-      const pods = new PodData({ bpf, globals, linker, policies, entries });
+      const links = new PodLinks({ entries, quietMs: settings.tcxQuietTime, log });
+      const pods = new PodData({ bpf, globals, linker, policies, entries, links });
       const installer = new ProgramInstaller({
         datapath,
         globals,
@@ -108,6 +114,7 @@ export const loaderCell = module(
       const loader = new DatapathLoader({
         installer,
         pods,
+        links,
         linker,
         bpf,
         pins: globals.pins,
@@ -143,6 +150,11 @@ export const loaderCell = module(
         intervalMs: network.checkIntervalMs,
         debounceMs: 100,
       });
+      const podLinks = jobs.timer("pod links", ({ signal }) => loader.linkPods(signal), {
+        intervalMs: network.checkIntervalMs,
+        debounceMs: settings.tcxQuietTime,
+      });
+      links.onWork(() => podLinks.trigger());
       // With what is so by now: a device may have gone while the agent was starting.
       const devices = defer(() => network.changes.pipe(startWith(network.config)));
       jobs.observer("device changes", devices, () => loader.refresh(), { keep: "latest", retries: 3 });
@@ -156,13 +168,15 @@ const seconds = (milliseconds: number): number => Math.max(1, Math.round(millise
 
 /**
  * Attaching and ending a TCX link waits for a grace period under the lock that all network configuration of the node
- * needs; a filter costs a fraction of a millisecond. Devices of the node are attached to once.
+ * needs; a filter costs a fraction of a millisecond. Devices of the node are attached to once, and pods' links can wait.
  * @throws Error when the kernel lacks what was asked for
  */
 function attachModes(wanted: "auto" | AttachMode, available: readonly AttachMode[]): AttachModes {
   const [best] = available;
   const has = (mode: AttachMode): boolean => available.includes(mode);
-  if (wanted !== "auto" && has(wanted)) return { pods: wanted, node: wanted };
-  if (wanted === "auto" && best !== undefined) return { pods: has("clsact") ? "clsact" : best, node: best };
+  if (wanted !== "auto" && has(wanted)) return { pods: wanted, node: wanted, podLinks: false };
+  if (wanted === "auto" && best !== undefined) {
+    return { pods: has("clsact") ? "clsact" : best, node: best, podLinks: has("clsact") && has("tcx") };
+  }
   throw new Error(`attach-mode: this kernel has no ${wanted}; it has ${available.join(", ") || "none"}`);
 }

@@ -14,7 +14,7 @@ import type { StateCollection } from "../state/index.ts";
 import type { EntryPrograms } from "./entries.ts";
 import { deviceOf, fingerprintOf, type InstallPlan, type InstallRecord, stagesAt } from "./install-plan.ts";
 import { ifThere, type SwingParts, swingDevices } from "./swing-devices.ts";
-import type { LoadedProgram } from "./types.ts";
+import type { AttachmentRow, LoadedProgram } from "./types.ts";
 
 /** What the installer works with. */
 export interface InstallerParts extends SwingParts {
@@ -231,14 +231,14 @@ export class ProgramInstaller {
   }
 
   /** The devices that have a set of their own. */
-  attachments(): readonly { readonly name: string; readonly ifindex: number; readonly device: string }[] {
+  attachments(): readonly AttachmentRow[] {
     return [...this.#installed].flatMap(
       ([
         name,
         {
-          record: { ifindex, device },
+          record: { ifindex, device, mode },
         },
-      ]) => (ifindex === 0 ? [] : [{ name, ifindex, device }]),
+      ]) => (ifindex === 0 ? [] : [{ name, ifindex, device, ingress: mode, egress: mode }]),
     );
   }
 

@@ -17,6 +17,7 @@ import type { EntryPrograms } from "./entries.ts";
 import type { InstallPlan } from "./install-plan.ts";
 import type { ProgramInstaller } from "./installer.ts";
 import { deviceAttachment, devicePlan, overlayPlan, podPlan } from "./plans.ts";
+import type { PodLinks } from "./pod-links.ts";
 import type { PodData } from "./pods.ts";
 import type { LoadedProgram, Loader } from "./types.ts";
 
@@ -24,6 +25,7 @@ import type { LoadedProgram, Loader } from "./types.ts";
 export interface LoaderParts {
   readonly installer: ProgramInstaller;
   readonly pods: PodData;
+  readonly links: PodLinks;
   readonly linker: Pick<HookLinker, "countersAt" | "forgetCountersAt">;
   readonly bpf: Pick<BpfOps, "listPins" | "quiesce" | "unpin">;
   readonly pins: PinLayout;
@@ -152,6 +154,24 @@ export class DatapathLoader implements Loader {
 
   attachments(): ReturnType<Loader["attachments"]> {
     return [...this.#parts.installer.attachments(), ...this.#parts.pods.attachments()];
+  }
+
+  settled(signal: AbortSignal): Promise<void> {
+    return this.#parts.links.settled(signal);
+  }
+
+  /**
+   * Makes the links that pods are to have besides their filters: see PodLinks. Each while no programs are replaced.
+   * @throws AggregateError
+   */
+  async linkPods(signal: AbortSignal): Promise<void> {
+    const { installer, links } = this.#parts;
+    await links.run(signal, (work) =>
+      this.#mutex.runExclusive(async () => {
+        const running = installer.running(podPrograms);
+        if (running !== undefined) await work(running.entries);
+      }),
+    );
   }
 
   #podPlan(): InstallPlan {

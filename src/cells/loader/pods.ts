@@ -13,6 +13,8 @@ import type { Endpoint } from "../endpoints/types.ts";
 import { attachmentEndpoint, endpointAttachment, type HookLinker } from "../hook-linker/index.ts";
 import type { PolicyMaps } from "../policy-maps/types.ts";
 import type { AttachedDevice, EntryAttacher, EntryPrograms } from "./entries.ts";
+import type { PodLinks } from "./pod-links.ts";
+import type { AttachmentRow } from "./types.ts";
 
 /** What the pods' data is made with. */
 export interface PodParts {
@@ -21,6 +23,7 @@ export interface PodParts {
   readonly linker: Pick<HookLinker, "countersAt" | "forgetCountersAt">;
   readonly policies: PolicyMaps;
   readonly entries: EntryAttacher;
+  readonly links: PodLinks;
 }
 
 /** What is known of a pod that this agent has put in place. */
@@ -49,7 +52,7 @@ export class PodData {
    * @throws RefusalError RESOURCE_EXHAUSTED; DatapathError
    */
   async load(endpoint: Endpoint, programs: () => EntryPrograms): Promise<void> {
-    const { entries, linker, policies } = this.#parts;
+    const { entries, linker, links, policies } = this.#parts;
     const { id, ifindex } = endpoint;
     const statsBase = await linker.countersAt(endpointAttachment(id));
     const policy = await policies.ensure(endpoint);
@@ -61,13 +64,14 @@ export class PodData {
     entries.attach(device, programs());
     if (this.#known.get(id)?.ifindex !== ifindex) entries.detachOtherMode(device);
     this.#known.set(id, { ifindex, device: endpoint.hostInterface, statsBase });
+    links.add(device);
     await policies.settle(endpoint);
     if (!enforces(endpoint)) await this.#take(id);
   }
 
   /** Takes over what an earlier agent left when it is what `load` would make; false otherwise. */
   async adopt(endpoint: Endpoint, ids: Readonly<Record<string, number>>): Promise<boolean> {
-    const { entries, linker, policies } = this.#parts;
+    const { entries, linker, links, policies } = this.#parts;
     const { id, ifindex } = endpoint;
     const statsBase = await linker.countersAt(endpointAttachment(id));
     await policies.ensure(endpoint);
@@ -75,6 +79,7 @@ export class PodData {
     if (!this.#matches(endpoint, statsBase) || !entries.runs(device, ids)) return false;
     if (this.#known.get(id)?.ifindex !== ifindex) entries.detachOtherMode(device);
     this.#known.set(id, { ifindex, device: endpoint.hostInterface, statsBase });
+    links.add(device);
     await policies.settle(endpoint);
     return true;
   }
@@ -92,14 +97,16 @@ export class PodData {
    * @param detach also take the programs off the device; without, it is going to be deleted
    */
   async unload({ id, ifindex }: Pick<Endpoint, "id" | "ifindex">, detach: boolean): Promise<void> {
-    const { entries } = this.#parts;
+    const { entries, links } = this.#parts;
+    this.#known.delete(id);
     if (!same(this.#endpoints.lookup(id) ?? noEndpoint, noEndpoint)) this.#endpoints.update(id, noEndpoint);
     if (ifindex !== 0) {
       if (this.#devices.lookup(ifindex) === id) this.#devices.delete(ifindex);
+      const device = deviceOf(id, ifindex);
+      await links.end(device);
       // Pinned links would stay.
-      if (detach || entries.mode("lxc") === "tcx") entries.detach(deviceOf(id, ifindex));
+      if (detach || entries.mode("lxc") === "tcx") entries.detach(device);
     }
-    this.#known.delete(id);
     await this.#take(id);
   }
 
@@ -122,11 +129,12 @@ export class PodData {
   }
 
   /** The devices of the endpoints that are in place. */
-  attachments(): readonly { readonly name: string; readonly ifindex: number; readonly device: string }[] {
+  attachments(): readonly AttachmentRow[] {
     return Array.from(this.#known, ([id, { ifindex, device }]) => ({
       name: endpointAttachment(id),
       ifindex,
       device,
+      ...this.#parts.entries.modesAt(deviceOf(id, ifindex)),
     }));
   }
 

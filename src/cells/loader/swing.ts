@@ -1,4 +1,4 @@
-import type { AttachSpec, BpfMap, BpfOps, Program, RawMap } from "../../datapath/index.ts";
+import type { Attachment, AttachSpec, BpfMap, BpfOps, Program, RawMap } from "../../datapath/index.ts";
 
 type SwingOps = Pick<BpfOps, "attach" | "clearProgram" | "openAttachment" | "programById" | "setProgram">;
 
@@ -35,6 +35,23 @@ export class EntrySwing {
       else this.#bpf.attach(spec, old).close();
     });
     this.#bpf.attach(spec, program).close();
+  }
+
+  /** Replaces the program of what is attached there; nothing is attached where there is nothing. */
+  update(spec: AttachSpec, program: Program): void {
+    const old = this.#hold(this.#withAttached(spec, (attached) => attached.programId()));
+    if (old === undefined) return;
+    this.#undo.push(() => this.#withAttached(spec, (attached) => attached.update(old)));
+    this.#withAttached(spec, (attached) => attached.update(program));
+  }
+
+  #withAttached<T>(spec: AttachSpec, use: (attached: Attachment) => T): T | undefined {
+    const attached = this.#bpf.openAttachment(spec);
+    try {
+      return attached === undefined ? undefined : use(attached);
+    } finally {
+      attached?.close();
+    }
   }
 
   /** Takes everything back, newest first; returns what could not be. */

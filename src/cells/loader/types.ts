@@ -1,3 +1,4 @@
+import type { AttachMode } from "../../datapath/index.ts";
 import type { Endpoint } from "../endpoints/types.ts";
 
 /** A program that is loaded and where it hangs. */
@@ -9,6 +10,18 @@ export interface LoadedProgram {
   readonly tag: string;
   readonly verifiedInsns: number;
   readonly jitedBytes: number;
+}
+
+/** A device that programs hang from. */
+export interface AttachmentRow {
+  /** "lxc-12", "netdev-eth0". */
+  readonly name: string;
+  readonly ifindex: number;
+  readonly device: string;
+  /** How what enters the node through the device meets its program. */
+  readonly ingress: AttachMode;
+  /** How what leaves through it does. */
+  readonly egress: AttachMode;
 }
 
 /** Loads, attaches and replaces the core's programs. */
@@ -39,5 +52,8 @@ export interface Loader {
   /** Unloads the endpoints that are not among these; resolves to their number. */
   prune(wanted: ReadonlySet<number>): Promise<number>;
   programs(): readonly LoadedProgram[];
-  attachments(): readonly { readonly name: string; readonly ifindex: number; readonly device: string }[];
+  /** What is so at the moment: pods that stay are attached to otherwise after a while. @throws DatapathError */
+  attachments(): readonly AttachmentRow[];
+  /** Resolves when every device is attached to as it is going to stay. @throws the signal's reason */
+  settled(signal: AbortSignal): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { everything } from "../../client/index.ts";
 import { AttachmentKind, TrafficDirection } from "../../gen/waggle/v1/common.ts";
-import { HookPath, type HookPoint } from "../../gen/waggle/v1/datapath.ts";
+import { AttachMode, HookPath, type HookPoint } from "../../gen/waggle/v1/datapath.ts";
 import { examples } from "../help.ts";
 import { word } from "../output/plain.ts";
 import { facts, table } from "../output/table.ts";
@@ -47,23 +47,32 @@ function addPrograms(program: Command, act: Act): void {
     .description("Devices that programs hang from")
     .command("list")
     .alias("ls")
-    .description("List attachments")
+    .description(
+      "List attachments, and how packets into the node (ingress) and out of it meet their programs",
+    )
+    .option(
+      "--settled",
+      "wait until pods that have just come are attached to as they are going to stay",
+      false,
+    )
     .action(
-      act(async (session) => {
-        const { attachments } = await session.client.datapath.listAttachments({});
+      act(async (session, options: { readonly settled: boolean }) => {
+        const { attachments } = await session.client.datapath.listAttachments(options);
         session.show(
           { attachments },
           () =>
             table(
-              ["Attachment", "Kind", "Device", "Index"],
+              ["Attachment", "Kind", "Device", "Index", "Ingress", "Egress"],
               attachments.map((one) => [
                 one.name,
                 word(AttachmentKind, one.kind),
                 one.device,
                 String(one.ifindex),
+                word(AttachMode, one.ingress),
+                word(AttachMode, one.egress),
               ]),
             ),
-          { kind: AttachmentKind },
+          { kind: AttachmentKind, ingress: AttachMode, egress: AttachMode },
         );
       }),
     );

@@ -17,7 +17,7 @@ import { objectFile } from "./object-file.ts";
 import { clearProgram, programIds, setProgram } from "./prog-array.ts";
 import { openPinnedProgram, programById } from "./program.ts";
 import { quiesce } from "./quiesce.ts";
-import { attachTcx, hasTcx, openTcx } from "./tcx.ts";
+import { attachTcx, attachTcxAside, detachTcxAside, hasTcx, openTcx } from "./tcx.ts";
 import { createTypedMap } from "./typed-map.ts";
 
 export type { ReaderErrorHandler } from "./event-reader.ts";
@@ -65,6 +65,10 @@ export function createBpfOps(options: BpfOpsOptions = {}): BpfOps {
     clearInnerMap,
     attach: (spec: AttachSpec, program) =>
       spec.mode === "tcx" ? attachTcx(spec, program) : attachClsact(spec, program),
+    attachAside: async (spec: AttachSpec, program) =>
+      spec.mode === "tcx" ? attachTcxAside(spec, program) : attachClsact(spec, program),
+    detachAside: async (spec: AttachSpec) =>
+      spec.mode === "tcx" ? detachTcxAside(spec) : openClsact(spec)?.detach(),
     openAttachment: (spec: AttachSpec) => (spec.mode === "tcx" ? openTcx(spec) : openClsact(spec)),
     findCgroup2,
     ensureCgroup2,

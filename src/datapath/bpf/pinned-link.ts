@@ -6,6 +6,7 @@ import type { Closeable, Program } from "../types.ts";
 import { checked } from "./check.ts";
 import { OwnedFd } from "./fd.ts";
 import { requireKind } from "./fd-kind.ts";
+import { callAsync } from "./ffi/async.ts";
 import { bpf_obj_get, bpf_obj_pin } from "./ffi/common.ts";
 import { bpf_link_create, bpf_link_detach, bpf_link_update } from "./ffi/link.ts";
 import { type LinkInfo, linkInfo } from "./object-info.ts";
@@ -38,21 +39,35 @@ export class PinnedLink implements Closeable {
 
   /** Attaches, or replaces the program of the link pinned for this place. @throws DatapathError */
   static attach(place: LinkPlace, program: Program): PinnedLink {
-    const pinned = openPin(place);
-    if (pinned === undefined) return PinnedLink.#create(place, program);
-    const link = new PinnedLink(place, pinned.fd);
+    const { link, fits } = PinnedLink.#former(place);
+    if (link !== undefined && fits) return link.#updated(program);
+    // The pin is of what is gone or elsewhere: the new link takes its place.
+    link?.detach();
+    const { fd, label: name } = asKernelProgram(program);
+    const { attachType, label } = place;
+    const result = place.withTarget((target) => bpf_link_create(fd, target, attachType, null));
+    return PinnedLink.#pin(place, checked(result, `attach ${name} to`, label));
+  }
+
+  /**
+   * As `attach`, with what the kernel waits for done on a worker thread.
+   * @param target what `bpf_link_create` takes; to be kept open, where it is a descriptor, until this settles
+   * @throws DatapathError
+   */
+  static async attachAside(place: LinkPlace, target: number, program: Program): Promise<PinnedLink> {
+    const { link, fits } = PinnedLink.#former(place);
+    if (link !== undefined && fits) return link.#updated(program);
+    await link?.detachAside();
+    const { fd, label: name } = asKernelProgram(program);
+    const { attachType, label } = place;
+    // The program may be let go of meanwhile.
+    const held = OwnedFd.duplicate(fd, name);
     try {
-      if (pinned.fits) {
-        link.update(program);
-        return link;
-      }
-      // The pin is of what is gone or elsewhere: the new link takes its place.
-      link.detach();
-    } catch (error) {
-      link.close();
-      throw error;
+      const result = await callAsync(bpf_link_create, held.number, target, attachType, null);
+      return PinnedLink.#pin(place, checked(result, `attach ${name} to`, label));
+    } finally {
+      held.close();
     }
-    return PinnedLink.#create(place, program);
   }
 
   /** The link pinned for this place; undefined when there is none or its target is gone. @throws DatapathError */
@@ -64,17 +79,32 @@ export class PinnedLink implements Closeable {
     return undefined;
   }
 
-  static #create(place: LinkPlace, program: Program): PinnedLink {
-    const { fd: programFd, label: name } = asKernelProgram(program);
-    const { attachType, label, pinPath } = place;
-    const result = place.withTarget((target) => bpf_link_create(programFd, target, attachType, null));
-    const fd = new OwnedFd(checked(result, `attach ${name} to`, label), label);
+  static #former(place: LinkPlace): { readonly link: PinnedLink | undefined; readonly fits: boolean } {
+    const pinned = openPin(place);
+    if (pinned === undefined) return { link: undefined, fits: false };
+    return { link: new PinnedLink(place, pinned.fd), fits: pinned.fits };
+  }
+
+  /** Takes over the descriptor of a new link, whatever comes of it. */
+  static #pin(place: LinkPlace, linkFd: number): PinnedLink {
+    const { label, pinPath } = place;
+    const fd = new OwnedFd(linkFd, label);
     try {
       checked(bpf_obj_pin(fd.number, pinPath), "pin link of", `${label} at ${pinPath}`);
       return new PinnedLink(place, fd);
     } catch (error) {
       // Closing the last reference detaches: a failed attach leaves nothing behind.
       fd.close();
+      throw error;
+    }
+  }
+
+  #updated(program: Program): PinnedLink {
+    try {
+      this.update(program);
+      return this;
+    } catch (error) {
+      this.close();
       throw error;
     }
   }
@@ -88,14 +118,29 @@ export class PinnedLink implements Closeable {
     checked(bpf_link_update(this.#fd.number, fd, null), `replace with ${name} on`, this.#place.label);
   }
 
-  /** Ends the link, pin included. */
+  /** Ends the link, pin and handle included. @throws DatapathError */
   detach(): void {
+    try {
+      this.#ended(bpf_link_detach(this.#fd.number));
+    } finally {
+      this.close();
+    }
+  }
+
+  /** As `detach`, with what the kernel waits for done on a worker thread. @throws DatapathError */
+  async detachAside(): Promise<void> {
+    try {
+      this.#ended(await callAsync(bpf_link_detach, this.#fd.number));
+    } finally {
+      this.close();
+    }
+  }
+
+  #ended(result: number): void {
     const { label, pinPath } = this.#place;
-    const result = bpf_link_detach(this.#fd.number);
     // ENOLINK: the target went first and took the attachment with it.
     if (result !== -ENOLINK) checked(result, "detach from", label);
     unpin(pinPath);
-    this.close();
   }
 
   close(): void {

@@ -35,6 +35,20 @@ export function attachTcx(spec: AttachSpec, program: Program): Attachment {
   return attachment(spec, PinnedLink.attach(placeOf(spec), program));
 }
 
+/**
+ * As `attachTcx`, on a worker thread: with a new link the kernel waits for a grace period, while it keeps the network's
+ * configuration locked (`tcx_link_attach`, kernel/bpf/tcx.c). Workers are in the namespace that the process began in.
+ * @throws DatapathError
+ */
+export async function attachTcxAside(spec: AttachSpec, program: Program): Promise<Attachment> {
+  return attachment(spec, await PinnedLink.attachAside(placeOf(spec), spec.ifindex, program));
+}
+
+/** Ends the link pinned for this spec, if there is one, in the same way. @throws DatapathError */
+export async function detachTcxAside(spec: AttachSpec): Promise<void> {
+  await PinnedLink.open(placeOf(spec))?.detachAside();
+}
+
 /** The link pinned for this spec; undefined when there is none or its interface is gone. @throws DatapathError */
 export function openTcx(spec: AttachSpec): Attachment | undefined {
   const link = PinnedLink.open(placeOf(spec));

@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { createTypedMap } from "../bpf/typed-map.ts";
 import { DatapathError, layoutDifference, MapLayoutError } from "../errors.ts";
 import {
@@ -117,6 +118,16 @@ export function createFakeBpfOps(
       arrayOfMaps(outer, slot).clearInner(slot);
     },
     attach: (spec, program) => attach(kernel, handles, spec, program),
+    async attachAside(spec, program) {
+      faults.check("attachAside", `${spec.direction} of interface ${spec.ifindex}`);
+      await nextTurn();
+      return attach(kernel, handles, spec, program);
+    },
+    async detachAside(spec) {
+      faults.check("detachAside", `${spec.direction} of interface ${spec.ifindex}`);
+      await nextTurn();
+      openAttachment(kernel, handles, spec)?.detach();
+    },
     openAttachment: (spec) => openAttachment(kernel, handles, spec),
     findCgroup2: () => [...kernel.cgroupMounts][0],
     ensureCgroup2(path) {
