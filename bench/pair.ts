@@ -190,8 +190,14 @@ export function routedPair(): Promise<Pair> {
 /** Two pods of one node with Waggle between them. */
 export const wagglePair = async (): Promise<Pair> => pairOfWorld(await benchWorld({ pods: 2 }));
 
-/** The first two pods of a world, which goes with the pair. */
-export function pairOfWorld(world: World, name = "waggle"): Pair {
+/** The first two pods of a world, which goes with the pair. Their packets are what those of pods that stay are. */
+export async function pairOfWorld(world: World, name = "waggle"): Promise<Pair> {
+  try {
+    await Promise.all(world.nodes.map(({ client }) => client.datapath.listAttachments({ settled: true })));
+  } catch (error) {
+    await world.destroy();
+    throw error;
+  }
   const [a, b] = world.pods;
   return {
     name,

@@ -57,7 +57,7 @@ async function wagglePairWith(count: number): Promise<Pair> {
   const world = await benchWorld({ pods: 2 });
   try {
     await addServices(world, count);
-    return pairOfWorld(world, waggle);
+    return await pairOfWorld(world, waggle);
   } catch (error) {
     await world.destroy();
     throw error;
