@@ -20,6 +20,7 @@ import { serviceAddressesCell } from "./cells/service-addresses/index.ts";
 import { servicesCell } from "./cells/services/index.ts";
 import { socketLbCell } from "./cells/socket-lb/index.ts";
 import { stateCell } from "./cells/state/index.ts";
+import { tunnelCell } from "./cells/tunnel/index.ts";
 import {
   type Cell,
   type ConfigOf,
@@ -75,6 +76,7 @@ export function agentCells(onLogLevel: (level: string) => void = () => {}): Cell
     hookLinkerCell,
     pluginRegistryCell,
     loaderCell,
+    tunnelCell,
     socketLbCell,
     endpointsCell,
     ipSyncCell,

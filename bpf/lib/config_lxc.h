@@ -14,6 +14,7 @@ CONFIG(__u32, cfg_host_ifindex, 0); /* of cilium_host */
 CONFIG_MAC(cfg_host_mac);	    /* of cilium_host */
 CONFIG(__u32, cfg_tunnel_ifindex, 0); /* of cilium_vxlan; 0: native routing */
 CONFIG(__u32, cfg_tunnel_mtu, 0);     /* longest IP packet that the tunnel takes; 0: no limit known */
+CONFIG(__u16, cfg_tunnel_port, 0);    /* UDP port of the tunnel, host order */
 CONFIG(__u8, cfg_enable_ipv4, 1);
 CONFIG(__u8, cfg_enable_ipv6, 0);
 CONFIG(__u32, cfg_mtu, 1500);

@@ -7,6 +7,7 @@
 #include <bpf/bpf_endian.h>
 #include <waggle/internal/parse_v4.h>
 #include "csum.h"
+#include "ecn.h"
 #include "eth.h"
 
 #define IPV4_BROADCAST bpf_htonl(0xffffffff)
@@ -41,6 +42,14 @@ static __always_inline int l3_forward_v4(struct __sk_buff *ctx, struct mac dst, 
 	ttl_decrement(ip);
 	eth_rewrite((void *)ip - IPV4_OFF, dst, src);
 	return 0;
+}
+
+/* What the packet says of congestion (ECN_*). */
+static __always_inline __u8 l3_ecn_v4(struct __sk_buff *ctx)
+{
+	const struct iphdr *ip = ip_header_v4(ctx);
+
+	return ip ? ip->tos & ECN_MASK : 0;
 }
 
 /* May a router on the way cut the packet into pieces? */

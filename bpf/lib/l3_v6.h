@@ -4,6 +4,7 @@
 #define __LIB_L3_V6_H
 
 #include <waggle/internal/parse_v6.h>
+#include "ecn.h"
 #include "eth.h"
 
 #define IPV6_HOP_LIMIT_OFF (IPV6_OFF + 7)
@@ -31,6 +32,14 @@ static __always_inline int l3_forward_v6(struct __sk_buff *ctx, struct mac dst, 
 	return bpf_skb_store_bytes(ctx, IPV6_HOP_LIMIT_OFF, &hop_limit, sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM)
 		       ? DROP_WRITE_ERROR
 		       : 0;
+}
+
+/* What the packet says of congestion (ECN_*). */
+static __always_inline __u8 l3_ecn_v6(struct __sk_buff *ctx)
+{
+	const struct ipv6_header *ip = ip_header_v6(ctx);
+
+	return ip ? (bpf_ntohl(ip->version_class_flow) >> 20) & ECN_MASK : 0;
 }
 
 /* May a router on the way cut the packet into pieces? Only its sender may (RFC 8200, 4.5). */

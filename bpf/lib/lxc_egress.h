@@ -8,6 +8,7 @@
  * lb.h, lxc_policy.h and lxc_ingress.h.
  */
 #include "encap.h"
+#include "encap_direct.h"
 #include "endpoint.h"
 #include "pod_address.h"
 #include "forwarded.h"
@@ -147,7 +148,9 @@ static __always_inline int F(lxc_to_tunnel)(struct __sk_buff *ctx, struct pkt_st
 		return DROP(st, ret);
 	count_forwarded(ctx, DIR_EGRESS);
 	trace(ctx, st, TRACE_TO_OVERLAY, 0);
-	ret = encap_redirect(ctx, cfg_tunnel_ifindex, st->tunnel_ipv4, st->src_identity);
+	ret = F(encap_direct)(ctx, st->tunnel_ipv4, st->src_identity);
+	if (!ret)
+		ret = encap_redirect(ctx, cfg_tunnel_ifindex, st->tunnel_ipv4, st->src_identity);
 	return ret < 0 ? DROP(st, ret) : ret;
 }
 

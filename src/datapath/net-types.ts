@@ -162,6 +162,10 @@ export interface NetOps {
    * closed.
    */
   watch(): Observable<NetChange>;
+  /** How many IPsec policies the namespace has for what it sends (`ip xfrm policy`); 0 on a kernel without them. */
+  ipsecPolicies(): Promise<number>;
+  /** Tells of every change of IPsec policies. Ends with an error when the kernel had to drop some. */
+  ipsecChanges(): Observable<void>;
   /** Writes /proc/sys/net/… of this namespace; `key` as in "ipv4.ip_forward" or "ipv4/conf/lxc1/rp_filter". */
   setSysctl(key: string, value: string): Promise<void>;
   getSysctl(key: string): Promise<string>;

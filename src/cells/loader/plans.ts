@@ -22,6 +22,7 @@ export function podPlan(
       ...nodeAddressConstants(node),
       ...hostConstants(node),
       ...tunnelConstants(node),
+      cfg_tunnel_port: tunnelPort(node),
       cfg_mtu: node.mtu,
       ...conntrack,
     },
@@ -52,7 +53,7 @@ export function devicePlan(
       ...nodeAddressConstants(node),
       ...hostConstants(node),
       ...tunnelConstants(node),
-      cfg_tunnel_port: node.overlay === undefined ? 0 : node.tunnelPort,
+      cfg_tunnel_port: tunnelPort(node),
       cfg_device_mac: macBytes(device.mac),
       cfg_device_ipv4: ipv4 === undefined ? 0 : ipv4Constant(ipv4),
       cfg_device_ipv6: ipv6Constant(ipv6),
@@ -130,6 +131,9 @@ const tunnelConstants = ({ overlay, routeMtu }: NodeConfig): Constants => ({
   cfg_tunnel_ifindex: overlay?.ifindex ?? 0,
   cfg_tunnel_mtu: overlay === undefined ? 0 : routeMtu,
 });
+
+/** 0: no tunnel. */
+const tunnelPort = (node: NodeConfig): number => (node.overlay === undefined ? 0 : node.tunnelPort);
 
 /** Sixteen bytes as on the wire; zeros for none. */
 const ipv6Constant = (address: string | undefined): Buffer =>

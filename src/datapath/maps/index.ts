@@ -77,6 +77,7 @@ export {
   scratchMapSpec,
 } from "./registry.ts";
 export { type SnatEntry, snat4Map, snat6Map } from "./snat.ts";
+export { type TunnelControl, tunnelMap } from "./tunnel.ts";
 export {
   type HookStats,
   hookStatsMap,

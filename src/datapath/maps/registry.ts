@@ -23,6 +23,7 @@ import { devicesMap, endpointsMap, policiesMap } from "./pods.ts";
 import { POLICY_MAP, policyMap } from "./policy.ts";
 import { callPolicyMap, eventsMap } from "./programs.ts";
 import { snat4Map, snat6Map } from "./snat.ts";
+import { tunnelMap } from "./tunnel.ts";
 import { hookStatsMap, icmpRateLimitMap, idleHooksMap, rateLimitMap, runtimeMap } from "./waggle.ts";
 
 /** State of one packet between stages. Its layout is the C sources' own affair (bpf/lib). */
@@ -61,6 +62,7 @@ const GLOBAL = [
   eventsMap,
   runtimeMap,
   idleHooksMap,
+  tunnelMap,
   hookStatsMap,
   rateLimitMap,
   icmpRateLimitMap,
@@ -75,6 +77,7 @@ const FIXED: readonly MapSpec[] = [
   callPolicyMap,
   forwardedMap,
   idleHooksMap,
+  tunnelMap,
 ];
 
 /** Every typed map by its C name; `cilium_policy` stands for the policy map of any endpoint. */

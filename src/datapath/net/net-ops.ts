@@ -1,4 +1,4 @@
-import type { Observable } from "rxjs";
+import { type Observable, Subject, takeUntil } from "rxjs";
 import { DatapathError } from "../errors.ts";
 import type {
   AddressOptions,
@@ -18,6 +18,7 @@ import { addAddress, deleteAddress, listAddresses } from "./addresses.ts";
 import { readNetnsCookie } from "./cookie.ts";
 import { LinkDeletions } from "./deletions.ts";
 import { abortUdp, listConnectedUdp } from "./inet-diag.ts";
+import { countPolicies, openXfrm, watchPolicies } from "./ipsec.ts";
 import { changeLink, createVeth, createVxlan, findLink, listLinks } from "./links.ts";
 import { deleteNeighbour, listNeighbours, replaceNeighbour } from "./neighbours.ts";
 import type { Place } from "./place.ts";
@@ -32,7 +33,11 @@ export class KernelNetOps implements NetOps, Closeable {
   readonly #socket: RtnlSocket;
   readonly #watchers: Watchers;
   readonly #deletions: LinkDeletions;
+  /** Ends what is told of IPsec. */
+  readonly #closing = new Subject<void>();
   #diagSocket: RtnlSocket | undefined;
+  /** "none": this kernel has no IPsec. */
+  #xfrm: RtnlSocket | "none" | undefined;
 
   constructor(place: Place) {
     this.#place = place;
@@ -120,6 +125,15 @@ export class KernelNetOps implements NetOps, Closeable {
     return this.#watchers.watch();
   }
 
+  async ipsecPolicies(): Promise<number> {
+    this.#xfrm ??= openXfrm(this.#place) ?? "none";
+    return this.#xfrm === "none" ? 0 : countPolicies(this.#xfrm);
+  }
+
+  ipsecChanges(): Observable<void> {
+    return watchPolicies(this.#place).pipe(takeUntil(this.#closing));
+  }
+
   async setSysctl(key: string, value: string): Promise<void> {
     this.#place.enter<void>(() => writeSysctl(key, value));
   }
@@ -141,10 +155,12 @@ export class KernelNetOps implements NetOps, Closeable {
   }
 
   close(): void {
+    this.#closing.next();
     this.#watchers.close();
     this.#deletions.close();
     this.#socket.close();
     this.#diagSocket?.close();
+    if (this.#xfrm !== "none") this.#xfrm?.close();
   }
 
   /** Opened when it is needed: few namespaces are asked for their sockets. */

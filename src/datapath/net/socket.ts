@@ -59,8 +59,12 @@ export interface RtnlRequest {
   readonly object: string;
 }
 
-/** What a socket speaks of: the network's configuration, or sockets. */
-const PROTOCOLS = { rtnetlink: Protocol.ROUTE, sock_diag: Protocol.SOCK_DIAG } as const;
+/** What a socket speaks of: the network's configuration, sockets, or IPsec. */
+const PROTOCOLS = {
+  rtnetlink: Protocol.ROUTE,
+  sock_diag: Protocol.SOCK_DIAG,
+  xfrm: Protocol.XFRM,
+} as const;
 
 /**
  * A netlink socket; rtnetlink unless told otherwise. Any number of requests may be under way at once; answers are matched by sequence

@@ -1,4 +1,4 @@
-import { type Observable, Subject } from "rxjs";
+import { BehaviorSubject, type Observable, Subject } from "rxjs";
 import { formatCidr, parseCidr, splitCidr } from "../../address.ts";
 import { routeDefaults } from "../../net/route-defaults.ts";
 import type {
@@ -39,6 +39,8 @@ export class NamespaceState {
   readonly links = new Map<number, LinkState>();
   readonly neighbours = new Map<string, Neighbour>();
   readonly sysctls = new Map<string, string>([["ipv4/ip_forward", "0"]]);
+  /** For what goes out. */
+  readonly ipsecPolicies = new BehaviorSubject(0);
   readonly #addresses = new Map<number, readonly string[]>();
   readonly #routes = new Map<string, InstalledRoute>();
   readonly #netnsIds = new Map<NamespaceState, number>();

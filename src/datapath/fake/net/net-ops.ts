@@ -1,4 +1,4 @@
-import { merge, type Observable, of, Subject } from "rxjs";
+import { map, merge, type Observable, of, Subject, skip } from "rxjs";
 import {
   familyOf,
   formatCidr,
@@ -207,6 +207,21 @@ export class FakeNetOps implements NetOps, Closeable {
   watch(): Observable<NetChange> {
     // The changes first: one that a subscriber makes on hearing "resync" is told, too.
     return merge(this.#state.changes, of({ kind: "resync" } as const), this.#closed);
+  }
+
+  async ipsecPolicies(): Promise<number> {
+    this.#around.faults.check("ipsecPolicies", this.#state.path);
+    return this.#state.ipsecPolicies.value;
+  }
+
+  ipsecChanges(): Observable<void> {
+    return merge(
+      this.#state.ipsecPolicies.pipe(
+        skip(1),
+        map(() => undefined),
+      ),
+      this.#closed,
+    );
   }
 
   async setSysctl(key: string, value: string): Promise<void> {

@@ -1,0 +1,1 @@
+export { tunnelCell } from "./cell.ts";
