@@ -1,4 +1,4 @@
-import { retry, type Subscription, tap } from "rxjs";
+import { filter, merge, type Observable, retry, type Subscription, tap } from "rxjs";
 import { type TunnelControl, tunnelMap } from "../../datapath/maps/index.ts";
 import {
   type ConfigOf,
@@ -13,7 +13,7 @@ import {
   token,
 } from "../../hive/index.ts";
 import { DatapathToken, GlobalMapsToken } from "../datapath/index.ts";
-import { NodeNetworking } from "../node-config/index.ts";
+import { NodeNetworking, routeProtocol } from "../node-config/index.ts";
 import { TunnelSteering } from "./way.ts";
 
 const flags = {
@@ -23,7 +23,7 @@ const flags = {
     help:
       "how pods' packets enter the tunnel; direct: straight to the device of the underlay, past netfilter's rules and " +
       "IPsec for what the node sends; device: through cilium_vxlan and the stack; auto: direct, unless the node has " +
-      "IPsec policies",
+      "IPsec policies, or routes with an MTU below its devices'",
   }),
 };
 
@@ -55,6 +55,8 @@ export const tunnelCell = module(
       const steering = new TunnelSteering({
         wanted: settings.tunnelTransmit,
         net: datapath.net,
+        mtu: () => network.config.mtu,
+        isOwn: ({ protocol }) => protocol === routeProtocol,
         control: () => maps.typed<number, TunnelControl>(tunnelMap.name),
         now: () => process.hrtime.bigint(),
       });
@@ -62,22 +64,24 @@ export const tunnelCell = module(
       let told: string | undefined;
       const pass = async (): Promise<void> => {
         if (network.config.overlay === undefined) return health.ok("there is no tunnel");
-        const way = await steering.pass();
-        const why = steering.ipsec ? ", because the node has had IPsec policies" : "";
-        if (way !== told) log.info({ way, ipsec: steering.ipsec }, "way into the tunnel");
+        const { way, why } = await steering.pass();
+        const text = way === "direct" ? "past its device" : "through its device";
+        if (way !== told) log.info({ way, why }, "way into the tunnel");
         told = way;
-        health.ok(way === "direct" ? "past its device" : `through its device${why}`);
+        health.ok(why === undefined ? text : `${text}: ${why}`);
       };
+      const watched = <T>(changes: Observable<T>): Observable<T> =>
+        changes.pipe(
+          tap({ error: (error) => log.warn({ err: error }, "the network is not watched for a moment") }),
+          retry({ delay: rewatchMs }),
+        );
       lifecycle.append({
         name: "way into the tunnel",
         start: async () => {
-          subscription = datapath.net
-            .ipsecChanges()
-            .pipe(
-              tap({ error: (error) => log.warn({ err: error }, "IPsec is not watched for a moment") }),
-              retry({ delay: rewatchMs }),
-            )
-            .subscribe(() => passes.trigger());
+          const routes = watched(datapath.net.watch()).pipe(filter((change) => steering.observe(change)));
+          subscription = merge(watched(datapath.net.ipsecChanges()), routes).subscribe(() =>
+            passes.trigger(),
+          );
           await pass();
         },
         stop: () => subscription?.unsubscribe(),

@@ -1,4 +1,4 @@
-import type { BpfMap, NetOps } from "../../datapath/index.ts";
+import type { BpfMap, NetChange, NetOps, Route } from "../../datapath/index.ts";
 import type { TunnelControl } from "../../datapath/maps/index.ts";
 
 /**
@@ -9,9 +9,13 @@ export type TunnelWay = "direct" | "device";
 
 /** What decides on the way. */
 export interface TunnelSteeringParts {
-  /** What the operator wants; auto: direct, as long as the node has no IPsec. */
+  /** What the operator wants; auto: direct, where nothing speaks against it. */
   readonly wanted: TunnelWay | "auto";
-  readonly net: Pick<NetOps, "ipsecPolicies">;
+  readonly net: Pick<NetOps, "ipsecPolicies" | "routes">;
+  /** Bytes of an IP packet that the underlay must take. */
+  readonly mtu: () => number;
+  /** Destinations of routes that are the agent's own: they lead into the tunnel. */
+  readonly isOwn: (route: Route) => boolean;
   /** waggle_tunnel. */
   readonly control: () => BpfMap<number, TunnelControl>;
   /** Nanoseconds of CLOCK_MONOTONIC. */
@@ -22,32 +26,58 @@ export interface TunnelSteeringParts {
  * What the programs are told is good for so long. Nobody looks for IPsec while there is no agent, so they have to hear it
  * again and again.
  */
-export const validityMs = 30_000;
+const validityMs = 30_000;
 
 /**
- * Tells programs which way to take. IPsec policies are the stack's: packets that go past it would leave in clear. So when
- * some are seen, the way is through the device from then on, also when they go again: they may be about to be replaced.
+ * Tells programs which way to take. Two things are the stack's alone:
+ *
+ * - IPsec: packets that go past it would leave in clear. So when policies are seen, the way is through the device from
+ *   then on, also when they go again: they may be about to be replaced.
+ * - Routes that somebody has given an MTU: programs are told of their device's only (`ip_mtu_from_fib_result` of the
+ *   kernel's net/ipv4/route.c), unless the MTU is locked.
  */
 export class TunnelSteering {
   readonly #parts: TunnelSteeringParts;
   #ipsec = false;
+  /** A route that takes less than the underlay must; null: not looked for yet. */
+  #narrow: Route | undefined | null = null;
 
   constructor(parts: TunnelSteeringParts) {
     this.#parts = parts;
   }
 
-  /** True once IPsec policies have been seen. */
-  get ipsec(): boolean {
-    return this.#ipsec;
+  /** Takes note of a change of the network. True when the way may be another now. */
+  observe(change: NetChange): boolean {
+    if (change.kind !== "resync" && !(change.kind === "route" && change.route.mtu !== undefined))
+      return false;
+    this.#narrow = null;
+    return true;
   }
 
-  /** Says it (again). Resolves to the way. @throws DatapathError, and what has been said runs out */
-  async pass(): Promise<TunnelWay> {
-    const { wanted, net, control, now } = this.#parts;
-    if (wanted === "auto" && !this.#ipsec) this.#ipsec = (await net.ipsecPolicies()) > 0;
-    const way = wanted === "auto" ? (this.#ipsec ? "device" : "direct") : wanted;
+  /**
+   * Says it (again). Resolves to the way, and to what speaks against a direct one.
+   * @throws DatapathError, and what has been said runs out
+   */
+  async pass(): Promise<{ readonly way: TunnelWay; readonly why?: string }> {
+    const { wanted, control, now } = this.#parts;
+    const why = wanted === "auto" ? await this.#obstacle() : undefined;
+    const way = wanted === "auto" ? (why === undefined ? "direct" : "device") : wanted;
     const directUntilNs = way === "direct" ? now() + BigInt(validityMs) * 1_000_000n : 0n;
     control().update(0, { directUntilNs });
-    return way;
+    return why === undefined ? { way } : { way, why };
+  }
+
+  async #obstacle(): Promise<string | undefined> {
+    const { net, mtu, isOwn } = this.#parts;
+    this.#ipsec ||= (await net.ipsecPolicies()) > 0;
+    if (this.#ipsec) return "the node has had IPsec policies";
+    const least = mtu();
+    const isNarrow = (route: Route): boolean =>
+      route.mtu !== undefined && route.mtu > 0 && route.mtu < least && !isOwn(route);
+    if (this.#narrow === null) this.#narrow = (await net.routes()).find(isNarrow);
+    const narrow = this.#narrow;
+    return narrow === undefined
+      ? undefined
+      : `the route to ${narrow.destination} has an MTU of ${narrow.mtu}, below ${least}`;
   }
 }

@@ -263,6 +263,7 @@ test("the datapath's own sources compile, fit the codecs, and load with the shar
     "cilium_calls",
     "cilium_policy",
     "waggle_scratch",
+    "wg_encap_routes",
     "wg_hints_address",
     "wg_hints_device",
     "wg_memo_ipcache",

@@ -4,6 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import test from "ava";
 import { DatapathError } from "../../../src/datapath/errors.ts";
 import { openNamespace } from "../../../src/datapath/net/index.ts";
+import { eventually } from "../../support/eventually.ts";
 import { ip, makeNamespace } from "./namespaces.ts";
 
 const OWN = "/proc/thread-self/ns/net";
@@ -265,6 +266,27 @@ test("a watch ends with an error when its namespace is closed", async (t) => {
   ns.net.watch().subscribe({ error });
   t.is(errors.length, 2);
   t.true(errors.every((cause) => cause instanceof DatapathError && /closed/.test(cause.message)));
+});
+
+test("IPsec policies for what goes out are counted, and their changes told", async (t) => {
+  const namespace = makeNamespace(t);
+  const { net } = namespace;
+  let changes = 0;
+  const subscription = net.ipsecChanges().subscribe(() => {
+    changes += 1;
+  });
+  t.teardown(() => subscription.unsubscribe());
+  t.is(await net.ipsecPolicies(), 0);
+  const policy = (direction: string) => ["src", "192.0.2.1", "dst", "192.0.2.2", "dir", direction];
+  const template = ["tmpl", "src", "192.0.2.1", "dst", "192.0.2.2", "proto", "esp", "mode", "transport"];
+  ip(namespace, "xfrm", "policy", "add", ...policy("in"), ...template);
+  t.is(await net.ipsecPolicies(), 0);
+  ip(namespace, "xfrm", "policy", "add", ...policy("out"), ...template);
+  t.is(await net.ipsecPolicies(), 1);
+  await eventually("both are told", () => changes === 2);
+  ip(namespace, "xfrm", "policy", "flush");
+  t.is(await net.ipsecPolicies(), 0);
+  await eventually("their end is told", () => changes === 3);
 });
 
 test("sysctls are those of the namespace, not of the agent", async (t) => {
