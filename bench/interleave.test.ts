@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import test from "ava";
 import { interleave, interleaveMany, samplesOf } from "./interleave.ts";
 
@@ -77,4 +78,46 @@ test("a short run makes one visit a round", async (t) => {
 test("a measurement that is no number ends the run and names its contender", async (t) => {
   const broken = { name: "iperf3", measure: async () => Number.NaN };
   await t.throwsAsync(interleave([broken], options), { message: /iperf3: measured NaN/ });
+});
+
+test("visits that begin before the one before them has ended keep their order and their samples", async (t) => {
+  const began: string[] = [];
+  let atOnce = 0;
+  let most = 0;
+  const slow = (name: string) => ({
+    name,
+    measure: async () => {
+      began.push(name);
+      atOnce += 1;
+      most = Math.max(most, atOnce);
+      const sample = began.length;
+      await sleep(60);
+      atOnce -= 1;
+      return sample;
+    },
+  });
+  const variants = await interleave([slow("a"), slow("b")], { ...options, everyMs: 20 });
+  t.is(began.join(""), "abbaabba");
+  t.true(most > 1);
+  t.deepEqual(samplesOf(variants, "b"), [3, 6, 7]);
+});
+
+test("a visit that fails ends the run when all that have begun are over", async (t) => {
+  let running = 0;
+  const contender = (name: string, ms: number, end: () => number) => ({
+    name,
+    measure: async () => {
+      running += 1;
+      await sleep(ms);
+      running -= 1;
+      return end();
+    },
+  });
+  const failing = contender("failing", 1, () => {
+    throw new Error("broken");
+  });
+  const lasting = contender("lasting", 100, () => 1);
+  const run = interleave([lasting, failing], { ...options, everyMs: 10 });
+  await t.throwsAsync(run, { message: "broken" });
+  t.is(running, 0);
 });

@@ -1,5 +1,6 @@
 // A B A B: variants take turns, so that what a shared machine does to one it does to the others as well.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Effort, Variant } from "./suite.ts";
 
 /** One way to measure: called once a visit. */
@@ -24,6 +25,11 @@ export interface InterleaveOptions {
    * one visit.
    */
   readonly visits?: number;
+  /**
+   * Begins each visit so many milliseconds after the beginning of the one before it, rather than at its end: for load
+   * programs that sleep before they send anything. It has to be longer than what follows that sleep.
+   */
+  readonly everyMs?: number;
   /** Told before each visit. */
   readonly onSample?: (contender: string, round: number) => void;
 }
@@ -37,37 +43,59 @@ export interface InterleaveOptions {
  */
 export async function interleaveMany(
   contenders: readonly ManyContender[],
-  { effort, signal, visits = 1, onSample }: InterleaveOptions,
+  { effort, signal, visits = 1, everyMs, onSample }: InterleaveOptions,
 ): Promise<readonly (readonly Variant[])[]> {
-  let passes = 0;
-  const pass = async (round: number): Promise<readonly (readonly number[])[]> => {
-    const order = [...contenders.entries()];
-    const seen: (readonly number[])[] = [];
-    for (const [index, { name, measure }] of passes % 2 === 0 ? order : order.toReversed()) {
+  const each = effort.scale < 1 ? 1 : visits;
+  const warmUps = effort.warmUp ? 1 : 0;
+  const passes = warmUps + effort.rounds * each;
+  const order = contenders.map((_, index) => index);
+  const turns = Array.from({ length: passes }, (_, pass) =>
+    (pass % 2 === 0 ? order : order.toReversed()).map((index) => ({ pass, index })),
+  ).flat();
+  const measured = await takeTurns(
+    turns.map(({ pass, index }) => async () => {
+      const { name, measure } = contenders[index]!;
       signal.throwIfAborted();
-      onSample?.(name, round);
+      onSample?.(name, 1 + Math.floor((pass - warmUps) / each));
       const figures = await measure();
       if (figures.length === 0 || !figures.every(Number.isFinite))
         throw new Error(`${name}: measured ${figures.join(", ") || "nothing"}`);
-      seen[index] = figures;
-    }
-    passes += 1;
-    return seen;
-  };
-  if (effort.warmUp) await pass(0);
-  const each = effort.scale < 1 ? 1 : visits;
-  const all: (readonly (readonly number[])[])[] = [];
-  for (let visit = 0; visit < effort.rounds * each; visit += 1) {
-    all.push(await pass(1 + Math.floor(visit / each)));
-  }
+      return figures;
+    }),
+    everyMs,
+  );
   const samplesFor = (contender: number, figure: number): readonly number[] => {
-    const seen = all.map((figures) => figures[contender]![figure]!);
+    const seen = turns.flatMap(({ pass, index }, turn) =>
+      pass >= warmUps && index === contender ? [measured[turn]![figure]!] : [],
+    );
     return each === 1 ? seen : seen.sort((a, b) => a - b).slice(0, effort.rounds);
   };
-  const figures = all[0]?.[0]?.length ?? 0;
+  const figures = measured[0]?.length ?? 0;
   return Array.from({ length: figures }, (_, figure) =>
     contenders.map(({ name }, contender) => ({ name, samples: samplesFor(contender, figure) })),
   );
+}
+
+/** One after the other, or each so long after the beginning of the one before it. Results in order. */
+async function takeTurns<T>(
+  turns: readonly (() => Promise<T>)[],
+  everyMs: number | undefined,
+): Promise<readonly T[]> {
+  const begun: Promise<T>[] = [];
+  const failed = new AbortController();
+  try {
+    for (const turn of turns) {
+      failed.signal.throwIfAborted();
+      const running = turn();
+      running.catch((error: unknown) => failed.abort(error));
+      begun.push(running);
+      await (everyMs === undefined ? running : sleep(everyMs));
+    }
+    return await Promise.all(begun);
+  } finally {
+    // Nothing may still be at work when what it works on is taken down.
+    await Promise.allSettled(begun);
+  }
 }
 
 /** As `interleaveMany`, for contenders that measure one figure. */

@@ -14,6 +14,8 @@ interface Load {
   readonly figures: readonly Pick<Row, "name" | "unit" | "better">[];
   /** How often a full run measures it in each round: more where the machine scatters most. */
   readonly often: number;
+  /** See InterleaveOptions. */
+  readonly everyMs?: number;
   measure(way: Way, seconds: number): Promise<readonly number[]>;
 }
 
@@ -26,12 +28,15 @@ const loads: readonly Load[] = [
   {
     figures: [
       { name: "TCP requests", unit: "1/s", better: "higher" },
+      { name: "TCP round trip, p50", unit: "µs", better: "lower" },
       { name: "TCP round trip, p99", unit: "µs", better: "lower" },
     ],
-    often: 2,
+    often: 3,
+    // sockperf sleeps two seconds before it sends, and the first four tenths of what it sends do not count.
+    everyMs: 1_200,
     measure: async (way, seconds) => {
-      const { ratePerSecond, p99 } = await tcpRequestResponse(way, seconds);
-      return [ratePerSecond, p99];
+      const { ratePerSecond, p50, p99 } = await tcpRequestResponse(way, seconds);
+      return [ratePerSecond, p50, p99];
     },
   },
   {
@@ -65,7 +70,7 @@ export async function measurePairs(
   { effort, signal, progress }: SuiteContext,
 ): Promise<readonly Row[]> {
   const rows: Row[] = [];
-  for (const { figures, often, measure } of loads) {
+  for (const { figures, often, everyMs, measure } of loads) {
     const rounds = effort.rounds * (effort.scale < 1 ? 1 : often);
     const title = figures[0]!.name;
     const variants = await interleaveMany(
@@ -76,6 +81,7 @@ export async function measurePairs(
       {
         effort: { ...effort, rounds },
         signal,
+        ...(everyMs === undefined ? {} : { everyMs }),
         onSample: (contender, round) => progress(`${title}: ${contender}, round ${round}`),
       },
     );
