@@ -260,10 +260,13 @@ const podRows = (kernel: FakeKernel): readonly string[] => {
 };
 
 /** A started node with a kernel of its own. */
-export async function fakeNode(t: ExecutionContext): Promise<FakeNode> {
+export async function fakeNode(
+  t: ExecutionContext,
+  flags: Readonly<Record<string, unknown>> = {},
+): Promise<FakeNode> {
   const node = new FakeNode(new FakeKernel(), await scratchDirectory(t));
   t.teardown(() => node.stop());
-  await node.start();
+  await node.start(flags);
   return node;
 }
 

@@ -1,8 +1,12 @@
 // What somebody takes away of the node's network is back within seconds, and the health tree says what happened.
 
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { HealthNode } from "../../src/gen/waggle/v1/agent.ts";
+import { AttachMode } from "../../src/gen/waggle/v1/datapath.ts";
 import type { Endpoint } from "../../src/gen/waggle/v1/endpoint.ts";
 import type { World } from "../../src/playground/index.ts";
+import { ObjectDirectory } from "../kernel/bpf/fixtures/compile.ts";
 import { byName } from "../support/endpoints.ts";
 import { eventually } from "../support/eventually.ts";
 import { reaches } from "../support/traffic.ts";
@@ -193,6 +197,33 @@ await worldTests("repairs of the node's network", { nodes: 2, pods: 3, ipv6: tru
     for (const id of ids) await world.run("node1", ["bpftool", "link", "detach", "id", `${id}`]);
     const { hostInterface } = await endpointOf(world, "pod1");
     await world.run("node1", ["tc", "filter", "delete", "dev", hostInterface, "ingress"]);
+    await works(world);
+  });
+
+  test("a pod's packets run from its link, and from the filter where the link is lost", async (t, world) => {
+    const node = world.nodes[0]!;
+    const { id, hostInterface } = await endpointOf(world, "pod1");
+    const objects = new ObjectDirectory();
+    t.teardown(() => objects.remove());
+    const drop = objects.compile("drop", 'SEC("tc") int drop(struct __sk_buff *ctx) { return TC_ACT_SHOT; }');
+    const ingress = ["dev", hostInterface, "ingress"];
+    const filter = () => world.run("node1", ["tc", "filter", "show", ...ingress]);
+    const attached = async (settled: boolean) => {
+      const { attachments } = await node.client.datapath.listAttachments({ settled });
+      return attachments.find(({ name }) => name === `lxc-${id}`);
+    };
+    t.like(await attached(true), { ingress: AttachMode.TCX, egress: AttachMode.CLSACT });
+    const places = ["pref", "1", "handle", "1", "bpf", "direct-action", "object-file", drop, "section", "tc"];
+    await eventually("packets get through beside a filter that lets none through", async () => {
+      await world.run("node1", ["tc", "filter", "replace", ...ingress, ...places]);
+      const reached = await reaches(world, "pod1", world.pod("pod2").ipv4);
+      // The agent may have been quicker.
+      return reached && / drop /.test(await filter());
+    });
+    await eventually("the filter is back", async () => !/ drop /.test(await filter()), repairMs);
+    await rm(join(world.scratch.bpfRoot, "attachments", `lxc-${id}`, "link-ingress"));
+    t.true(await reaches(world, "pod1", world.pod("pod2").ipv4));
+    t.like(await attached(true), { ingress: AttachMode.TCX });
     await works(world);
   });
 });

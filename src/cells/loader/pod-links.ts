@@ -52,9 +52,12 @@ export class PodLinks {
   /** Takes note of a pod that has its filters. */
   add(device: AttachedDevice): void {
     if (!this.#parts.entries.linksPods) return;
-    if (this.#pods.get(device.attachment)?.ifindex === device.ifindex) return;
-    this.#pods.set(device.attachment, device);
-    this.#changed();
+    // One that was changed, or got its device back, has not come.
+    if (this.#pods.get(device.attachment)?.ifindex === device.ifindex) this.#wake();
+    else {
+      this.#pods.set(device.attachment, device);
+      this.#changed();
+    }
   }
 
   /** Ends the pod's link, off the event loop, when there is one or one is being made. @throws DatapathError */

@@ -68,6 +68,21 @@ for (const mode of ["tcx", "clsact"] as const) {
     );
   }
 
+  test.serial(`${mode}: attached and detached off the event loop`, async (t) => {
+    const spec = specFor(mode);
+    const attach = (programPin: string) => namespaces.agent({ do: "attach aside", spec, programPin });
+    t.is((await attach(pins.pass!)).programId, ids.pass);
+    t.is((await attach(pins.drop!)).programId, ids.drop);
+    t.is(await namespaces.ping(1), 0);
+    for (let times = 0; times < 2; times++)
+      t.deepEqual(await namespaces.agent({ do: "detach aside", spec }), {});
+    t.is(await namespaces.ping(1), 1);
+    t.false(bpf.listPins(bpffs.path).includes(`link_${mode}_ingress`));
+    const absent = { ...spec, ifindex: 9_999_999 };
+    const { error } = await namespaces.agent({ do: "attach aside", spec: absent, programPin: pins.pass! });
+    t.regex(error ?? "", /of interface 9999999: .*(ENODEV|EINVAL)/);
+  });
+
   test.serial(`${mode}: no packet slips through while programs are replaced`, async (t) => {
     const spec = specFor(mode);
     await namespaces.agent({ do: "attach", spec, programPin: pins.drop! });
@@ -93,7 +108,10 @@ test.serial("tcx: a pin whose interface is gone is no attachment, and is replace
   namespaces.connect();
   t.deepEqual(await namespaces.agent({ do: "open", spec }), {});
   const renewed = { ...spec, ifindex: namespaces.ifindex() };
-  t.is((await namespaces.agent({ do: "attach", spec: renewed, programPin: pins.drop! })).programId, ids.drop);
+  t.is(
+    (await namespaces.agent({ do: "attach aside", spec: renewed, programPin: pins.drop! })).programId,
+    ids.drop,
+  );
   t.is(await namespaces.ping(1), 0);
   await namespaces.agent({ do: "detach", spec: renewed });
   t.is(await namespaces.ping(1), 1);
