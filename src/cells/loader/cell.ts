@@ -101,7 +101,12 @@ export const loaderCell = module(
       const modes = attachModes(settings.attachMode, datapath.bpf.attachModes());
       const { bpf } = datapath;
       const entries = new EntryAttacher(bpf, globals.pins, modes);
-      const links = new PodLinks({ entries, quietMs: settings.tcxQuietTime, log });
+      const links = new PodLinks({
+        entries,
+        quietMs: settings.tcxQuietTime,
+        checkMs: network.checkIntervalMs,
+        log,
+      });
       const pods = new PodData({ bpf, globals, linker, policies, entries, links });
       const installer = new ProgramInstaller({
         datapath,

@@ -137,14 +137,17 @@ export class DatapathLoader implements Loader {
   async prune(wanted: ReadonlySet<number>): Promise<number> {
     const { bpf, installer, pods } = this.#parts;
     const removed = await pods.prune(wanted);
-    const stale = this.#stalePins(wanted);
-    const former = installer.known().filter((name) => attachmentEndpoint(name) !== undefined);
-    if (stale.length > 0) {
-      // What an agent with other programs pinned: packets may have been inside until its pods were swung.
-      await bpf.quiesce();
-      for (const path of stale) bpf.unpin(path, true);
-    }
-    for (const name of former) await installer.forget(name);
+    // What is about to be pinned for a pod's new link must not be taken for an old one.
+    await this.#mutex.runExclusive(async () => {
+      const stale = this.#stalePins(wanted);
+      const former = installer.known().filter((name) => attachmentEndpoint(name) !== undefined);
+      if (stale.length > 0) {
+        // What an agent with other programs pinned: packets may have been inside until its pods were swung.
+        await bpf.quiesce();
+        for (const path of stale) bpf.unpin(path, true);
+      }
+      for (const name of former) await installer.forget(name);
+    });
     return removed;
   }
 

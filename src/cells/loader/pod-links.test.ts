@@ -156,7 +156,7 @@ function links() {
     },
     dropPins: ({ attachment }: AttachedDevice) => void calls.push(`unpin ${attachment}`),
   };
-  const pods = new PodLinks({ entries, quietMs, log: silentLogger });
+  const pods = new PodLinks({ entries, quietMs, checkMs: 1_000, log: silentLogger });
   const programs: EntryPrograms = new Map();
   return {
     pods,

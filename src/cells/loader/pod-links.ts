@@ -8,6 +8,8 @@ export interface PodLinkParts {
   readonly entries: Pick<EntryAttacher, "linksPods" | "hasLink" | "link" | "unlink" | "dropPins">;
   /** Milliseconds without a pod that comes or goes, after which those that are there are taken to stay. */
   readonly quietMs: number;
+  /** Milliseconds after which links that are there are looked at again: somebody may have ended them. */
+  readonly checkMs: number;
   readonly log: Pick<Logger, "debug">;
 }
 
@@ -33,8 +35,11 @@ export class PodLinks {
   readonly #endings: LinkEndings;
   /** Pods that are in place, by the name of their attachment. */
   readonly #pods = new Map<string, AttachedDevice>();
+  /** Attachments whose link was there when it was last looked at: a look at each is a few system calls. */
+  readonly #linked = new Set<string>();
   readonly #waiters = new Set<Waiter>();
   #lastChange = Number.NEGATIVE_INFINITY;
+  #lastLook = Number.NEGATIVE_INFINITY;
   /** The link that is being made. */
   #linking: { readonly attachment: string; readonly done: Promise<void> } | undefined;
   #wake: () => void = () => undefined;
@@ -52,6 +57,7 @@ export class PodLinks {
   /** Takes note of a pod that has its filters. */
   add(device: AttachedDevice): void {
     if (!this.#parts.entries.linksPods) return;
+    this.#linked.delete(device.attachment);
     // One that was changed, or got its device back, has not come.
     if (this.#pods.get(device.attachment)?.ifindex === device.ifindex) this.#wake();
     else {
@@ -65,6 +71,7 @@ export class PodLinks {
     const { entries } = this.#parts;
     if (!entries.linksPods) return;
     this.#pods.delete(device.attachment);
+    this.#linked.delete(device.attachment);
     this.#changed();
     if (this.#linking?.attachment === device.attachment) await this.#linking.done;
     if (entries.hasLink(device)) await this.#endings.add(device);
@@ -75,6 +82,7 @@ export class PodLinks {
   /** Resolves when every pod that is in place is attached to as it is going to stay. @throws the signal's reason */
   async settled(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    this.#linked.clear();
     if (this.#missing().length === 0) return;
     this.#wake();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -95,6 +103,10 @@ export class PodLinks {
    * @throws AggregateError of those that could not be made, after all others
    */
   async run(signal: AbortSignal, withPrograms: WithPrograms): Promise<void> {
+    if (performance.now() - this.#lastLook >= this.#parts.checkMs) {
+      this.#lastLook = performance.now();
+      this.#linked.clear();
+    }
     const errors: unknown[] = [];
     for (const device of this.#missing()) {
       await this.#calm(signal);
@@ -121,8 +133,8 @@ export class PodLinks {
       await made;
       log.debug({ attachment }, "pod has a TCX link");
     } catch (error) {
-      // Somebody deletes its device.
       if (!isGone(error)) throw error;
+      log.debug({ attachment, err: error }, "device went before it had a TCX link");
     } finally {
       this.#linking = undefined;
     }
@@ -140,7 +152,12 @@ export class PodLinks {
   }
 
   #missing(): readonly AttachedDevice[] {
-    return [...this.#pods.values()].filter((device) => !this.#parts.entries.hasLink(device));
+    return [...this.#pods.values()].filter((device) => {
+      if (this.#linked.has(device.attachment)) return false;
+      if (!this.#parts.entries.hasLink(device)) return true;
+      this.#linked.add(device.attachment);
+      return false;
+    });
   }
 
   #changed(): void {
