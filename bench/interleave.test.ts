@@ -61,6 +61,23 @@ test("of several visits a round the fastest of all count, for each figure by its
   t.is(order.join(""), "abbaabbaab");
 });
 
+test("where the fastest visit is luck, the one in the middle of each round counts, and each round begins anew", async (t) => {
+  const seen = [99, 5, 1, 3, 2, 9, 8, 7, 6];
+  let rounds = 0;
+  const one = { name: "a", measure: async () => seen.shift()! };
+  const variants = await interleave([one], {
+    ...options,
+    effort: { ...effort, rounds: 2 },
+    visits: 4,
+    samples: "middle",
+    beforeRound: async () => {
+      rounds += 1;
+    },
+  });
+  t.deepEqual(samplesOf(variants, "a"), [2, 7]);
+  t.is(rounds, 3);
+});
+
 test("a short run makes one visit a round", async (t) => {
   let visits = 0;
   const short = { rounds: 1, warmUp: false, scale: 0.05 };

@@ -18,13 +18,21 @@ export interface ManyContender {
 export interface InterleaveOptions {
   readonly effort: Effort;
   readonly signal: AbortSignal;
-  /**
-   * Visits a round, 1 unless told otherwise. With more of them the samples are the fastest of all visits, as many as
-   * there are rounds, fastest first. For times of work that is always the same, which others of the machine can only
-   * lengthen: where they do so for seconds, no round by itself is sure to see the work undisturbed. A short run makes
-   * one visit.
-   */
+  /** Visits a round, 1 unless told otherwise. A short run makes one. */
   readonly visits?: number;
+  /**
+   * What several visits a round make samples of.
+   *
+   * "fastest": the fastest of all visits, as many as there are rounds, fastest first. For times of work that is always
+   * the same, which others of the machine can only lengthen: where they do so for seconds, no round by itself is sure to
+   * see the work undisturbed.
+   *
+   * "middle": of each round the visit in the middle, the faster of two. For work that is not always the same, where the
+   * fastest visit is luck.
+   */
+  readonly samples?: "fastest" | "middle";
+  /** Called before the first visit of a round, and of the one that warms up: for what is to be anew in each. */
+  readonly beforeRound?: () => Promise<void>;
   /**
    * Begins each visit so many milliseconds after the beginning of the one before it, rather than at its end: for load
    * programs that sleep before they send anything. It has to be longer than what follows that sleep.
@@ -43,7 +51,7 @@ export interface InterleaveOptions {
  */
 export async function interleaveMany(
   contenders: readonly ManyContender[],
-  { effort, signal, visits = 1, everyMs, onSample }: InterleaveOptions,
+  { effort, signal, visits = 1, samples = "fastest", beforeRound, everyMs, onSample }: InterleaveOptions,
 ): Promise<readonly (readonly Variant[])[]> {
   const each = effort.scale < 1 ? 1 : visits;
   const warmUps = effort.warmUp ? 1 : 0;
@@ -52,11 +60,15 @@ export async function interleaveMany(
   const turns = Array.from({ length: passes }, (_, pass) =>
     (pass % 2 === 0 ? order : order.toReversed()).map((index) => ({ pass, index })),
   ).flat();
+  let begun: number | undefined;
   const measured = await takeTurns(
     turns.map(({ pass, index }) => async () => {
       const { name, measure } = contenders[index]!;
+      const round = 1 + Math.floor((pass - warmUps) / each);
       signal.throwIfAborted();
-      onSample?.(name, 1 + Math.floor((pass - warmUps) / each));
+      if (round !== begun) await beforeRound?.();
+      begun = round;
+      onSample?.(name, round);
       const figures = await measure();
       if (figures.length === 0 || !figures.every(Number.isFinite))
         throw new Error(`${name}: measured ${figures.join(", ") || "nothing"}`);
@@ -68,7 +80,12 @@ export async function interleaveMany(
     const seen = turns.flatMap(({ pass, index }, turn) =>
       pass >= warmUps && index === contender ? [measured[turn]![figure]!] : [],
     );
-    return each === 1 ? seen : seen.sort((a, b) => a - b).slice(0, effort.rounds);
+    if (each === 1) return seen;
+    if (samples === "fastest") return seen.sort((a, b) => a - b).slice(0, effort.rounds);
+    return Array.from({ length: effort.rounds }, (_, round) => {
+      const visited = seen.slice(round * each, (round + 1) * each).sort((a, b) => a - b);
+      return visited[Math.floor((each - 1) / 2)]!;
+    });
   };
   const figures = measured[0]?.length ?? 0;
   return Array.from({ length: figures }, (_, figure) =>

@@ -15,8 +15,10 @@ import {
 
 export const waggle = "waggle";
 export const verdictMaps = "nftables verdict map";
-export const linear = "iptables rules";
-export const olderLinear = "iptables rules before 1.8.10";
+/** In the form of iptables 1.8.9, of Debian 12. */
+export const protocolFirst = "iptables rules as 1.8.9 writes them";
+/** In the form of later versions of iptables. */
+export const addressFirst = "iptables rules as later versions write them";
 /** The limit: no services, the client asks its server. */
 export const direct = "direct veth";
 
@@ -71,8 +73,8 @@ const behindRules =
 
 const makers: Readonly<Record<string, (count: number) => Promise<Pair>>> = {
   [verdictMaps]: behindRules(verdictMaps, verdictMapRules),
-  [linear]: behindRules(linear, (count) => linearRules(count, "address first")),
-  [olderLinear]: behindRules(olderLinear, (count) => linearRules(count, "protocol first")),
+  [protocolFirst]: behindRules(protocolFirst, (count) => linearRules(count, "protocol first")),
+  [addressFirst]: behindRules(addressFirst, (count) => linearRules(count, "address first")),
   [waggle]: wagglePairWith,
 };
 

@@ -54,8 +54,8 @@ export type Order = "address first" | "protocol first";
 
 /**
  * kube-proxy's iptables mode: a rule a service, compared one after the other. These are the rules that iptables-nft
- * makes of `-A KUBE-SERVICES -d ADDRESS/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-…`. Since its version 1.8.10 the address
- * is compared first, which most rules fail; before, each rule compared the protocol before it came to the address.
+ * makes of `-A KUBE-SERVICES -d ADDRESS/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-…`: version 1.8.9 compares the protocol
+ * before it comes to the address; later ones compare the address first, which most rules fail.
  */
 export function linearRules(count: number, order: Order): string {
   const first = order === "protocol first" ? "meta l4proto tcp " : "";

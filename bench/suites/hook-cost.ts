@@ -1,110 +1,85 @@
 import { join } from "node:path";
-import { createKernelDatapath } from "../../src/datapath/index.ts";
-import type { World } from "../../src/playground/index.ts";
+import { createKernelDatapath, type Datapath } from "../../src/datapath/index.ts";
 import { makeDirectory } from "../../src/playground/scratch.ts";
 import { Undo } from "../../src/playground/undo.ts";
 import { loadBareChain } from "../bare-chain.ts";
-import { benchWorld } from "../bench-world.ts";
-import { writeHooklessSource } from "../hookless.ts";
+import { udpFrame } from "../frame.ts";
+import { HookNodes, type Links } from "../hook-nodes.ts";
 import { type Contender, interleave, samplesOf } from "../interleave.ts";
-import { writeNothingPlugin } from "../nothing-plugins.ts";
-import { podEgress, podFrame, timeProgram } from "../path-run.ts";
+import { timeProgram } from "../path-run.ts";
 import { ratio } from "../statistics.ts";
 import { type Effort, type Row, type Suite, type SuiteContext, target, type Variant } from "../suite.ts";
-
-const hook = "to_container_pre_ct_v4";
 
 /** How many plugins; a short run makes do with few, because each is compiled and verified. */
 const countsFor = ({ scale }: Effort): readonly number[] => (scale < 1 ? [0, 1, 2] : [0, 1, 2, 4, 8, 16]);
 
-const pluginName = (index: number): string => `nothing-${index}`;
-
-/** Keeps the first so many plugins enabled, and the others disabled. */
-class EnabledPlugins {
-  readonly #world: World;
-  #enabled = 0;
-
-  constructor(world: World) {
-    this.#world = world;
-  }
-
-  async set(wanted: number): Promise<void> {
-    const { plugins } = this.#world.client;
-    for (; this.#enabled < wanted; this.#enabled += 1)
-      await plugins.enablePlugin({ name: pluginName(this.#enabled) });
-    for (; this.#enabled > wanted; this.#enabled -= 1)
-      await plugins.disablePlugin({ name: pluginName(this.#enabled - 1) });
-  }
-}
-
-interface Setup {
-  readonly contenders: readonly Contender[];
-  readonly undo: Undo;
-}
-
-const pathName = (plugins: number): string => `path, ${plugins} plugins`;
-const bareName = (links: number): string => `bare chain, ${links} links`;
+const pathName = (links: Links, count: number): string => `path, ${count} ${links}`;
+const pluginsName = (count: number): string => pathName("plugins", count);
+/** A path without links is the same for both kinds. */
+const inPlaceName = (count: number): string => (count === 0 ? pluginsName(0) : pathName("bare links", count));
+const aloneName = (links: number): string => `bare chain, ${links} links`;
 const hookless = "path without hook points";
 
-async function setUp({ effort, progress, signal }: SuiteContext): Promise<Setup> {
+/** Of any pods: the bare chain by itself does not look at it. */
+const anyFrame = udpFrame({
+  sourceMac: "02:00:00:00:00:01",
+  destinationMac: "02:00:00:00:00:02",
+  source: "10.90.0.1",
+  destination: "10.90.0.2",
+});
+
+/** A chain by itself, loaded anew for each visit, as plugins are when their number changes. */
+async function measureAlone(datapath: Datapath, links: number, testRuns: number): Promise<number> {
+  const chain = await loadBareChain(datapath, links);
+  try {
+    return timeProgram(chain.entry, anyFrame, testRuns);
+  } finally {
+    chain.close();
+  }
+}
+
+/** Measures everything, on nodes that are set up anew for each round. */
+async function measure({ effort, signal, progress }: SuiteContext): Promise<readonly Variant[]> {
   const undo = new Undo();
   const counts = countsFor(effort);
+  const most = Math.max(...counts);
+  const testRuns = Math.ceil(100 * effort.scale);
+  let nodes: HookNodes | undefined;
   try {
     const directory = await makeDirectory("hook-cost", undo);
     const datapath = createKernelDatapath({ cacheDir: join(directory, "cache") });
     undo.add("datapath", () => datapath.close());
-    const { bpf } = datapath;
-
-    progress("a node with hook points");
-    const world = await benchWorld({ signal });
-    undo.add("world", async () => void (await world.destroy()));
-    for (let index = 0; index < Math.max(...counts); index += 1) {
-      const plugin = await writeNothingPlugin(directory, pluginName(index), [hook]);
-      await world.registerPlugin({ directory: plugin, enable: false });
-    }
-    const program = await podEgress(world, "pod1", bpf);
-    undo.add("program", () => program.close());
-    const frame = podFrame(world);
-
-    progress("a node without hook points");
-    const source = join(directory, "hookless");
-    await writeHooklessSource(source);
-    const bare = await benchWorld({ agentArguments: ["--bpf-source", source], signal });
-    undo.add("world without hook points", async () => void (await bare.destroy()));
-    const bareProgram = await podEgress(bare, "pod1", bpf);
-    undo.add("program", () => bareProgram.close());
-    const bareFrame = podFrame(bare);
-
-    const testRuns = Math.ceil(100 * effort.scale);
-    const enabled = new EnabledPlugins(world);
-    const contenders: Contender[] = [
-      { name: hookless, measure: async () => timeProgram(bareProgram, bareFrame, testRuns) },
-      ...counts.map((plugins) => ({
-        name: pathName(plugins),
-        measure: async () => {
-          await enabled.set(plugins);
-          return timeProgram(program, frame, testRuns);
-        },
+    const contenders: readonly Contender[] = [
+      { name: hookless, measure: async () => nodes!.measureHookless(testRuns) },
+      ...counts.map((count) => ({
+        name: pluginsName(count),
+        measure: () => nodes!.measure("plugins", count, testRuns),
+      })),
+      ...[1, most].map((count) => ({
+        name: inPlaceName(count),
+        measure: () => nodes!.measure("bare links", count, testRuns),
+      })),
+      ...counts.map((links) => ({
+        name: aloneName(links),
+        measure: () => measureAlone(datapath, links, testRuns),
       })),
     ];
-    for (const links of counts) {
-      contenders.push({
-        name: bareName(links),
-        measure: async () => {
-          // Loaded anew, as plugins are when their number changes: where the programs come to lie is luck.
-          const chain = await loadBareChain(datapath, links);
-          try {
-            return timeProgram(chain.entry, frame, testRuns);
-          } finally {
-            chain.close();
-          }
-        },
-      });
-    }
-    return { contenders, undo };
-  } catch (error) {
+    return await interleave(contenders, {
+      // A round's first visits are to new nodes: no other one could warm them up.
+      effort: { ...effort, warmUp: false },
+      signal,
+      visits: 4,
+      samples: "middle",
+      beforeRound: async () => {
+        progress("a node with hook points, and one without");
+        await nodes?.close();
+        nodes = await HookNodes.create(most, datapath.bpf, signal);
+      },
+      onSample: (contender, round) => progress(`${contender}, round ${round}`),
+    });
+  } finally {
+    await nodes?.close();
     await undo.run();
-    throw error;
   }
 }
 
@@ -127,20 +102,21 @@ function rowsOf(variants: readonly Variant[], counts: readonly number[]): readon
     {
       name: "a packet, egress and ingress, no plugins",
       ...nanoseconds,
-      variants: [named(hookless, "without hook points"), named(pathName(0), "waggle")],
+      variants: [named(hookless, "without hook points"), named(pluginsName(0), "waggle")],
     },
     ...[1, most].map((hops) => ({
       name: hops === 1 ? "the first hop" : `a hop, average of ${hops}`,
       ...nanoseconds,
       variants: [
-        { name: "bare C", samples: hopCost(variants, hops, bareName) },
-        { name: "plugin", samples: hopCost(variants, hops, pathName) },
+        { name: "bare C alone", samples: hopCost(variants, hops, aloneName) },
+        { name: "bare C in the plugins' place", samples: hopCost(variants, hops, inPlaceName) },
+        { name: "plugin", samples: hopCost(variants, hops, pluginsName) },
       ],
     })),
     ...counts.map((at) => ({
       name: `a packet, ${at} plugins or links`,
       ...nanoseconds,
-      variants: [named(bareName(at), "bare chain alone"), named(pathName(at), "waggle's path")],
+      variants: [named(aloneName(at), "bare chain alone"), named(pluginsName(at), "waggle's path")],
       series: { name: "Cost of a chain", axis: "do-nothing plugins at one hook point", at },
     })),
   ];
@@ -152,32 +128,28 @@ export const hookCost: Suite = {
   method:
     "BPF_PROG_TEST_RUN of a pod's real programs with a UDP datagram of 64 bytes to another pod of the node, from the " +
     "sender's interface through both pods' stages to the redirect; the connection is known. Beside it the same " +
-    "sources compiled with every jump to a hook point leading straight to the stage behind it, and a bare chain of " +
-    "tail calls in C with a per-CPU counter in each link. A hop's cost is the difference between the most and none, by their number. " +
-    "Visits are short and many, and the fastest sixth of them counts. An empty test run is in all times.",
+    "sources compiled with every jump to a hook point leading straight to the stage behind it; and a bare chain of " +
+    "tail calls in C with a per-CPU counter in each link, once in the place of the plugins and once alone, with the " +
+    "processor's caches to itself. A hop's cost is the difference between the most and none, by their number. Each " +
+    "round has new nodes, and of its visits the middle one counts. An empty test run is in all times.",
   async run(context) {
-    const { contenders, undo } = await setUp(context);
-    try {
-      const variants = await interleave(contenders, {
-        ...context,
-        // A machine that is shared is half as slow again for a while, now and then: visits are short, and many.
-        visits: 6,
-        onSample: (contender, round) => context.progress(`${contender}, round ${round}`),
-      });
-      const counts = countsFor(context.effort);
-      const most = Math.max(...counts);
-      const share = ratio(samplesOf(variants, pathName(0)), samplesOf(variants, hookless));
-      const hop = ratio(hopCost(variants, most, pathName), hopCost(variants, most, bareName));
-      return {
-        rows: rowsOf(variants, counts),
-        targets: [
-          target("no plugins against no hook points", "at most", 1.02, share),
-          target("a plugin against the bare hop", "at most", 1.15, hop),
-        ],
-        remarks: [],
-      };
-    } finally {
-      await undo.run();
-    }
+    const variants = await measure(context);
+    const counts = countsFor(context.effort);
+    const most = Math.max(...counts);
+    const share = ratio(samplesOf(variants, pluginsName(0)), samplesOf(variants, hookless));
+    const [plugin, inPlace, alone] = [pluginsName, inPlaceName, aloneName].map((name) =>
+      hopCost(variants, most, name),
+    ) as [readonly number[], readonly number[], readonly number[]];
+    return {
+      rows: rowsOf(variants, counts),
+      targets: [
+        target("no plugins against no hook points", "at most", 1.02, share),
+        target("a plugin against the bare hop in its place", "at most", 1.15, ratio(plugin, inPlace)),
+      ],
+      remarks: [
+        `Against the hop of the chain alone, a plugin's takes ${ratio(plugin, alone).median.toFixed(2)} ×, and the bare hop in ` +
+          `its place ${ratio(inPlace, alone).median.toFixed(2)} ×.`,
+      ],
+    };
   },
 };

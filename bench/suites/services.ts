@@ -5,14 +5,14 @@ import { connectRate, requestRate } from "../peers/load.ts";
 import { type CostKind, compilePathCost, pathCost } from "../peers/path-cost.ts";
 import { nginxServer, ports, type Server } from "../peers/servers.ts";
 import {
+  addressFirst,
   createDirectPlace,
   createPlace,
   direct,
   kinds,
-  linear,
-  olderLinear,
   type Place,
   placeName,
+  protocolFirst,
   verdictMaps,
   waggle,
 } from "../service-places.ts";
@@ -33,8 +33,8 @@ const sizesFor = ({ scale }: Effort): readonly number[] =>
 /** A figure with its variants of all kinds and sizes. */
 type Measured = Pick<Row, "name" | "unit" | "better"> & { readonly variants: readonly Variant[] };
 
-/** Load programs take seconds for a sample: the older rules of iptables are left to the figures of processor time. */
-const rateKinds = [verdictMaps, linear, waggle];
+/** Load programs take seconds for a sample: the slower rules of iptables are left to the figures of processor time. */
+const rateKinds = [verdictMaps, addressFirst, waggle];
 
 const rateFigures = [
   { name: "HTTP connections to a ClusterIP", unit: "1/s", better: "higher" },
@@ -148,7 +148,7 @@ function targetsOf(sizes: readonly number[], measured: readonly Measured[]): rea
     ),
   );
   const opens = measured.find(({ name }) => name === opening)!;
-  const rules = [linear, olderLinear].map((kind) =>
+  const rules = [protocolFirst, addressFirst].map((kind) =>
     target(
       `${opening}: waggle against ${kind}, ${many} services`,
       "at least",
@@ -171,13 +171,13 @@ function remarksOf(sizes: readonly number[], measured: readonly Measured[]): rea
     return (upside ? ratio(a, b) : ratio(b, a)).median.toFixed(2);
   };
   const [http] = rateFigures;
-  const [mine, rules] = [placeName(waggle, many), placeName(linear, many)];
+  const [mine, rules] = [placeName(waggle, many), placeName(addressFirst, many)];
   const alone = summarise(samplesOf(measured.find(({ name }) => name === opening)!.variants, direct)).median;
   return [
-    `Among ${many} services waggle makes ${times(http.name, mine, rules, true)} × as many HTTP connections as ${linear}. ` +
+    `Among ${many} services waggle makes ${times(http.name, mine, rules, true)} × as many HTTP connections as ${addressFirst}. ` +
       "That includes wrk, nginx and HTTP, which are the same for all.",
     `On a direct veth pair, which has no services, a connection is opened and reset in ${Math.round(alone)} ns: ` +
-      `${times(opening, direct, rules, false)} × as many as behind ${linear} among ${many} services.`,
+      `${times(opening, direct, rules, false)} × as many as behind ${addressFirst} among ${many} services.`,
   ];
 }
 
@@ -187,8 +187,8 @@ export const services: Suite = {
   method:
     "wrk with 16 connections to the ClusterIP of the service in the middle, with and without a connection for each " +
     "HTTP request; one backend, nginx. Beside Waggle what kube-proxy writes: a verdict map of nftables, and a rule for " +
-    "each service as iptables-nft has them in the kernel since 1.8.10, and had them before, loaded with nft. All pods " +
-    "have a route to a node that forwards. Processor time is that of one thread with both ends of the connection: of " +
+    "each service, in the form that iptables 1.8.9 (Debian 12) has in the kernel and in that of later versions, loaded " +
+    "with nft. All pods have a route to a node that forwards. Processor time is that of one thread with both ends of the connection: of " +
     "connections that are opened and reset at once, which is the rate of connections proper; of connections that carry " +
     "a request and its response; and of requests alone.",
   async run(context) {

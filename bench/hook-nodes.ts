@@ -1,0 +1,97 @@
+// What hook-cost measures: a node with plugins for one hook point, and a node without hook points.
+
+import { join } from "node:path";
+import type { BpfOps, Program } from "../src/datapath/index.ts";
+import type { World } from "../src/playground/index.ts";
+import { makeDirectory } from "../src/playground/scratch.ts";
+import { Undo } from "../src/playground/undo.ts";
+import { benchWorld } from "./bench-world.ts";
+import { writeHooklessSource } from "./hookless.ts";
+import { bareHook, writeBarePlugin, writeNothingPlugin } from "./nothing-plugins.ts";
+import { podEgress, podFrame, timeProgram } from "./path-run.ts";
+
+/** What is in the chain: plugins by HOOK(), or bare links in their place. */
+export type Links = "plugins" | "bare links";
+
+/** A pod's path, which can be run. */
+interface Path {
+  readonly program: Program;
+  readonly frame: Buffer;
+}
+
+/** The first pod's path to the second one. */
+async function pathOf(world: World, bpf: BpfOps, undo: Undo): Promise<Path> {
+  const program = await podEgress(world, "pod1", bpf);
+  undo.add("program", () => program.close());
+  return { program, frame: podFrame(world) };
+}
+
+/** A node with hook points, and one without. Close them. */
+export class HookNodes {
+  readonly #world: World;
+  readonly #path: Path;
+  readonly #hookless: Path;
+  readonly #undo: Undo;
+  /** Of each kind the first so many are enabled. */
+  readonly #enabled = new Map<Links, number>();
+
+  private constructor(world: World, path: Path, hookless: Path, undo: Undo) {
+    this.#world = world;
+    this.#path = path;
+    this.#hookless = hookless;
+    this.#undo = undo;
+  }
+
+  /** Sets both up, with so many plugins and bare links, all of them disabled. */
+  static async create(most: number, bpf: BpfOps, signal: AbortSignal): Promise<HookNodes> {
+    const undo = new Undo();
+    try {
+      const directory = await makeDirectory("hook-nodes", undo);
+      const world = await benchWorld({ signal });
+      undo.add("world", async () => void (await world.destroy()));
+      for (let index = 0; index < most; index += 1) {
+        for (const plugin of [
+          await writeNothingPlugin(directory, pluginName("plugins", index), [bareHook]),
+          await writeBarePlugin(directory, pluginName("bare links", index)),
+        ]) {
+          await world.registerPlugin({ directory: plugin, enable: false });
+        }
+      }
+      const source = join(directory, "hookless");
+      await writeHooklessSource(source);
+      const hookless = await benchWorld({ agentArguments: ["--bpf-source", source], signal });
+      undo.add("world without hook points", async () => void (await hookless.destroy()));
+      return new HookNodes(world, await pathOf(world, bpf, undo), await pathOf(hookless, bpf, undo), undo);
+    } catch (error) {
+      await undo.run();
+      throw error;
+    }
+  }
+
+  /** Nanoseconds of a packet with so many links in the chain and nothing else. */
+  async measure(links: Links, count: number, testRuns: number): Promise<number> {
+    for (const kind of ["plugins", "bare links"] as const) await this.#set(kind, kind === links ? count : 0);
+    return timeProgram(this.#path.program, this.#path.frame, testRuns);
+  }
+
+  /** The same without hook points. */
+  measureHookless(testRuns: number): number {
+    return timeProgram(this.#hookless.program, this.#hookless.frame, testRuns);
+  }
+
+  close(): Promise<void> {
+    return this.#undo.run();
+  }
+
+  async #set(kind: Links, wanted: number): Promise<void> {
+    const { plugins } = this.#world.client;
+    let enabled = this.#enabled.get(kind) ?? 0;
+    for (; enabled < wanted; enabled += 1) await plugins.enablePlugin({ name: pluginName(kind, enabled) });
+    for (; enabled > wanted; enabled -= 1)
+      await plugins.disablePlugin({ name: pluginName(kind, enabled - 1) });
+    this.#enabled.set(kind, enabled);
+  }
+}
+
+const pluginName = (kind: Links, index: number): string =>
+  `${kind === "plugins" ? "nothing" : "bare"}-${index}`;
