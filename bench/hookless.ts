@@ -47,4 +47,9 @@ export async function writeHooklessSource(directory: string): Promise<void> {
     "\tctx->cb[HOOK_STATS_CB] = pod->stats_base;\n",
     "\t(void)ctx, (void)pod;\n",
   );
+  await replaceOnce(
+    join(directory, "lib/idle.h"),
+    "\treturn idle ? *(const volatile __u64 *)idle : 0;\n",
+    "\treturn idle ? ~0ULL : 0;\n",
+  );
 }

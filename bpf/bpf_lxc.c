@@ -27,6 +27,7 @@
 #include "lb_pod.h"
 #include "lxc_policy.h"
 #include "lxc_ingress.h"
+#include "lxc_short.h"
 #include "lxc_egress.h"
 #include "family_end.h"
 
@@ -40,6 +41,7 @@
 #include "lb_pod.h"
 #include "lxc_policy.h"
 #include "lxc_ingress.h"
+#include "lxc_short.h"
 #include "lxc_egress.h"
 #include "family_end.h"
 
@@ -58,11 +60,11 @@ static __always_inline int from_container(struct __sk_buff *ctx, struct pkt_stat
 {
 	const struct endpoint_config *pod = pod_of_device(ctx, st);
 
-	if (!pod)
+	if (unlikely(!pod))
 		return DROP(st, DROP_EP_NOT_READY);
 	st->src_identity = pod->identity;
 	pod_count_at(ctx, pod);
-	if (ctx->vlan_present)
+	if (unlikely(ctx->vlan_present))
 		return DROP(st, DROP_VLAN_FILTERED);
 	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
 		return from_container_v6(ctx, st, pod);
@@ -81,7 +83,7 @@ int cil_from_container(struct __sk_buff *ctx)
 {
 	struct pkt_state *st = state_get();
 
-	if (!st)
+	if (unlikely(!st))
 		return TC_ACT_SHOT;
 	state_reset(ctx, st, DIR_EGRESS);
 	return finish(ctx, st, from_container(ctx, st));
@@ -91,7 +93,7 @@ static __always_inline int to_container(struct __sk_buff *ctx, struct pkt_state 
 {
 	const struct endpoint_config *pod = pod_of_device(ctx, st);
 
-	if (!pod)
+	if (unlikely(!pod))
 		return DROP(st, DROP_EP_NOT_READY);
 	st->dst_identity = pod->identity;
 	pod_count_at(ctx, pod);
@@ -110,7 +112,7 @@ int cil_to_container(struct __sk_buff *ctx)
 {
 	struct pkt_state *st = state_get();
 
-	if (!st)
+	if (unlikely(!st))
 		return TC_ACT_SHOT;
 	state_reset(ctx, st, DIR_INGRESS);
 	return finish(ctx, st, to_container(ctx, st));

@@ -13,6 +13,7 @@
 #include <linux/types.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include <waggle/internal/branch.h>
 #include <waggle/internal/l4.h>
 #include <waggle/internal/state.h>
 #include "clock.h"
@@ -73,11 +74,15 @@ static __always_inline __u32 ct_now(void)
 	return clock_s();
 }
 
-/* The same, asked once a journey. */
+/* The same, asked once a tick: between two of them the clock stands still. */
 static __always_inline __u32 journey_now(struct pkt_state *st)
 {
-	if (!st->now_s)
+	__u64 tick = bpf_jiffies64();
+
+	if (unlikely(st->tick != tick || !st->now_s)) {
 		st->now_s = clock_s();
+		st->tick = tick;
+	}
 	return st->now_s;
 }
 
@@ -113,13 +118,13 @@ static __always_inline _Bool ct_view_is(__u32 since, __u32 came)
 
 static __always_inline __u32 ct_timeout(__u8 protocol, __u16 flags)
 {
-	if (l4_is_icmp(protocol))
+	if (unlikely(l4_is_icmp(protocol)))
 		return cfg_ct_icmp_s;
 	if (protocol != IPPROTO_TCP)
 		return cfg_ct_udp_s;
-	if ((flags & CT_F_CLOSED) == CT_F_CLOSED)
+	if (unlikely((flags & CT_F_CLOSED) == CT_F_CLOSED))
 		return cfg_ct_tcp_close_s;
-	return flags & CT_F_SEEN_NON_SYN ? cfg_ct_tcp_established_s : cfg_ct_tcp_syn_s;
+	return likely(flags & CT_F_SEEN_NON_SYN) ? cfg_ct_tcp_established_s : cfg_ct_tcp_syn_s;
 }
 
 /* Flags of an entry after a TCP packet: RST ends both sides, FIN the sender's. */
@@ -127,9 +132,9 @@ static __always_inline __u16 ct_tcp_flags(__u16 flags, __u8 tcp_flags, int way)
 {
 	if (!(tcp_flags & TCP_SYN))
 		flags |= CT_F_SEEN_NON_SYN;
-	if (tcp_flags & TCP_RST)
+	if (unlikely(tcp_flags & TCP_RST))
 		flags |= CT_F_CLOSED;
-	else if (tcp_flags & TCP_FIN)
+	else if (unlikely(tcp_flags & TCP_FIN))
 		flags |= way == CT_TX ? CT_F_TX_CLOSING : CT_F_RX_CLOSING;
 	return flags;
 }
@@ -144,21 +149,21 @@ static __always_inline void ct_touch(struct ct_entry *entry, const struct __sk_b
 	__u16 flags = entry->flags;
 	__u32 lifetime;
 
-	if (cfg_ct_accounting) {
+	if (unlikely(cfg_ct_accounting)) {
 		__sync_fetch_and_add(&entry->packets, 1);
 		__sync_fetch_and_add(&entry->bytes, ctx->len);
 	}
-	if (l4->protocol == IPPROTO_TCP && l4->fragment != FRAGMENT_LATER) {
+	if (l4->protocol == IPPROTO_TCP && likely(l4->fragment != FRAGMENT_LATER)) {
 		__u8 *seen = way == CT_TX ? &entry->tx_flags_seen : &entry->rx_flags_seen;
 
-		if (~*seen & l4->tcp_flags)
+		if (unlikely(~*seen & l4->tcp_flags))
 			*seen |= l4->tcp_flags;
 		flags = ct_tcp_flags(flags, l4->tcp_flags, way);
-		if (flags != entry->flags)
+		if (unlikely(flags != entry->flags))
 			entry->flags = flags;
 	}
 	lifetime = now + ct_timeout(l4->protocol, flags);
-	if (entry->lifetime != lifetime)
+	if (unlikely(entry->lifetime != lifetime))
 		entry->lifetime = lifetime;
 }
 
@@ -186,7 +191,7 @@ static __always_inline void ct_init(struct ct_entry *entry, const struct __sk_bu
  */
 static __always_inline _Bool ct_is_over(const struct ct_entry *entry, const struct pkt_l4 *l4)
 {
-	if (l4->protocol != IPPROTO_TCP || (entry->flags & CT_F_CLOSED) != CT_F_CLOSED || entry->nat_port ||
+	if (l4->protocol != IPPROTO_TCP || likely((entry->flags & CT_F_CLOSED) != CT_F_CLOSED) || entry->nat_port ||
 	    entry->rev_nat_index)
 		return 0;
 	return l4->tcp_flags & TCP_RST || (l4->tcp_flags & (TCP_SYN | TCP_FIN | TCP_ACK)) == TCP_ACK;
@@ -198,7 +203,7 @@ static __always_inline void ct_note(struct pkt_state *st, __u8 state, const stru
 	st->ct_state = state;
 	if (!entry)
 		return;
-	if (entry->since[view] & CT_SINCE_DENIED)
+	if (unlikely(entry->since[view] & CT_SINCE_DENIED))
 		st->ct_bits |= CT_B_DENIED;
 	st->ct_other = entry->since[!view];
 }
@@ -225,7 +230,7 @@ static __always_inline _Bool ct_take_over(struct pkt_state *st, __u32 came, _Boo
 		return 0;
 	}
 	st->ct_bits &= ~CT_B_DENIED;
-	if (known && st->ct_other & CT_SINCE_DENIED)
+	if (unlikely(known && st->ct_other & CT_SINCE_DENIED))
 		st->ct_bits |= CT_B_DENIED;
 	return 1;
 }
@@ -233,10 +238,10 @@ static __always_inline _Bool ct_take_over(struct pkt_state *st, __u32 came, _Boo
 /* Egress: notes how replies are to be translated. A service may have come back under another index. */
 static __always_inline void ct_update_nat(struct ct_entry *entry, const struct pkt_state *st)
 {
-	if (entry->rev_nat_index != st->rev_nat_index)
+	if (unlikely(entry->rev_nat_index != st->rev_nat_index))
 		entry->rev_nat_index = st->rev_nat_index;
-	if (entry->nat_port != st->nat_port ||
-	    (st->nat_port && !addr_equal_v6(entry->nat_addr.ip_v6, st->nat_addr.ip_v6))) {
+	if (unlikely(entry->nat_port != st->nat_port ||
+		     (st->nat_port && !addr_equal_v6(entry->nat_addr.ip_v6, st->nat_addr.ip_v6)))) {
 		entry->nat_addr = st->nat_addr;
 		entry->nat_port = st->nat_port;
 	}
@@ -251,7 +256,7 @@ static __always_inline void ct_recall_nat(const struct ct_entry *entry, struct p
 		return;
 	st->rev_nat_index = entry->rev_nat_index;
 	st->nat_port = entry->nat_port;
-	if (st->nat_port)
+	if (unlikely(st->nat_port))
 		st->nat_addr = entry->nat_addr;
 }
 

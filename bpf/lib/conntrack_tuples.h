@@ -34,7 +34,7 @@ static __always_inline struct ct_entry *F(ct_get)(const struct F(ct_tuple) *key,
 {
 	struct ct_entry *entry = bpf_map_lookup_elem(&F(ct_map), key);
 
-	return entry && ct_alive(entry, &pkt->l4, now) ? entry : (void *)0;
+	return likely(entry && ct_alive(entry, &pkt->l4, now)) ? entry : (void *)0;
 }
 
 /* The same, if it is known in a view of the endpoint that came in second `came`. */
@@ -88,7 +88,7 @@ static __always_inline void F(ct_lookup)(struct __sk_buff *ctx, const struct F(p
 	__u32 now = journey_now(st);
 	struct F(ct_tuple) key;
 
-	if (pkt->l4.icmp_error) {
+	if (unlikely(pkt->l4.icmp_error)) {
 		*entry = F(ct_find_related)(ctx, pkt, own_view, other_view, came, now, &view);
 		ct_note(st, *entry ? CT_STATE_RELATED : CT_STATE_NEW, *entry, view);
 		return;
@@ -101,7 +101,7 @@ static __always_inline void F(ct_lookup)(struct __sk_buff *ctx, const struct F(p
 		else
 			F(ct_reply_key)(&key, pkt, TUPLE_F_CONNECTION);
 		*entry = F(ct_get)(&key, pkt, now);
-		if (*entry && ct_view_is((*entry)->since[view], came)) {
+		if (likely(*entry && ct_view_is((*entry)->since[view], came))) {
 			if (!(st->ct_bits & CT_B_COUNTED))
 				ct_touch(*entry, ctx, &pkt->l4, own ? CT_TX : CT_RX, now);
 			st->ct_bits |= CT_B_COUNTED | (own ? CT_B_TX : CT_B_RX);
@@ -164,6 +164,24 @@ static __always_inline int F(ct_create)(struct __sk_buff *ctx, const struct F(pk
 }
 
 /*
+ * Remembers a connection that nobody knows yet and that no rules of either end are about, for both ends at once. 0 or
+ * DROP_CT_CREATE_FAILED.
+ */
+static __always_inline int F(ct_create_known)(struct __sk_buff *ctx, const struct F(pkt) *pkt, struct pkt_state *st)
+{
+	__u32 now = journey_now(st);
+	struct F(ct_tuple) key;
+	struct ct_entry entry;
+
+	F(ct_key)(&key, pkt, TUPLE_F_CONNECTION);
+	ct_init(&entry, ctx, &pkt->l4, CT_OUT, now);
+	entry.since[CT_IN] = now;
+	entry.src_sec_id = st->src_identity;
+	st->ct_bits |= CT_B_COUNTED;
+	return bpf_map_update_elem(&F(ct_map), &key, &entry, BPF_ANY) ? DROP_CT_CREATE_FAILED : 0;
+}
+
+/*
  * Forgets a connection with its last packet, where no rules depend on knowing it (CT_B_GUESSED): the next one takes over
  * its place in the map while that is in the processor's cache. For connections between pods, asked where the packet
  * leaves their stages.
@@ -172,7 +190,7 @@ static __always_inline void F(ct_forget)(const struct __sk_buff *ctx, const stru
 {
 	struct F(ct_tuple) key;
 
-	if (!(st->ct_bits & CT_B_OVER) || ctx->cb[PARSED_CB] != IPV)
+	if (likely(!(st->ct_bits & CT_B_OVER)) || ctx->cb[PARSED_CB] != IPV)
 		return;
 	if (st->ct_state == CT_STATE_REPLY)
 		F(ct_reply_key)(&key, &st->F(pkt), TUPLE_F_CONNECTION);

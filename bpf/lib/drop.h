@@ -12,6 +12,7 @@
 #ifndef __LIB_DROP_H
 #define __LIB_DROP_H
 
+#include <waggle/internal/branch.h>
 #include <waggle/internal/report.h>
 
 static __always_inline int drop_mark(struct pkt_state *st, __u8 file, __u16 line, int reason)
@@ -27,7 +28,7 @@ static __always_inline int drop_mark(struct pkt_state *st, __u8 file, __u16 line
 /* What a program returns: the verdict of its stage, a drop being reported first. */
 static __always_inline int finish(struct __sk_buff *ctx, const struct pkt_state *st, int ret)
 {
-	return ret < 0 ? drop_report(ctx, st, ret) : ret;
+	return unlikely(ret < 0) ? drop_report(ctx, st, ret) : ret;
 }
 
 #endif

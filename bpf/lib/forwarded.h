@@ -3,6 +3,7 @@
 #ifndef __LIB_FORWARDED_H
 #define __LIB_FORWARDED_H
 
+#include <waggle/internal/branch.h>
 #include <waggle/internal/report.h>
 
 /* What this CPU forwarded in a direction (the index: DIR_*), up to now. */
@@ -53,11 +54,11 @@ static __always_inline void count_forwarded(const struct __sk_buff *ctx, __u8 di
 	__u32 index = dir;
 	struct forwarded *sum = bpf_map_lookup_elem(&waggle_forwarded, &index);
 
-	if (!sum)
+	if (unlikely(!sum))
 		return;
 	sum->count++;
 	sum->bytes += ctx->len;
-	if (sum->shown != bpf_jiffies64() || sum->count % FORWARDED_BATCH == 0)
+	if (unlikely(sum->shown != bpf_jiffies64() || sum->count % FORWARDED_BATCH == 0))
 		forwarded_show(sum, dir);
 }
 

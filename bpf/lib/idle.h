@@ -7,7 +7,8 @@
 #include <waggle/hooks.h>
 #include "trace.h"
 
-/* Entries of waggle_idle_hooks. That of the pods' object is 0. */
+/* Entries of waggle_idle_hooks. */
+#define IDLE_LXC 0
 #define IDLE_HOST 1
 #define IDLE_OVERLAY 2
 
@@ -23,14 +24,26 @@ struct {
 	__type(value, __u64);
 } waggle_idle_hooks SEC(".maps");
 
+/* An object's hook points without a plugin, as the bits of their slots. */
+static __always_inline __u64 idle_hooks(__u32 object)
+{
+	const __u64 *idle = bpf_map_lookup_elem(&waggle_idle_hooks, &object);
+
+	return idle ? *(const volatile __u64 *)idle : 0;
+}
+
+static __always_inline _Bool idle_at(__u64 idle, __u32 slot)
+{
+	return idle >> slot & 1;
+}
+
 /* Does nobody see what passes this hook point: no plugin, and no trace? */
 static __always_inline _Bool nobody_at(__u32 object, __u32 slot)
 {
-	const __u64 *idle = bpf_map_lookup_elem(&waggle_idle_hooks, &object);
 	__u32 zero = 0;
 	const struct runtime_config *rt = bpf_map_lookup_elem(&waggle_runtime, &zero);
 
-	return idle && rt && (*idle & (1ULL << slot)) && !rt->trace;
+	return rt && idle_at(idle_hooks(object), slot) && !rt->trace;
 }
 
 #endif

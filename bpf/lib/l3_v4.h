@@ -35,9 +35,9 @@ static __always_inline int l3_forward_v4(struct __sk_buff *ctx, struct mac dst, 
 {
 	struct iphdr *ip = ip_header_v4(ctx);
 
-	if (!ip)
+	if (unlikely(!ip))
 		return DROP_INVALID;
-	if (ip->ttl <= 1)
+	if (unlikely(ip->ttl <= 1))
 		return DROP_TTL_EXCEEDED;
 	ttl_decrement(ip);
 	eth_rewrite((void *)ip - IPV4_OFF, dst, src);

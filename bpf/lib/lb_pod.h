@@ -39,6 +39,12 @@ static __always_inline int F(lb_translate_error)(struct __sk_buff *ctx, struct p
 	return backend ? F(nat_related)(ctx, pkt, NAT_SOURCE, backend->address, backend->port) : 0;
 }
 
+/* Can lb_translate() have anything to do with the packet? */
+static __always_inline _Bool F(lb_concerns)(const struct F(pkt) *pkt)
+{
+	return pkt->l4.icmp_error || lb_is_nodeport(pkt->l4.dport) || F(lb_may_serve)(pkt->daddr);
+}
+
 /*
  * Sends a packet for a service on to a backend and remembers in `st` how to undo that. Packets for anything
  * else pass unchanged. 0, DROP_NO_SERVICE when there is nobody to serve it, or another DROP_*.

@@ -5,12 +5,11 @@
  *	service -> conntrack -> policy -> forward
  *
  * Each stage ends by jumping to the hook point before the next one. Once for each family (family_v4.h), after
- * lb.h, lxc_policy.h and lxc_ingress.h.
+ * lb.h, lxc_policy.h, lxc_ingress.h and lxc_short.h.
  */
 #include "encap.h"
 #include "encap_direct.h"
 #include "endpoint.h"
-#include "pod_address.h"
 #include "forwarded.h"
 #include "icmp_error.h"
 #include "mark.h"
@@ -24,13 +23,13 @@ static __always_inline int F(lxc_from_container)(struct __sk_buff *ctx, struct p
 {
 	struct F(addresses) ip;
 
-	if (F(addresses_load)(ctx, &ip))
+	if (unlikely(F(addresses_load)(ctx, &ip)))
 		return DROP(st, DROP_INVALID);
-	if (!F(addr_equal)(ip.saddr, F(pod_ip)(pod)))
+	if (unlikely(!F(addr_equal)(ip.saddr, F(pod_ip)(pod))))
 		return DROP(st, DROP_INVALID_SIP);
-	if (F(is_to_many)(ip.daddr))
+	if (unlikely(F(is_to_many)(ip.daddr)))
 		return DROP(st, DROP_MULTICAST);
-	return JUMP(ctx, st, HOOK_SLOT(from_container_pre_service));
+	return F(lxc_depart)(ctx, st, pod);
 }
 
 static __always_inline int F(lxc_service)(struct __sk_buff *ctx, struct pkt_state *st)
@@ -59,7 +58,7 @@ int F(tail_service)(struct __sk_buff *ctx)
 
 static __always_inline int F(lxc_ct_egress)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	int ret = F(lxc_ct)(ctx, st, DIR_EGRESS);
+	int ret = F(lxc_ct)(ctx, st, endpoint_self(st), DIR_EGRESS);
 
 	return ret < 0 ? ret : JUMP(ctx, st, HOOK_SLOT(from_container_pre_policy));
 }

@@ -8,10 +8,23 @@
  * lb.h and lxc_policy.h.
  */
 #include "forwarded.h"
+#include "idle.h"
 #include "mark.h"
 #include "tailcall.h"
 
 #define DROP_FILE FILE_LXC_INGRESS
+
+#if IPV == 4
+/* Begins the second half of a journey, that of the pod that the packet is for. */
+static __always_inline void lxc_enter(struct __sk_buff *ctx, struct pkt_state *st, const struct endpoint_config *pod)
+{
+	st->direction = DIR_INGRESS;
+	st->delivery = DELIVER_PEER;
+	st->dst_identity = pod->identity;
+	st->ct_state = CT_STATE_UNKNOWN;
+	pod_count_at(ctx, pod);
+}
+#endif
 
 /*
  * A packet for the pod that the state names, from another pod's stages or another device's programs: routed, and the
@@ -24,10 +37,7 @@ static __always_inline int F(lxc_receive)(struct __sk_buff *ctx, struct pkt_stat
 	st->direction = DIR_INGRESS;
 	if (!pod || !pod->ifindex)
 		return DROP(st, DROP_EP_NOT_READY);
-	st->delivery = DELIVER_PEER;
-	st->dst_identity = pod->identity;
-	st->ct_state = CT_STATE_UNKNOWN;
-	pod_count_at(ctx, pod);
+	lxc_enter(ctx, st, pod);
 	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
 }
 
@@ -47,11 +57,39 @@ static __always_inline int F(lxc_to_container)(struct __sk_buff *ctx, struct pkt
 	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
 }
 
+/* Hands the packet, which is as the pod shall see it, to the pod. */
+static __always_inline int F(lxc_hand_over)(struct __sk_buff *ctx, struct pkt_state *st,
+					    const struct endpoint_config *pod)
+{
+	F(ct_forget)(ctx, st);
+	count_forwarded(ctx, DIR_INGRESS);
+	trace(ctx, st, TRACE_TO_LXC, st->endpoint_id);
+	if (unlikely(st->delivery == DELIVER_STACK))
+		return TC_ACT_OK; /* we are on the egress of the pod's device */
+	return likely(pod) ? bpf_redirect_peer(pod->ifindex, 0) : DROP(st, DROP_EP_NOT_READY);
+}
+
+/*
+ * Conntrack is done. What rules are not asked about and needs no translation is handed over at once, where nobody is at
+ * the hook points in between (`idle`).
+ */
+static __always_inline int F(lxc_arrive)(struct __sk_buff *ctx, struct pkt_state *st,
+					 const struct endpoint_config *pod, __u64 idle)
+{
+	if (unlikely(!pod || !idle_at(idle, HOOK_SLOT(to_container_pre_policy)) ||
+		     F(lxc_asks_opening)(st, pod, DIR_INGRESS) || F(lxc_asks_reply)(st, pod, DIR_INGRESS)))
+		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_policy));
+	if (unlikely(!idle_at(idle, HOOK_SLOT(to_container_pre_deliver)) || st->rev_nat_index || st->nat_port))
+		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_deliver));
+	return F(lxc_hand_over)(ctx, st, pod);
+}
+
 static __always_inline int F(lxc_ct_ingress)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	int ret = F(lxc_ct)(ctx, st, DIR_INGRESS);
+	const struct endpoint_config *pod = endpoint_self(st);
+	int ret = F(lxc_ct)(ctx, st, pod, DIR_INGRESS);
 
-	return ret < 0 ? ret : JUMP(ctx, st, HOOK_SLOT(to_container_pre_policy));
+	return ret < 0 ? ret : F(lxc_arrive)(ctx, st, pod, idle_hooks(IDLE_LXC));
 }
 
 /* Slot 4: what connection does the packet belong to, and was it to a service? */
@@ -81,7 +119,6 @@ int F(tail_policy_ingress)(struct __sk_buff *ctx)
 
 static __always_inline int F(lxc_deliver)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	const struct endpoint_config *pod;
 	int ret;
 
 	if (st->rev_nat_index || st->nat_port) {
@@ -89,13 +126,7 @@ static __always_inline int F(lxc_deliver)(struct __sk_buff *ctx, struct pkt_stat
 		if (ret < 0)
 			return DROP(st, ret);
 	}
-	F(ct_forget)(ctx, st);
-	count_forwarded(ctx, DIR_INGRESS);
-	trace(ctx, st, TRACE_TO_LXC, st->endpoint_id);
-	if (st->delivery == DELIVER_STACK)
-		return TC_ACT_OK; /* we are on the egress of the pod's device */
-	pod = endpoint_self(st);
-	return pod ? bpf_redirect_peer(pod->ifindex, 0) : DROP(st, DROP_EP_NOT_READY);
+	return F(lxc_hand_over)(ctx, st, endpoint_self(st));
 }
 
 /* Slot 6: undo service translation and hand the packet to the pod. */

@@ -3,6 +3,7 @@
  * The conntrack and policy stages of a pod, whose logic is the same both ways: `dir` says which way the packet goes.
  * Once for each family (family_v4.h), after conntrack_tuples.h.
  */
+#include <waggle/internal/branch.h>
 #include <waggle/internal/ipcache.h>
 #include "pod.h"
 #include "policy.h"
@@ -14,6 +15,11 @@
 static __always_inline _Bool F(lxc_enforces)(const struct endpoint_config *pod, int dir)
 {
 	return pod->flags & (dir == DIR_EGRESS ? ENDPOINT_F_ENFORCE_EGRESS : ENDPOINT_F_ENFORCE_INGRESS);
+}
+
+static __always_inline _Bool F(lxc_has_rules)(const struct endpoint_config *pod)
+{
+	return F(lxc_enforces)(pod, DIR_INGRESS) || F(lxc_enforces)(pod, DIR_EGRESS);
 }
 
 /* Finds out who has the destination's address and behind which node it is. */
@@ -37,23 +43,23 @@ static __always_inline __u32 F(lxc_peer)(struct pkt_state *st, const struct F(pk
 }
 
 /* What connection does the packet belong to? 0 or DROP_*. */
-static __always_inline int F(lxc_ct)(struct __sk_buff *ctx, struct pkt_state *st, int dir)
+static __always_inline int F(lxc_ct)(struct __sk_buff *ctx, struct pkt_state *st, const struct endpoint_config *pod,
+				     int dir)
 {
-	const struct endpoint_config *pod = endpoint_self(st);
 	struct ct_entry *entry = (void *)0;
 	struct F(pkt) *pkt;
 	_Bool enforces;
 	int ret;
 
-	if (!pod)
+	if (unlikely(!pod))
 		return DROP(st, DROP_EP_NOT_READY);
-	enforces = F(lxc_enforces)(pod, DIR_INGRESS) || F(lxc_enforces)(pod, DIR_EGRESS);
-	if (dir == DIR_INGRESS && ctx->cb[PARSED_CB] == IPV && ct_take_over(st, pod->created_s, enforces))
+	enforces = F(lxc_has_rules)(pod);
+	if (dir == DIR_INGRESS && likely(ctx->cb[PARSED_CB] == IPV && ct_take_over(st, pod->created_s, enforces)))
 		return 0;
 	ret = F(parse_once)(ctx, st, &pkt);
-	if (ret < 0)
+	if (unlikely(ret < 0))
 		return DROP(st, ret);
-	if (!l4_need(pkt->l4.protocol))
+	if (unlikely(!l4_need(pkt->l4.protocol)))
 		return DROP(st, DROP_CT_UNKNOWN_PROTO);
 	st->ct_bits = (st->ct_bits & CT_B_COUNTED) | (enforces ? 0 : CT_B_GUESSED);
 	F(ct_lookup)(ctx, pkt, st, dir, pod->created_s, &entry);
@@ -95,12 +101,12 @@ static __always_inline int F(lxc_policy_opening)(struct __sk_buff *ctx, struct p
 	struct F(pkt) *pkt;
 	int ret = F(parse_once)(ctx, st, &pkt);
 
-	if (ret < 0)
+	if (unlikely(ret < 0))
 		return DROP(st, ret);
 	ret = F(lxc_verdict)(ctx, st, pod, pkt, dir);
 	if (st->ct_state == CT_STATE_ESTABLISHED && !(st->ct_bits & CT_B_DENIED) != !(ret < 0))
 		F(ct_set_denied)(pkt, dir, ret < 0);
-	if (ret < 0)
+	if (unlikely(ret < 0))
 		return DROP(st, ret);
 	if (st->ct_state != CT_STATE_NEW)
 		return 0;
@@ -108,32 +114,54 @@ static __always_inline int F(lxc_policy_opening)(struct __sk_buff *ctx, struct p
 	return ret < 0 ? DROP(st, ret) : 0;
 }
 
+static __always_inline int F(lxc_opposite)(int dir)
+{
+	return dir == DIR_EGRESS ? DIR_INGRESS : DIR_EGRESS;
+}
+
+/* Replies were allowed with the connection; without enforcement only new ones leave a trace. */
+static __always_inline _Bool F(lxc_asks_opening)(const struct pkt_state *st, const struct endpoint_config *pod, int dir)
+{
+	return st->ct_state == CT_STATE_NEW || (F(lxc_enforces)(pod, dir) && st->ct_state == CT_STATE_ESTABLISHED);
+}
+
+/* The pod's rules have turned the connection down that this answers: do they still? */
+static __always_inline _Bool F(lxc_asks_reply)(const struct pkt_state *st, const struct endpoint_config *pod, int dir)
+{
+	return F(lxc_enforces)(pod, F(lxc_opposite)(dir)) && st->ct_bits & CT_B_DENIED &&
+	       st->ct_state != CT_STATE_ESTABLISHED;
+}
+
 /* 0 or DROP_*. */
 static __always_inline int F(lxc_policy)(struct __sk_buff *ctx, struct pkt_state *st, int dir)
 {
-	int other = dir == DIR_EGRESS ? DIR_INGRESS : DIR_EGRESS;
 	const struct endpoint_config *pod = endpoint_self(st);
 	struct F(pkt) *pkt;
 	int ret;
 
-	if (!pod)
+	if (unlikely(!pod))
 		return DROP(st, DROP_EP_NOT_READY);
-
-	/* Replies were allowed with the connection; without enforcement only new ones leave a trace. */
-	if (st->ct_state == CT_STATE_NEW || (F(lxc_enforces)(pod, dir) && st->ct_state == CT_STATE_ESTABLISHED)) {
+	if (F(lxc_asks_opening)(st, pod, dir)) {
 		ret = F(lxc_policy_opening)(ctx, st, pod, dir);
-		if (ret < 0)
+		if (unlikely(ret < 0))
 			return ret;
 	}
-	/* The pod's rules have turned the connection down that this answers: do they still? */
-	if (F(lxc_enforces)(pod, other) && st->ct_bits & CT_B_DENIED && st->ct_state != CT_STATE_ESTABLISHED) {
+	if (F(lxc_asks_reply)(st, pod, dir)) {
 		ret = F(parse_once)(ctx, st, &pkt);
 		if (!ret)
-			ret = policy_check_reply(F(lxc_peer)(st, pkt, dir), other, st, &pkt->l4);
-		if (ret < 0)
+			ret = policy_check_reply(F(lxc_peer)(st, pkt, dir), F(lxc_opposite)(dir), st, &pkt->l4);
+		if (unlikely(ret < 0))
 			return DROP(st, ret);
 	}
 	return 0;
+}
+
+/* The same for both ends of a connection that lxc_has_no_say() is true of. 0 or DROP_*. */
+static __always_inline int F(lxc_policy_neither)(struct __sk_buff *ctx, struct pkt_state *st, const struct F(pkt) *pkt)
+{
+	int ret = F(ct_create_known)(ctx, pkt, st);
+
+	return ret < 0 ? DROP(st, ret) : 0;
 }
 
 #undef DROP_FILE

@@ -3,6 +3,7 @@
 #ifndef __LIB_POD_H
 #define __LIB_POD_H
 
+#include <waggle/internal/branch.h>
 #include "config_lxc.h"
 #include "pod_record.h"
 #include "slots.h"
@@ -29,7 +30,7 @@ static __always_inline const struct endpoint_config *pod_of_device(const struct 
 	const __u32 *known;
 
 	pod = pod_by_id(id);
-	if (!pod || pod->ifindex != ifindex) {
+	if (unlikely(!pod || pod->ifindex != ifindex)) {
 		known = bpf_map_lookup_elem(&waggle_devices, &ifindex);
 		if (!known)
 			return (void *)0;

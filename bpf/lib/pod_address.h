@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Which pod of this node has an address: cilium_lxc, asked once for each pod. Once for each family (family_v4.h). */
+#include <waggle/internal/branch.h>
 #include "endpoint.h"
 #include "pod_record.h"
 
@@ -14,9 +15,9 @@ static __always_inline const struct endpoint_config *F(pod_known_at)(F(addr) add
 	const __u32 *hint = bpf_map_lookup_elem(&wg_hints_address, &slot);
 	const struct endpoint_config *pod = hint ? pod_by_id(*hint) : (void *)0;
 
-	if (!pod || !pod->ifindex || F(addr_is_none)(addr))
+	if (unlikely(!pod || !pod->ifindex || F(addr_is_none)(addr)))
 		return (void *)0;
-	return F(addr_equal)(F(pod_ip)(pod), addr) ? pod : (void *)0;
+	return likely(F(addr_equal)(F(pod_ip)(pod), addr)) ? pod : (void *)0;
 }
 
 /* Remembers who has the address. */

@@ -4,6 +4,7 @@
 #define __LIB_POLICY_H
 
 #include <bpf/bpf_endian.h>
+#include <waggle/internal/branch.h>
 #include <waggle/internal/l4.h>
 #include <waggle/internal/self.h>
 #include "trace.h"
@@ -141,7 +142,7 @@ static __always_inline void policy_notify(struct __sk_buff *ctx, const struct pk
 					  __u32 remote, int verdict, __u8 protocol, __be16 dport,
 					  __u8 match_type)
 {
-	if (!(st->observe & OBSERVE_VERDICTS))
+	if (likely(!(st->observe & OBSERVE_VERDICTS)))
 		return;
 
 	struct verdict_notify record = {

@@ -5,6 +5,7 @@
 
 #include <linux/if_ether.h>
 #include <bpf/bpf_endian.h>
+#include <waggle/internal/branch.h>
 #include <waggle/internal/report.h>
 
 /* Observation points: `subtype` of a trace record. */
@@ -76,7 +77,6 @@ static __always_inline void state_reset(struct __sk_buff *ctx, struct pkt_state 
 
 	/* Said to be aligned, or it is cleared byte by byte. */
 	__builtin_memset(__builtin_assume_aligned((void *)st + PKT_STATE_RESET_OFF, 8), 0, PKT_STATE_RESET);
-	st->now_s = 0;
 	ctx->cb[PARSED_CB] = 0;
 	st->direction = direction;
 	if (rt)
@@ -93,7 +93,7 @@ static __always_inline __u8 trace_reason(__u8 ct_state)
 static __always_inline void trace(struct __sk_buff *ctx, const struct pkt_state *st, __u8 point,
 				  __u16 dst_id)
 {
-	if (!(st->observe & OBSERVE_TRACE))
+	if (likely(!(st->observe & OBSERVE_TRACE)))
 		return;
 
 	struct trace_notify record = {

@@ -16,6 +16,7 @@
 #include <bpf/bpf_helpers.h>
 #include <waggle/drop_reasons.h>
 #include <waggle/internal/addr.h>
+#include <waggle/internal/branch.h>
 #include <waggle/internal/frame.h>
 #include <waggle/internal/l4.h>
 #include <waggle/internal/once.h>
@@ -75,7 +76,7 @@ static __always_inline int addresses_load_v4(struct __sk_buff *ctx, struct addre
 {
 	const struct iphdr *ip = ip_header_v4(ctx);
 
-	if (!ip)
+	if (unlikely(!ip))
 		return DROP_INVALID;
 	addresses->saddr = ip->saddr;
 	addresses->daddr = ip->daddr;
@@ -155,16 +156,16 @@ VERIFY_ONCE int parse_zeroed_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 	__be16 id;
 	__u8 *l4;
 
-	if (!pkt)
+	if (unlikely(!pkt))
 		return DROP_INVALID;
-	if (!ip)
+	if (unlikely(!ip))
 		return DROP_INVALID;
 	ip_len = (*(__u8 *)ip & 0x0f) * 4;
 	total = bpf_ntohs(ip->tot_len);
-	if (!total && ctx->gso_size) /* "BIG TCP": too long for the field, cut up later */
+	if (unlikely(!total) && ctx->gso_size) /* "BIG TCP": too long for the field, cut up later */
 		total = ctx->len - IPV4_OFF;
-	if (*(__u8 *)ip >> 4 != 4 || ip_len < IPV4_MIN_HLEN || total < ip_len ||
-	    IPV4_OFF + total > ctx->len)
+	if (unlikely(*(__u8 *)ip >> 4 != 4 || ip_len < IPV4_MIN_HLEN || total < ip_len ||
+		     IPV4_OFF + total > ctx->len))
 		return DROP_INVALID;
 
 	pkt->saddr = ip->saddr;
@@ -173,39 +174,39 @@ VERIFY_ONCE int parse_zeroed_v4(struct __sk_buff *ctx, struct pkt_v4 *pkt)
 	pkt->l4.off = IPV4_OFF + ip_len;
 	id = ip->id;
 	frag_off = bpf_ntohs(ip->frag_off);
-	if (frag_off & IPV4_FRAGMENT_OFFSET)
+	if (unlikely(frag_off & IPV4_FRAGMENT_OFFSET))
 		pkt->l4.fragment = FRAGMENT_LATER;
-	else if (frag_off & IPV4_MORE_FRAGMENTS)
+	else if (unlikely(frag_off & IPV4_MORE_FRAGMENTS))
 		pkt->l4.fragment = FRAGMENT_FIRST;
 
 	need = l4_need(pkt->l4.protocol);
-	if (!need)
+	if (unlikely(!need))
 		return 0;
-	if (pkt->l4.fragment == FRAGMENT_LATER)
+	if (unlikely(pkt->l4.fragment == FRAGMENT_LATER))
 		return parse_fragment_v4(pkt, id);
-	if (ip_len + need > total)
+	if (unlikely(ip_len + need > total))
 		return DROP_INVALID;
 
 	/* frame_head() has the bytes; the verifier wants them proven for this pointer too. */
 	l4 = frame_head(ctx, IPV4_OFF + ip_len + need);
-	if (!l4)
+	if (unlikely(!l4))
 		return DROP_INVALID;
 	l4 += IPV4_OFF + ip_len;
-	if ((void *)l4 + 8 > ctx_data_end(ctx))
+	if (unlikely((void *)l4 + 8 > ctx_data_end(ctx)))
 		return DROP_INVALID;
 
-	if (pkt->l4.protocol == IPPROTO_ICMP) {
+	if (unlikely(pkt->l4.protocol == IPPROTO_ICMP)) {
 		parse_icmp_v4(l4, &pkt->l4);
 	} else {
 		pkt->l4.sport = *(__be16 *)l4;
 		pkt->l4.dport = *(__be16 *)(l4 + 2);
 		if (pkt->l4.protocol == IPPROTO_TCP) {
-			if ((void *)l4 + TCP_MIN_HLEN > ctx_data_end(ctx))
+			if (unlikely((void *)l4 + TCP_MIN_HLEN > ctx_data_end(ctx)))
 				return DROP_INVALID;
 			pkt->l4.tcp_flags = l4[TCP_FLAGS_OFF];
 		}
 	}
-	return pkt->l4.fragment ? parse_fragment_v4(pkt, id) : 0;
+	return unlikely(pkt->l4.fragment) ? parse_fragment_v4(pkt, id) : 0;
 }
 
 /*

@@ -35,6 +35,7 @@
 #define FILE_NODEPORT 11
 #define FILE_MASQUERADE 12
 #define FILE_NDP 13
+#define FILE_LXC_SHORT 14
 
 struct metrics_key {
 	__u8 reason; /* 0 forwarded, else |DROP_*| */

@@ -96,9 +96,10 @@ struct pkt_state {
 		struct pkt_v4 pkt_v4;
 		struct pkt_v6 pkt_v6;
 	};
-	__u32 now_s;	/* monotonic clock; 0: not asked yet */
+	__u32 now_s;	/* monotonic clock, read in the tick `tick` */
 	__u32 ct_other; /* with CT_B_TX or CT_B_RX: how the other end knows the connection (ct_entry.since) */
-	__u64 apart[8]; /* on whatever kernel, no two CPUs write to one cache line */
+	__u64 tick;	/* jiffies; also from an earlier journey */
+	__u64 apart[7]; /* and `pad`: on whatever kernel, no two CPUs write to one cache line */
 };
 
 /* What a journey begins without: all up to the headers. */
