@@ -207,6 +207,12 @@ test("programs, attachments, hook points and metrics are shown in a stable order
     egress: AttachMode.CLSACT,
   };
   t.deepEqual(attachments, [lxc1]);
+  const settled = call(datapath, datapath.listAttachments, { settled: true });
+  // One that is asked later has its answer, and this one has not.
+  const first = await Promise.race([settled, call(datapath, datapath.listHookPoints, {})]);
+  t.true("hookPoints" in first);
+  cells.loader.settling.resolve();
+  t.deepEqual((await settled).attachments, [lxc1]);
   const { hookPoints } = await call(datapath, datapath.listHookPoints, {});
   const hook = hookPoints.find(({ name }) => name === "to_container_pre_ct_v4");
   t.is(hook?.path, HookPath.POD_INGRESS);

@@ -37,6 +37,7 @@ const flags = {
   "tcx-quiet-time": flag.duration({
     default: "1s",
     help: "with attach-mode auto: pods get their TCX links when none has come or gone for this long",
+    validate: (quiet) => (quiet <= 3_600_000 ? undefined : "must be 1h or less"),
   }),
 };
 

@@ -1,5 +1,6 @@
 import test from "ava";
 import { failEachCall, fakeNode, podSpec } from "../../../test/cells/fake-node.ts";
+import { eventually } from "../../../test/support/eventually.ts";
 import { DatapathError } from "../../datapath/index.ts";
 import { silentLogger } from "../../hive/index.ts";
 import { DatapathToken } from "../datapath/index.ts";
@@ -108,6 +109,21 @@ test("a link that somebody ends is made again, and one with another program gets
   t.is(link.program.id, id);
 });
 
+test("a pod whose device somebody deletes gets a link at the one in its place", async (t) => {
+  const node = await fakeNode(t, soon);
+  const { id, ifindex, generation } = await node.endpoints.create(podSpec("web"));
+  await node.loader.settled(patient());
+  const inventory = node.inventory();
+  await node.hive.get(DatapathToken).net.deleteLink(ifindex);
+  await eventually("the pod is back", () => {
+    const now = node.endpoints.get(id);
+    return now?.state === "ready" && now.generation > generation;
+  });
+  await node.loader.settled(patient());
+  t.deepEqual(modesAt(node, ifindex), both);
+  t.deepEqual(node.inventory(), inventory);
+});
+
 test("whichever call into the kernel fails, the deletion of a pod with a link can be repeated", async (t) => {
   const node = await fakeNode(t, soon);
   await node.endpoints.create(podSpec("db"));
@@ -136,13 +152,13 @@ const quietMs = 30;
 const gone = new DatapathError({ operation: "attach to", object: "lxc-1", errno: 19 });
 
 /** Links of pods, whose making and ending is the test's. */
-function links() {
+function links({ linksPods = true } = {}) {
   const held = new Map<string, PromiseWithResolvers<void>>();
   const begun = new Map<string, PromiseWithResolvers<number>>();
   const calls: string[] = [];
   const there = new Set<string>();
   const entries = {
-    linksPods: true,
+    linksPods,
     hasLink: ({ attachment }: AttachedDevice) => there.has(attachment),
     async link({ attachment }: AttachedDevice) {
       calls.push(`link ${attachment}`);
@@ -177,6 +193,14 @@ const device = (id: number): AttachedDevice => ({
   attachment: endpointAttachment(id),
   kind: "lxc",
   ifindex: id + 10,
+});
+
+test("where pods are to have no links, nobody asks for one", async (t) => {
+  const { pods, calls, run } = links({ linksPods: false });
+  pods.add(device(1));
+  await Promise.all([run(), pods.settled(patient())]);
+  await pods.end(device(1));
+  t.deepEqual(calls, []);
 });
 
 test("a pod that goes while its link is being made waits for that, and takes it along", async (t) => {
