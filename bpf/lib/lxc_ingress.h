@@ -15,6 +15,11 @@
 #define DROP_FILE FILE_LXC_INGRESS
 
 #if IPV == 4
+#define NEXT_NONE 0 /* the pod */
+#define NEXT_CT 1
+#define NEXT_POLICY 2
+#define NEXT_DELIVER 3
+
 /* Begins the second half of a journey, that of the pod that the packet is for. */
 static __always_inline void lxc_enter(struct __sk_buff *ctx, struct pkt_state *st, const struct endpoint_config *pod)
 {
@@ -57,12 +62,11 @@ static __always_inline int F(lxc_to_container)(struct __sk_buff *ctx, struct pkt
 	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
 }
 
-/* Hands the packet, which is as the pod shall see it, to the pod. */
+/* Hands the packet, which is as the pod shall see it and counted, to the pod. */
 static __always_inline int F(lxc_hand_over)(struct __sk_buff *ctx, struct pkt_state *st,
 					    const struct endpoint_config *pod)
 {
 	F(ct_forget)(ctx, st);
-	count_forwarded(ctx, DIR_INGRESS);
 	trace(ctx, st, TRACE_TO_LXC, st->endpoint_id);
 	if (unlikely(st->delivery == DELIVER_STACK))
 		return TC_ACT_OK; /* we are on the egress of the pod's device */
@@ -70,18 +74,17 @@ static __always_inline int F(lxc_hand_over)(struct __sk_buff *ctx, struct pkt_st
 }
 
 /*
- * Conntrack is done. What rules are not asked about and needs no translation is handed over at once, where nobody is at
- * the hook points in between (`idle`).
+ * The first hook point or stage after conntrack that has to see the packet (NEXT_*): what rules are not asked about and
+ * needs no translation passes those that nobody is at (`idle`).
  */
-static __always_inline int F(lxc_arrive)(struct __sk_buff *ctx, struct pkt_state *st,
-					 const struct endpoint_config *pod, __u64 idle)
+static __always_inline int F(lxc_next)(const struct pkt_state *st, const struct endpoint_config *pod, __u64 idle)
 {
-	if (unlikely(!pod || !idle_at(idle, HOOK_SLOT(to_container_pre_policy)) ||
-		     F(lxc_asks_opening)(st, pod, DIR_INGRESS) || F(lxc_asks_reply)(st, pod, DIR_INGRESS)))
-		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_policy));
-	if (unlikely(!idle_at(idle, HOOK_SLOT(to_container_pre_deliver)) || st->rev_nat_index || st->nat_port))
-		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_deliver));
-	return F(lxc_hand_over)(ctx, st, pod);
+	if (!idle_at(idle, HOOK_SLOT(to_container_pre_policy)) || F(lxc_asks_opening)(st, pod, DIR_INGRESS) ||
+	    F(lxc_asks_reply)(st, pod, DIR_INGRESS))
+		return NEXT_POLICY;
+	if (!idle_at(idle, HOOK_SLOT(to_container_pre_deliver)) || st->rev_nat_index || st->nat_port)
+		return NEXT_DELIVER;
+	return NEXT_NONE;
 }
 
 static __always_inline int F(lxc_ct_ingress)(struct __sk_buff *ctx, struct pkt_state *st)
@@ -89,7 +92,15 @@ static __always_inline int F(lxc_ct_ingress)(struct __sk_buff *ctx, struct pkt_s
 	const struct endpoint_config *pod = endpoint_self(st);
 	int ret = F(lxc_ct)(ctx, st, pod, DIR_INGRESS);
 
-	return ret < 0 ? ret : F(lxc_arrive)(ctx, st, pod, idle_hooks(IDLE_LXC));
+	if (ret < 0)
+		return ret;
+	ret = pod ? F(lxc_next)(st, pod, idle_hooks(IDLE_LXC)) : NEXT_POLICY;
+	if (ret == NEXT_POLICY)
+		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_policy));
+	if (ret == NEXT_DELIVER)
+		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_deliver));
+	count_forwarded(ctx, DIR_INGRESS);
+	return F(lxc_hand_over)(ctx, st, pod);
 }
 
 /* Slot 4: what connection does the packet belong to, and was it to a service? */
@@ -126,6 +137,7 @@ static __always_inline int F(lxc_deliver)(struct __sk_buff *ctx, struct pkt_stat
 		if (ret < 0)
 			return DROP(st, ret);
 	}
+	count_forwarded(ctx, DIR_INGRESS);
 	return F(lxc_hand_over)(ctx, st, endpoint_self(st));
 }
 

@@ -36,7 +36,7 @@ static __always_inline int F(lxc_pass)(struct __sk_buff *ctx, struct pkt_state *
 {
 	const struct endpoint_config *peer = F(pod_known_at)(pkt->daddr);
 	_Bool opens = st->ct_state == CT_STATE_NEW;
-	int ret;
+	int ret, next = NEXT_NONE;
 
 	if (unlikely(opens) ? !peer || !F(lxc_opens_plainly)(st, pkt, peer, idle)
 		  : F(lxc_asks_opening)(st, pod, DIR_EGRESS) || F(lxc_asks_reply)(st, pod, DIR_EGRESS))
@@ -49,17 +49,25 @@ static __always_inline int F(lxc_pass)(struct __sk_buff *ctx, struct pkt_state *
 		if (ret < 0)
 			return ret;
 	}
-	count_forwarded(ctx, DIR_EGRESS);
 	st->endpoint_id = peer->id;
 	lxc_enter(ctx, st, peer);
-	if (unlikely(opens)) {
+	if (unlikely(opens))
 		st->ct_state = CT_STATE_NEW;
+	else if (idle_at(idle, HOOK_SLOT(to_container_pre_ct)) &&
+		 ct_take_over(st, peer->created_s, F(lxc_has_rules)(peer)))
+		next = F(lxc_next)(st, peer, idle);
+	else
+		next = NEXT_CT;
+	if (likely(next == NEXT_NONE)) {
+		count_forwarded(ctx, FORWARDED_BETWEEN_PODS);
 		return F(lxc_hand_over)(ctx, st, peer);
 	}
-	if (unlikely(!idle_at(idle, HOOK_SLOT(to_container_pre_ct)) ||
-		     !ct_take_over(st, peer->created_s, F(lxc_has_rules)(peer))))
+	count_forwarded(ctx, DIR_EGRESS);
+	if (next == NEXT_CT)
 		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
-	return F(lxc_arrive)(ctx, st, peer, idle);
+	if (next == NEXT_POLICY)
+		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_policy));
+	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_deliver));
 }
 
 /* A packet that its pod may have sent. */

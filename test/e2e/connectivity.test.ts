@@ -160,6 +160,16 @@ await worldTests("connectivity of pods, node and outside", { pods: 2 }, (test) =
     t.is(listener.drops.length, 0, "drops were not asked for");
   });
 
+  test("a packet between pods counts once for each direction, and at once", async (t, world) => {
+    const forwarded = 0;
+    const before = await counted(world, forwarded);
+    const { sent, received } = await echo(world, "pod1", addressOf(world, "pod2"), 100);
+    const packets = (await counted(world, forwarded)) - before;
+    t.is(received, sent);
+    // Requests and replies, out of one pod and into the other; neighbours may be asked for meanwhile.
+    t.true(packets >= 4 * sent && packets < 5 * sent, `${packets} counted for ${sent} requests`);
+  });
+
   test("a stream for one endpoint has no events of another", async (t, world) => {
     const listener = await listen(world, { traces: true, endpointId: world.pod("pod2").id });
     await echo(world, "pod1", router, 3);

@@ -1,6 +1,7 @@
 import { reasonName } from "../../datapath/drop-reasons.ts";
 import type { BpfMap } from "../../datapath/index.ts";
 import {
+  FORWARDED_BETWEEN_PODS,
   type Forwarded,
   MetricDirection,
   type MetricsKey,
@@ -46,6 +47,9 @@ export class MapMetrics implements Metrics {
         bytes: values.reduce((sum, value) => sum + value.bytes, bytes),
       });
     };
+    const both = forwarded.get(FORWARDED_BETWEEN_PODS) ?? [];
+    forwarded.delete(FORWARDED_BETWEEN_PODS);
+    for (const [direction, values] of forwarded) forwarded.set(direction, sumOf(values, both));
     for (const [{ reason, direction }, values] of counted) {
       const newer = reason === METRIC_FORWARDED ? forwarded.get(direction) : undefined;
       if (newer !== undefined) forwarded.delete(direction);
@@ -62,6 +66,13 @@ export class MapMetrics implements Metrics {
 
 /** `MetricsKey.reason` of packets that went on. */
 const METRIC_FORWARDED = 0;
+
+/** CPU by CPU the sum of two counters. */
+const sumOf = (values: readonly Forwarded[], others: readonly Forwarded[]): readonly Forwarded[] =>
+  values.map((value, cpu) => {
+    const { count, bytes } = others[cpu] ?? { count: 0n, bytes: 0n };
+    return { ...value, count: value.count + count, bytes: value.bytes + bytes };
+  });
 
 /** CPU by CPU the later of two readings of the same counter. */
 const laterOf = (values: readonly MetricsValue[], others: readonly MetricsValue[]): readonly MetricsValue[] =>

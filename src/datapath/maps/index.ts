@@ -39,6 +39,7 @@ export { lbMaglevMap, MAGLEV_TABLE_SIZE, type MaglevTable } from "./lb-maglev.ts
 export { type LbReverseSk, type LbReverseSkKey, lb4ReverseSkMap, lb6ReverseSkMap } from "./lb-sock.ts";
 export { ENDPOINT_F_HOST, type LxcEntry, type LxcKey, lxcMap } from "./lxc.ts";
 export {
+  FORWARDED_BETWEEN_PODS,
   type Forwarded,
   forwardedMap,
   MetricDirection,

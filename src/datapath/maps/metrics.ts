@@ -48,6 +48,9 @@ export interface Forwarded extends MetricsValue {
   readonly shown: bigint;
 }
 
+/** Key of `waggle_forwarded` of what counts for both directions: out of one pod and right into another. */
+export const FORWARDED_BETWEEN_PODS = 0;
+
 /** Packets and bytes forwarded, by direction. All programs of pods write; `cilium_metrics` follows it within a tick. */
 export const forwardedMap = defineMap<number, Forwarded>({
   name: "waggle_forwarded",
