@@ -2,9 +2,10 @@
 
 import { join } from "node:path";
 import type { BpfOps, Program } from "../src/datapath/index.ts";
-import type { World } from "../src/playground/index.ts";
+import type { World, WorldOptions } from "../src/playground/index.ts";
 import { makeDirectory } from "../src/playground/scratch.ts";
 import { Undo } from "../src/playground/undo.ts";
+import { inParallel } from "./bench-endpoints.ts";
 import { benchWorld } from "./bench-world.ts";
 import { writeHooklessSource } from "./hookless.ts";
 import { bareHook, writeBarePlugin, writeNothingPlugin } from "./nothing-plugins.ts";
@@ -47,20 +48,12 @@ export class HookNodes {
     const undo = new Undo();
     try {
       const directory = await makeDirectory("hook-nodes", undo);
-      const world = await benchWorld({ signal });
-      undo.add("world", async () => void (await world.destroy()));
-      for (let index = 0; index < most; index += 1) {
-        for (const plugin of [
-          await writeNothingPlugin(directory, pluginName("plugins", index), [bareHook]),
-          await writeBarePlugin(directory, pluginName("bare links", index)),
-        ]) {
-          await world.registerPlugin({ directory: plugin, enable: false });
-        }
-      }
       const source = join(directory, "hookless");
       await writeHooklessSource(source);
-      const hookless = await benchWorld({ agentArguments: ["--bpf-source", source], signal });
-      undo.add("world without hook points", async () => void (await hookless.destroy()));
+      const [world, hookless] = await together([
+        () => worldWith(most, directory, signal, undo),
+        () => startWorld({ agentArguments: ["--bpf-source", source], signal }, undo),
+      ]);
       return new HookNodes(world, await pathOf(world, bpf, undo), await pathOf(hookless, bpf, undo), undo);
     } catch (error) {
       await undo.run();
@@ -91,6 +84,34 @@ export class HookNodes {
       await plugins.disablePlugin({ name: pluginName(kind, enabled - 1) });
     this.#enabled.set(kind, enabled);
   }
+}
+
+async function startWorld(options: WorldOptions, undo: Undo): Promise<World> {
+  const world = await benchWorld(options);
+  undo.add("world", async () => void (await world.destroy()));
+  return world;
+}
+
+/** A world with so many plugins and bare links, none of them enabled. */
+async function worldWith(most: number, directory: string, signal: AbortSignal, undo: Undo): Promise<World> {
+  const world = await startWorld({ signal }, undo);
+  const numbers = Array.from({ length: most }, (_, index) => index);
+  await inParallel(numbers, 4, async (index) => {
+    for (const plugin of [
+      await writeNothingPlugin(directory, pluginName("plugins", index), [bareHook]),
+      await writeBarePlugin(directory, pluginName("bare links", index)),
+    ]) {
+      await world.registerPlugin({ directory: plugin, enable: false });
+    }
+  });
+  return world;
+}
+
+/** Does both at once, and is done with both before it fails. */
+async function together<T>(both: readonly [() => Promise<T>, () => Promise<T>]): Promise<readonly [T, T]> {
+  const ends = both.map((one) => one());
+  await Promise.allSettled(ends);
+  return (await Promise.all(ends)) as [T, T];
 }
 
 const pluginName = (kind: Links, index: number): string =>
