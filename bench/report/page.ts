@@ -19,7 +19,7 @@ export interface Report {
 /** What the run's figures are worth. */
 const preface = ({ machine, date, effort: { rounds } }: Report): string =>
   `Measured on ${date} on ${machineText(machine)}. Each figure is the median of ${rounds} rounds, of ${rounds * 2} for ` +
-  `TCP's throughput and ${rounds * 3} for its requests, its quartiles in brackets. In each round all variants of a row ` +
+  "TCP's throughput and requests and for UDP, its quartiles in brackets. In each round all variants of a row " +
   "take turns, forwards and backwards, and a ratio compares samples of the same round: what disturbs a round disturbs " +
   "all of it. Of processor time the fastest visits count, as many as there are rounds. Load, servers and what is " +
   "between them share the machine's cores, and the machine is a virtual one that is shared with others: the ratios " +
