@@ -177,6 +177,7 @@ static __always_inline int F(ct_create_known)(struct __sk_buff *ctx, const struc
 	ct_init(&entry, ctx, &pkt->l4, CT_OUT, now);
 	entry.since[CT_IN] = now;
 	entry.src_sec_id = st->src_identity;
+	ct_update_nat(&entry, st);
 	st->ct_bits |= CT_B_COUNTED;
 	return bpf_map_update_elem(&F(ct_map), &key, &entry, BPF_ANY) ? DROP_CT_CREATE_FAILED : 0;
 }

@@ -58,9 +58,15 @@ int F(tail_service)(struct __sk_buff *ctx)
 
 static __always_inline int F(lxc_ct_egress)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	int ret = F(lxc_ct)(ctx, st, endpoint_self(st), DIR_EGRESS);
+	const struct endpoint_config *pod = endpoint_self(st);
+	int ret = F(lxc_ct)(ctx, st, pod, DIR_EGRESS);
+	__u64 idle = idle_hooks(IDLE_LXC);
 
-	return ret < 0 ? ret : JUMP(ctx, st, HOOK_SLOT(from_container_pre_policy));
+	if (ret < 0)
+		return ret;
+	return pod && (idle & HOOKS_AFTER_CT) == HOOKS_AFTER_CT
+		       ? F(lxc_after_ct)(ctx, st, &st->F(pkt), pod, idle)
+		       : JUMP(ctx, st, HOOK_SLOT(from_container_pre_policy));
 }
 
 /* Slot 1: what connection does the packet belong to? */
@@ -76,7 +82,7 @@ static __always_inline int F(lxc_policy_egress)(struct __sk_buff *ctx, struct pk
 {
 	int ret = F(lxc_policy)(ctx, st, DIR_EGRESS);
 
-	return ret < 0 ? ret : JUMP(ctx, st, HOOK_SLOT(from_container_pre_forward));
+	return ret < 0 ? ret : F(lxc_after_policy)(ctx, st);
 }
 
 /* Slot 2: may the pod send it? New connections are remembered here, once they are allowed. */

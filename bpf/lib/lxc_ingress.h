@@ -73,6 +73,12 @@ static __always_inline int F(lxc_hand_over)(struct __sk_buff *ctx, struct pkt_st
 	return likely(pod) ? bpf_redirect_peer(pod->ifindex, 0) : DROP(st, DROP_EP_NOT_READY);
 }
 
+/* Is there nobody at the last hook point, and nothing to be translated? */
+static __always_inline _Bool F(lxc_delivers_plainly)(const struct pkt_state *st, __u64 idle)
+{
+	return idle_at(idle, HOOK_SLOT(to_container_pre_deliver)) && !st->rev_nat_index && !st->nat_port;
+}
+
 /*
  * The first hook point or stage after conntrack that has to see the packet (NEXT_*): what rules are not asked about and
  * needs no translation passes those that nobody is at (`idle`).
@@ -82,9 +88,7 @@ static __always_inline int F(lxc_next)(const struct pkt_state *st, const struct 
 	if (!idle_at(idle, HOOK_SLOT(to_container_pre_policy)) || F(lxc_asks_opening)(st, pod, DIR_INGRESS) ||
 	    F(lxc_asks_reply)(st, pod, DIR_INGRESS))
 		return NEXT_POLICY;
-	if (!idle_at(idle, HOOK_SLOT(to_container_pre_deliver)) || st->rev_nat_index || st->nat_port)
-		return NEXT_DELIVER;
-	return NEXT_NONE;
+	return F(lxc_delivers_plainly)(st, idle) ? NEXT_NONE : NEXT_DELIVER;
 }
 
 static __always_inline int F(lxc_ct_ingress)(struct __sk_buff *ctx, struct pkt_state *st)
@@ -116,7 +120,12 @@ static __always_inline int F(lxc_policy_ingress)(struct __sk_buff *ctx, struct p
 {
 	int ret = F(lxc_policy)(ctx, st, DIR_INGRESS);
 
-	return ret < 0 ? ret : JUMP(ctx, st, HOOK_SLOT(to_container_pre_deliver));
+	if (ret < 0)
+		return ret;
+	if (!F(lxc_delivers_plainly)(st, idle_hooks(IDLE_LXC)))
+		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_deliver));
+	count_forwarded(ctx, DIR_INGRESS);
+	return F(lxc_hand_over)(ctx, st, endpoint_self(st));
 }
 
 /* Slot 5: may the pod receive it? New connections are remembered here, once they are allowed. */

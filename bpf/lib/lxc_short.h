@@ -2,8 +2,8 @@
 /*
  * The short way of a packet to another pod of the node: where nobody is at the hook points, and the stages have nothing
  * to do but to look the connection up, they follow one another within the entry program. Whatever else there is to do
- * is left to the stages' own programs, from the first one that it concerns. Once for each family (family_v4.h), after
- * lxc_ingress.h.
+ * is left to the stages' own programs, from the first one that it concerns; behind conntrack and behind policy they lead
+ * back here. Once for each family (family_v4.h), after lxc_ingress.h.
  */
 #include "pod_address.h"
 
@@ -12,9 +12,8 @@
 #if IPV == 4
 /* A pod's hook points of a family, on its side of a journey between two pods. */
 #define HOOK_BIT(name) (1ULL << HOOK_SLOT(name))
-#define HOOKS_OUT                                                                                     \
-	(HOOK_BIT(from_container_pre_service) | HOOK_BIT(from_container_pre_ct) |                     \
-	 HOOK_BIT(from_container_pre_policy) | HOOK_BIT(from_container_pre_forward))
+#define HOOKS_AFTER_CT (HOOK_BIT(from_container_pre_policy) | HOOK_BIT(from_container_pre_forward))
+#define HOOKS_OUT (HOOK_BIT(from_container_pre_service) | HOOK_BIT(from_container_pre_ct) | HOOKS_AFTER_CT)
 #define HOOKS_IN \
 	(HOOK_BIT(to_container_pre_ct) | HOOK_BIT(to_container_pre_policy) | HOOK_BIT(to_container_pre_deliver))
 #endif
@@ -30,18 +29,16 @@ static __always_inline _Bool F(lxc_opens_plainly)(const struct pkt_state *st, co
 	       !F(lxc_has_rules)(peer) && !(st->observe & OBSERVE_VERDICTS) && (idle & HOOKS_IN) == HOOKS_IN;
 }
 
-/* To another pod, or back to this one, without a stage of its own. Comes after conntrack. */
-static __always_inline int F(lxc_pass)(struct __sk_buff *ctx, struct pkt_state *st, const struct F(pkt) *pkt,
-				       const struct endpoint_config *pod, __u64 idle)
+/*
+ * To another pod, or back to this one, without a stage of its own. Comes after policy; `opens`: instead of it, with a
+ * connection that lxc_opens_plainly() is true of.
+ */
+static __always_inline int F(lxc_to_peer)(struct __sk_buff *ctx, struct pkt_state *st, const struct F(pkt) *pkt,
+					  const struct endpoint_config *peer, _Bool opens, __u64 idle)
 {
-	const struct endpoint_config *peer = F(pod_known_at)(pkt->daddr);
-	_Bool opens = st->ct_state == CT_STATE_NEW;
 	int ret, next = NEXT_NONE;
 
-	if (unlikely(opens) ? !peer || !F(lxc_opens_plainly)(st, pkt, peer, idle)
-		  : F(lxc_asks_opening)(st, pod, DIR_EGRESS) || F(lxc_asks_reply)(st, pod, DIR_EGRESS))
-		return JUMP(ctx, st, HOOK_SLOT(from_container_pre_policy));
-	if (unlikely(!peer || F(l3_forward)(ctx, mac_of_u64(peer->mac), mac_of_u64(peer->node_mac))))
+	if (unlikely(F(l3_forward)(ctx, mac_of_u64(peer->mac), mac_of_u64(peer->node_mac))))
 		return opens ? JUMP(ctx, st, HOOK_SLOT(from_container_pre_policy))
 			     : JUMP(ctx, st, HOOK_SLOT(from_container_pre_forward));
 	if (unlikely(opens)) {
@@ -70,6 +67,33 @@ static __always_inline int F(lxc_pass)(struct __sk_buff *ctx, struct pkt_state *
 	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_deliver));
 }
 
+/* After conntrack, where nobody is at the hook points of HOOKS_OUT that are left. */
+static __always_inline int F(lxc_after_ct)(struct __sk_buff *ctx, struct pkt_state *st, const struct F(pkt) *pkt,
+					   const struct endpoint_config *pod, __u64 idle)
+{
+	const struct endpoint_config *peer = F(pod_known_at)(pkt->daddr);
+	_Bool opens = st->ct_state == CT_STATE_NEW;
+
+	if (unlikely(opens) ? !peer || !F(lxc_opens_plainly)(st, pkt, peer, idle)
+			    : F(lxc_asks_opening)(st, pod, DIR_EGRESS) || F(lxc_asks_reply)(st, pod, DIR_EGRESS))
+		return JUMP(ctx, st, HOOK_SLOT(from_container_pre_policy));
+	if (unlikely(!peer))
+		return JUMP(ctx, st, HOOK_SLOT(from_container_pre_forward));
+	return F(lxc_to_peer)(ctx, st, pkt, peer, opens, idle);
+}
+
+/* After policy. */
+static __always_inline int F(lxc_after_policy)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	const struct endpoint_config *peer = (void *)0;
+	__u64 idle = idle_hooks(IDLE_LXC);
+
+	if (idle_at(idle, HOOK_SLOT(from_container_pre_forward)) && ctx->cb[PARSED_CB] == IPV)
+		peer = F(pod_known_at)(st->F(pkt).daddr);
+	return peer ? F(lxc_to_peer)(ctx, st, &st->F(pkt), peer, 0, idle)
+		    : JUMP(ctx, st, HOOK_SLOT(from_container_pre_forward));
+}
+
 /* A packet that its pod may have sent. */
 static __always_inline int F(lxc_depart)(struct __sk_buff *ctx, struct pkt_state *st, const struct endpoint_config *pod)
 {
@@ -80,7 +104,7 @@ static __always_inline int F(lxc_depart)(struct __sk_buff *ctx, struct pkt_state
 	if (unlikely((idle & HOOKS_OUT) != HOOKS_OUT || F(parse_once)(ctx, st, &pkt) || F(lb_concerns)(pkt)))
 		return JUMP(ctx, st, HOOK_SLOT(from_container_pre_service));
 	ret = F(lxc_ct)(ctx, st, pod, DIR_EGRESS);
-	return unlikely(ret < 0) ? ret : F(lxc_pass)(ctx, st, pkt, pod, idle);
+	return unlikely(ret < 0) ? ret : F(lxc_after_ct)(ctx, st, pkt, pod, idle);
 }
 
 #undef DROP_FILE
