@@ -68,7 +68,7 @@ async function measure({ effort, signal, progress }: SuiteContext): Promise<read
       // A round's first visits are to new nodes: no other one could warm them up.
       effort: { ...effort, warmUp: false },
       signal,
-      visits: 4,
+      visits: 3,
       samples: "middle",
       beforeRound: async () => {
         progress("a node with hook points, and one without");
