@@ -23,14 +23,12 @@ export interface InterleaveOptions {
   /**
    * What several visits a round make samples of.
    *
-   * "fastest": the fastest of all visits, as many as there are rounds, fastest first. For times of work that is always
-   * the same, which others of the machine can only lengthen: where they do so for seconds, no round by itself is sure to
-   * see the work undisturbed.
+   * "fastest of all": as many as there are rounds, fastest first. For times of work that is always the same, which others of
+   * the machine can only lengthen: where they do so for seconds, no round by itself is sure to see the work undisturbed.
    *
-   * "middle": of each round the visit in the middle, the faster of two. For work that is not always the same, where the
-   * fastest visit is luck.
+   * "fastest of each round": for work that is the same within a round, and not in the next one.
    */
-  readonly samples?: "fastest" | "middle";
+  readonly samples?: "fastest of all" | "fastest of each round";
   /** Called before the first visit of a round, and of the one that warms up: for what is to be anew in each. */
   readonly beforeRound?: () => Promise<void>;
   /**
@@ -51,7 +49,15 @@ export interface InterleaveOptions {
  */
 export async function interleaveMany(
   contenders: readonly ManyContender[],
-  { effort, signal, visits = 1, samples = "fastest", beforeRound, everyMs, onSample }: InterleaveOptions,
+  {
+    effort,
+    signal,
+    visits = 1,
+    samples = "fastest of all",
+    beforeRound,
+    everyMs,
+    onSample,
+  }: InterleaveOptions,
 ): Promise<readonly (readonly Variant[])[]> {
   const each = effort.scale < 1 ? 1 : visits;
   const warmUps = effort.warmUp ? 1 : 0;
@@ -81,11 +87,10 @@ export async function interleaveMany(
       pass >= warmUps && index === contender ? [measured[turn]![figure]!] : [],
     );
     if (each === 1) return seen;
-    if (samples === "fastest") return seen.sort((a, b) => a - b).slice(0, effort.rounds);
-    return Array.from({ length: effort.rounds }, (_, round) => {
-      const visited = seen.slice(round * each, (round + 1) * each).sort((a, b) => a - b);
-      return visited[Math.floor((each - 1) / 2)]!;
-    });
+    if (samples === "fastest of all") return seen.sort((a, b) => a - b).slice(0, effort.rounds);
+    return Array.from({ length: effort.rounds }, (_, round) =>
+      Math.min(...seen.slice(round * each, (round + 1) * each)),
+    );
   };
   const figures = measured[0]?.length ?? 0;
   return Array.from({ length: figures }, (_, figure) =>
