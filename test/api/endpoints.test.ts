@@ -1,3 +1,4 @@
+import { promisify } from "node:util";
 import { Metadata, status } from "@grpc/grpc-js";
 import test from "ava";
 import { failedPrecondition } from "../../src/cells/errors.ts";
@@ -203,8 +204,10 @@ test("a cancelled call and a passed deadline reach the cell as an aborted signal
   const { endpoints, cells } = await serve(t);
   cells.endpoints.gate = new Promise(() => undefined);
   const request = CreateEndpointRequest.fromPartial({ spec });
+  // Time runs from the call on, and a busy machine takes some to connect.
+  await promisify(endpoints.waitForReady.bind(endpoints))(Date.now() + 20_000);
   const deadline = await new Promise<number>((resolve) => {
-    endpoints.createEndpoint(request, new Metadata(), { deadline: Date.now() + 200 }, (error) =>
+    endpoints.createEndpoint(request, new Metadata(), { deadline: Date.now() + 1_000 }, (error) =>
       resolve(error?.code ?? 0),
     );
   });
