@@ -18,17 +18,13 @@ export interface ManyContender {
 export interface InterleaveOptions {
   readonly effort: Effort;
   readonly signal: AbortSignal;
-  /** Visits a round, 1 unless told otherwise. A short run makes one. */
-  readonly visits?: number;
   /**
-   * What several visits a round make samples of.
-   *
-   * "fastest of all": as many as there are rounds, fastest first. For times of work that is always the same, which others of
-   * the machine can only lengthen: where they do so for seconds, no round by itself is sure to see the work undisturbed.
-   *
-   * "fastest of each round": for work that is the same within a round, and not in the next one.
+   * Visits a round, 1 unless told otherwise. With more of them the samples are the fastest of all visits, as many as
+   * there are rounds, fastest first. For times of work that is always the same, which others of the machine can only
+   * lengthen: where they do so for seconds, no round by itself is sure to see the work undisturbed. A short run makes
+   * one visit.
    */
-  readonly samples?: "fastest of all" | "fastest of each round";
+  readonly visits?: number;
   /** Called before the first visit of a round, and of the one that warms up: for what is to be anew in each. */
   readonly beforeRound?: () => Promise<void>;
   /**
@@ -49,15 +45,7 @@ export interface InterleaveOptions {
  */
 export async function interleaveMany(
   contenders: readonly ManyContender[],
-  {
-    effort,
-    signal,
-    visits = 1,
-    samples = "fastest of all",
-    beforeRound,
-    everyMs,
-    onSample,
-  }: InterleaveOptions,
+  { effort, signal, visits = 1, beforeRound, everyMs, onSample }: InterleaveOptions,
 ): Promise<readonly (readonly Variant[])[]> {
   const each = effort.scale < 1 ? 1 : visits;
   const warmUps = effort.warmUp ? 1 : 0;
@@ -86,11 +74,7 @@ export async function interleaveMany(
     const seen = turns.flatMap(({ pass, index }, turn) =>
       pass >= warmUps && index === contender ? [measured[turn]![figure]!] : [],
     );
-    if (each === 1) return seen;
-    if (samples === "fastest of all") return seen.sort((a, b) => a - b).slice(0, effort.rounds);
-    return Array.from({ length: effort.rounds }, (_, round) =>
-      Math.min(...seen.slice(round * each, (round + 1) * each)),
-    );
+    return each === 1 ? seen : seen.sort((a, b) => a - b).slice(0, effort.rounds);
   };
   const figures = measured[0]?.length ?? 0;
   return Array.from({ length: figures }, (_, figure) =>

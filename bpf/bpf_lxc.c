@@ -63,7 +63,6 @@ static __always_inline int from_container(struct __sk_buff *ctx, struct pkt_stat
 	if (unlikely(!pod))
 		return DROP(st, DROP_EP_NOT_READY);
 	st->src_identity = pod->identity;
-	pod_count_at(ctx, pod);
 	if (unlikely(ctx->vlan_present))
 		return DROP(st, DROP_VLAN_FILTERED);
 	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))

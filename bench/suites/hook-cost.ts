@@ -69,7 +69,6 @@ async function measure({ effort, signal, progress }: SuiteContext): Promise<read
       effort: { ...effort, warmUp: false },
       signal,
       visits: 4,
-      samples: "fastest of each round",
       beforeRound: async () => {
         progress("a node with hook points, and one without");
         await nodes?.close();
@@ -137,7 +136,7 @@ export const hookCost: Suite = {
     "tail calls in C with a per-CPU counter in each link, once in the place of the plugins and once alone, with the " +
     "processor's caches to itself. A further hop's cost is the difference between the most and one, by their number; " +
     "with the first one packets also leave the short way that they take where no hook point has a plugin. Each round " +
-    "has new nodes, and of its visits the fastest counts. An empty test run is in all times.",
+    "has new nodes, and of all visits the fastest quarter counts. An empty test run is in all times.",
   async run(context) {
     const variants = await measure(context);
     const counts = countsFor(context.effort);

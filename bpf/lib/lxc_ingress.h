@@ -21,13 +21,12 @@
 #define NEXT_DELIVER 3
 
 /* Begins the second half of a journey, that of the pod that the packet is for. */
-static __always_inline void lxc_enter(struct __sk_buff *ctx, struct pkt_state *st, const struct endpoint_config *pod)
+static __always_inline void lxc_enter(struct pkt_state *st, const struct endpoint_config *pod)
 {
 	st->direction = DIR_INGRESS;
 	st->delivery = DELIVER_PEER;
 	st->dst_identity = pod->identity;
 	st->ct_state = CT_STATE_UNKNOWN;
-	pod_count_at(ctx, pod);
 }
 #endif
 
@@ -42,7 +41,8 @@ static __always_inline int F(lxc_receive)(struct __sk_buff *ctx, struct pkt_stat
 	st->direction = DIR_INGRESS;
 	if (!pod || !pod->ifindex)
 		return DROP(st, DROP_EP_NOT_READY);
-	lxc_enter(ctx, st, pod);
+	lxc_enter(st, pod);
+	pod_count_at(ctx, pod);
 	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
 }
 

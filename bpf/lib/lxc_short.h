@@ -16,6 +16,13 @@
 #define HOOKS_OUT (HOOK_BIT(from_container_pre_service) | HOOK_BIT(from_container_pre_ct) | HOOKS_AFTER_CT)
 #define HOOKS_IN \
 	(HOOK_BIT(to_container_pre_ct) | HOOK_BIT(to_container_pre_policy) | HOOK_BIT(to_container_pre_deliver))
+
+/* Off the short way, at a hook point. */
+#define LEAVE(ctx, st, slot)                     \
+	({                                       \
+		pod_count_self(ctx, st);         \
+		JUMP(ctx, st, HOOK_SLOT(slot));  \
+	})
 #endif
 
 /*
@@ -39,15 +46,15 @@ static __always_inline int F(lxc_to_peer)(struct __sk_buff *ctx, struct pkt_stat
 	int ret, next = NEXT_NONE;
 
 	if (unlikely(F(l3_forward)(ctx, mac_of_u64(peer->mac), mac_of_u64(peer->node_mac))))
-		return opens ? JUMP(ctx, st, HOOK_SLOT(from_container_pre_policy))
-			     : JUMP(ctx, st, HOOK_SLOT(from_container_pre_forward));
+		return opens ? LEAVE(ctx, st, from_container_pre_policy)
+			     : LEAVE(ctx, st, from_container_pre_forward);
 	if (unlikely(opens)) {
 		ret = F(lxc_policy_neither)(ctx, st, pkt);
 		if (ret < 0)
 			return ret;
 	}
 	st->endpoint_id = peer->id;
-	lxc_enter(ctx, st, peer);
+	lxc_enter(st, peer);
 	if (unlikely(opens))
 		st->ct_state = CT_STATE_NEW;
 	else if (idle_at(idle, HOOK_SLOT(to_container_pre_ct)) &&
@@ -61,10 +68,10 @@ static __always_inline int F(lxc_to_peer)(struct __sk_buff *ctx, struct pkt_stat
 	}
 	count_forwarded(ctx, DIR_EGRESS);
 	if (next == NEXT_CT)
-		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
+		return LEAVE(ctx, st, to_container_pre_ct);
 	if (next == NEXT_POLICY)
-		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_policy));
-	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_deliver));
+		return LEAVE(ctx, st, to_container_pre_policy);
+	return LEAVE(ctx, st, to_container_pre_deliver);
 }
 
 /* After conntrack, where nobody is at the hook points of HOOKS_OUT that are left. */
@@ -76,9 +83,9 @@ static __always_inline int F(lxc_after_ct)(struct __sk_buff *ctx, struct pkt_sta
 
 	if (unlikely(opens) ? !peer || !F(lxc_opens_plainly)(st, pkt, peer, idle)
 			    : F(lxc_asks_opening)(st, pod, DIR_EGRESS) || F(lxc_asks_reply)(st, pod, DIR_EGRESS))
-		return JUMP(ctx, st, HOOK_SLOT(from_container_pre_policy));
+		return LEAVE(ctx, st, from_container_pre_policy);
 	if (unlikely(!peer))
-		return JUMP(ctx, st, HOOK_SLOT(from_container_pre_forward));
+		return LEAVE(ctx, st, from_container_pre_forward);
 	return F(lxc_to_peer)(ctx, st, pkt, peer, opens, idle);
 }
 
@@ -91,7 +98,7 @@ static __always_inline int F(lxc_after_policy)(struct __sk_buff *ctx, struct pkt
 	if (idle_at(idle, HOOK_SLOT(from_container_pre_forward)) && ctx->cb[PARSED_CB] == IPV)
 		peer = F(pod_known_at)(st->F(pkt).daddr);
 	return peer ? F(lxc_to_peer)(ctx, st, &st->F(pkt), peer, 0, idle)
-		    : JUMP(ctx, st, HOOK_SLOT(from_container_pre_forward));
+		    : LEAVE(ctx, st, from_container_pre_forward);
 }
 
 /* A packet that its pod may have sent. */
@@ -102,7 +109,7 @@ static __always_inline int F(lxc_depart)(struct __sk_buff *ctx, struct pkt_state
 	int ret;
 
 	if (unlikely((idle & HOOKS_OUT) != HOOKS_OUT || F(parse_once)(ctx, st, &pkt) || F(lb_concerns)(pkt)))
-		return JUMP(ctx, st, HOOK_SLOT(from_container_pre_service));
+		return LEAVE(ctx, st, from_container_pre_service);
 	ret = F(lxc_ct)(ctx, st, pod, DIR_EGRESS);
 	return unlikely(ret < 0) ? ret : F(lxc_after_ct)(ctx, st, pkt, pod, idle);
 }

@@ -52,6 +52,15 @@ static __always_inline void pod_count_at(struct __sk_buff *ctx, const struct end
 	ctx->cb[HOOK_STATS_CB] = pod->stats_base;
 }
 
+/* The same for the pod that the state names, where a packet comes to its first hook point: most never come to one. */
+static __always_inline void pod_count_self(struct __sk_buff *ctx, const struct pkt_state *st)
+{
+	const struct endpoint_config *pod = endpoint_self(st);
+
+	if (pod)
+		pod_count_at(ctx, pod);
+}
+
 /* Since when connections can be the pod's: those of its address before that were another's. */
 static __always_inline __u32 pod_since(const struct pkt_state *st, __u32 now)
 {
