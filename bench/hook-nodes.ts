@@ -8,11 +8,11 @@ import { Undo } from "../src/playground/undo.ts";
 import { inParallel } from "./bench-endpoints.ts";
 import { benchWorld } from "./bench-world.ts";
 import { writeHooklessSource } from "./hookless.ts";
-import { bareHook, writeBarePlugin, writeNothingPlugin } from "./nothing-plugins.ts";
+import { writeNothingPlugin } from "./nothing-plugins.ts";
 import { podEgress, podFrame, timeProgram } from "./path-run.ts";
 
-/** What is in the chain: plugins by HOOK(), or bare links in their place. */
-export type Links = "plugins" | "bare links";
+/** Where the plugins are. */
+const hook = "to_container_pre_ct_v4";
 
 /** A pod's path, which can be run. */
 interface Path {
@@ -33,8 +33,8 @@ export class HookNodes {
   readonly #path: Path;
   readonly #hookless: Path;
   readonly #undo: Undo;
-  /** Of each kind the first so many are enabled. */
-  readonly #enabled = new Map<Links, number>();
+  /** The first so many plugins are. */
+  #enabled = 0;
 
   private constructor(world: World, path: Path, hookless: Path, undo: Undo) {
     this.#world = world;
@@ -43,7 +43,7 @@ export class HookNodes {
     this.#undo = undo;
   }
 
-  /** Sets both up, with so many plugins and bare links, all of them disabled. */
+  /** Sets both up, with so many plugins, all of them disabled. */
   static async create(most: number, bpf: BpfOps, signal: AbortSignal): Promise<HookNodes> {
     const undo = new Undo();
     try {
@@ -61,9 +61,9 @@ export class HookNodes {
     }
   }
 
-  /** Nanoseconds of a packet with so many links in the chain and nothing else. */
-  async measure(links: Links, count: number, testRuns: number): Promise<number> {
-    for (const kind of ["plugins", "bare links"] as const) await this.#set(kind, kind === links ? count : 0);
+  /** Nanoseconds of a packet with so many plugins in the chain. */
+  async measure(count: number, testRuns: number): Promise<number> {
+    await this.#enable(count);
     return timeProgram(this.#path.program, this.#path.frame, testRuns);
   }
 
@@ -76,13 +76,12 @@ export class HookNodes {
     return this.#undo.run();
   }
 
-  async #set(kind: Links, wanted: number): Promise<void> {
+  async #enable(wanted: number): Promise<void> {
     const { plugins } = this.#world.client;
-    let enabled = this.#enabled.get(kind) ?? 0;
-    for (; enabled < wanted; enabled += 1) await plugins.enablePlugin({ name: pluginName(kind, enabled) });
-    for (; enabled > wanted; enabled -= 1)
-      await plugins.disablePlugin({ name: pluginName(kind, enabled - 1) });
-    this.#enabled.set(kind, enabled);
+    for (; this.#enabled < wanted; this.#enabled += 1)
+      await plugins.enablePlugin({ name: pluginName(this.#enabled) });
+    for (; this.#enabled > wanted; this.#enabled -= 1)
+      await plugins.disablePlugin({ name: pluginName(this.#enabled - 1) });
   }
 }
 
@@ -92,17 +91,13 @@ async function startWorld(options: WorldOptions, undo: Undo): Promise<World> {
   return world;
 }
 
-/** A world with so many plugins and bare links, none of them enabled. */
+/** A world with so many plugins, none of them enabled. */
 async function worldWith(most: number, directory: string, signal: AbortSignal, undo: Undo): Promise<World> {
   const world = await startWorld({ signal }, undo);
   const numbers = Array.from({ length: most }, (_, index) => index);
   await inParallel(numbers, 4, async (index) => {
-    for (const plugin of [
-      await writeNothingPlugin(directory, pluginName("plugins", index), [bareHook]),
-      await writeBarePlugin(directory, pluginName("bare links", index)),
-    ]) {
-      await world.registerPlugin({ directory: plugin, enable: false });
-    }
+    const plugin = await writeNothingPlugin(directory, pluginName(index), [hook]);
+    await world.registerPlugin({ directory: plugin, enable: false });
   });
   return world;
 }
@@ -114,5 +109,4 @@ async function together<T>(both: readonly [() => Promise<T>, () => Promise<T>]):
   return (await Promise.all(ends)) as [T, T];
 }
 
-const pluginName = (kind: Links, index: number): string =>
-  `${kind === "plugins" ? "nothing" : "bare"}-${index}`;
+const pluginName = (index: number): string => `nothing-${index}`;
