@@ -156,7 +156,7 @@ static __always_inline int F(lxc_policy)(struct __sk_buff *ctx, struct pkt_state
 	return 0;
 }
 
-/* The same for both ends of a connection that lxc_has_no_say() is true of. 0 or DROP_*. */
+/* The same for both ends of a connection that lxc_opens_plainly() is true of (lxc_short.h). 0 or DROP_*. */
 static __always_inline int F(lxc_policy_neither)(struct __sk_buff *ctx, struct pkt_state *st, const struct F(pkt) *pkt)
 {
 	int ret = F(ct_create_known)(ctx, pkt, st);

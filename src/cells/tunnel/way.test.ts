@@ -64,9 +64,23 @@ test("a route with an MTU below the devices' is obeyed while it is there", async
     way: "device",
     why: "the route to 172.19.0.0/16 has an MTU of 1400, below 1500",
   });
-  facts.routes = [underlay, pods, toOther(1500)];
-  t.true(steering.observe({ kind: "resync" }));
+  facts.routes = [underlay, pods, toOther()];
+  t.true(steering.observe(changed(toOther())), "it may be that one, replaced");
   t.deepEqual(await steering.pass(), { way: "direct" });
+});
+
+test("a route that changes while routes are read is not missed; the agent's own are no reason to read", async (t) => {
+  const { facts, steering } = node("auto");
+  const before = facts.routes;
+  const passing = steering.pass();
+  while (facts.reads === 0) await Promise.resolve();
+  t.is(facts.routes, before);
+  facts.routes = [underlay, pods, toOther(1400)];
+  t.true(steering.observe(changed(toOther(1400))));
+  t.is((await passing).way, "direct");
+  t.is((await steering.pass()).way, "device");
+  t.false(steering.observe(changed(pods)));
+  t.true(steering.observe({ kind: "resync" }));
 });
 
 test("what the operator says is done", async (t) => {

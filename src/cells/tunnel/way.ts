@@ -39,8 +39,10 @@ const validityMs = 30_000;
 export class TunnelSteering {
   readonly #parts: TunnelSteeringParts;
   #ipsec = false;
-  /** A route that takes less than the underlay must; null: not looked for yet. */
-  #narrow: Route | undefined | null = null;
+  /** A route that takes less than the underlay must. */
+  #narrow: Route | undefined;
+  /** Whether routes have been read since one of them may have changed. */
+  #known = false;
 
   constructor(parts: TunnelSteeringParts) {
     this.#parts = parts;
@@ -48,10 +50,9 @@ export class TunnelSteering {
 
   /** Takes note of a change of the network. True when the way may be another now. */
   observe(change: NetChange): boolean {
-    if (change.kind !== "resync" && !(change.kind === "route" && change.route.mtu !== undefined))
-      return false;
-    this.#narrow = null;
-    return true;
+    const matters = change.kind === "resync" || (change.kind === "route" && this.#concerns(change.route));
+    if (matters) this.#known = false;
+    return matters;
   }
 
   /**
@@ -67,14 +68,29 @@ export class TunnelSteering {
     return why === undefined ? { way } : { way, why };
   }
 
+  /** One with an MTU, or that may be the narrow one without it. */
+  #concerns(route: Route): boolean {
+    if (this.#parts.isOwn(route)) return false;
+    return route.mtu !== undefined || route.destination === this.#narrow?.destination;
+  }
+
   async #obstacle(): Promise<string | undefined> {
     const { net, mtu, isOwn } = this.#parts;
     this.#ipsec ||= (await net.ipsecPolicies()) > 0;
     if (this.#ipsec) return "the node has had IPsec policies";
     const least = mtu();
-    const isNarrow = (route: Route): boolean =>
-      route.mtu !== undefined && route.mtu > 0 && route.mtu < least && !isOwn(route);
-    if (this.#narrow === null) this.#narrow = (await net.routes()).find(isNarrow);
+    if (!this.#known) {
+      // Before they are read: what changes meanwhile is read the next time.
+      this.#known = true;
+      try {
+        this.#narrow = (await net.routes()).find(
+          (route) => route.mtu !== undefined && route.mtu > 0 && route.mtu < least && !isOwn(route),
+        );
+      } catch (error) {
+        this.#known = false;
+        throw error;
+      }
+    }
     const narrow = this.#narrow;
     return narrow === undefined
       ? undefined
