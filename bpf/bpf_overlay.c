@@ -17,20 +17,21 @@
 #include "family_v4.h"
 #include "icmp.h"
 #include "whereabouts.h"
+#include "tunnel_source.h"
 #include "overlay.h"
 #include "family_end.h"
 
 #include "family_v6.h"
 #include "icmp.h"
 #include "whereabouts.h"
+#include "tunnel_source.h"
 #include "overlay.h"
 #include "family_end.h"
 
 #define DROP_FILE FILE_OVERLAY
 
 /*
- * Reads the tunnel key of a packet from another node: who sends it, and which node that is on. A node calls itself
- * "host"; to us it is a remote one. 0 or DROP_*.
+ * Reads the tunnel key of a packet from another node: who sends it, and which node that is on. 0 or DROP_*.
  */
 static __always_inline int overlay_identify(struct __sk_buff *ctx, struct pkt_state *st)
 {
@@ -40,7 +41,7 @@ static __always_inline int overlay_identify(struct __sk_buff *ctx, struct pkt_st
 		return DROP_NO_TUNNEL_KEY;
 	if (!key.tunnel_id)
 		return DROP_INVALID_IDENTITY;
-	st->src_identity = key.tunnel_id == IDENTITY_HOST ? IDENTITY_REMOTE_NODE : key.tunnel_id;
+	st->src_identity = tunnel_identity(key.tunnel_id);
 	st->tunnel_ipv4 = bpf_htonl(key.remote_ipv4); /* the helper gives host order */
 	return 0;
 }

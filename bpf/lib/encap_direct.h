@@ -8,7 +8,6 @@
  * only while the agent says that there is no IPsec, and it has to go on saying so (waggle_tunnel). Whatever is not
  * plain goes through the device as ever: packets that must be cut, neighbours nobody has spoken to, plugins on the tunnel.
  */
-#include <linux/udp.h>
 #include "config_lxc.h"
 #include "csum.h"
 #include "encap.h"
@@ -16,41 +15,16 @@
 #include "hash.h"
 #include "idle.h"
 #include "mark.h"
+#include "tunnel_control.h"
+#include "vxlan.h"
 
 #if IPV == 4
 #define ENCAP_AF_INET 2
 #define ENCAP_LOOPBACK 1 /* ifindex: routed as what the node itself sends */
-#define ENCAP_VXLAN_FLAGS bpf_htonl(0x08000000) /* a VNI is given (RFC 7348, 5) */
 
 /* Source ports of tunnels: what the kernel's device takes from where ip_local_port_range is as it comes. */
 #define ENCAP_SPORT_MIN 32768
 #define ENCAP_SPORT_MAX 60999
-
-/* In front of the inner IP packet and behind the outer Ethernet header, as on the wire. */
-struct encap_headers {
-	struct iphdr ip;
-	struct udphdr udp;
-	__be32 vxlan_flags;
-	__be32 vni; /* in its upper 24 bits: the sender's identity */
-	struct ethhdr inner;
-};
-
-/* What they add to a packet. The struct itself is a little longer. */
-#define ENCAP_LEN 50
-
-_Static_assert(__builtin_offsetof(struct encap_headers, inner) + ETH_HLEN == ENCAP_LEN, "headers without gaps");
-
-/* May packets enter the tunnel past its device? Written by the agent. */
-struct tunnel_control {
-	__u64 direct_until_ns; /* of CLOCK_MONOTONIC; 0: no */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct tunnel_control);
-} waggle_tunnel SEC(".maps");
 
 /* The way to another node, good for one tick of the clock: routes change without telling us. */
 struct encap_route {
@@ -81,7 +55,7 @@ static __always_inline _Bool encap_may_be_direct(void)
 	__u32 zero = 0;
 	const struct tunnel_control *control = bpf_map_lookup_elem(&waggle_tunnel, &zero);
 
-	return control && bpf_ktime_get_coarse_ns() < *(const volatile __u64 *)&control->direct_until_ns;
+	return control && bpf_ktime_get_coarse_ns() < *(const volatile __u64 *)&control->transmit_until_ns;
 }
 
 /* Asks for the way that is in `route`. The neighbour is not asked for, but one that nobody knows is the stack's to find. */
@@ -141,9 +115,6 @@ static __always_inline __u16 encap_sport(struct __sk_buff *ctx)
 /* Fills in the outer IP header, and its checksum. `len` of the outer packet; `ecn` as RFC 6040 wants it outside. */
 static __always_inline void encap_ip(struct iphdr *ip, __be32 node, __u16 len, __u8 ecn)
 {
-	const __u16 *words = (const __u16 *)ip;
-	__u32 sum = 0;
-
 	*(__u8 *)ip = 0x45;
 	ip->tos = ecn;
 	ip->tot_len = bpf_htons(len);
@@ -154,13 +125,11 @@ static __always_inline void encap_ip(struct iphdr *ip, __be32 node, __u16 len, _
 	ip->check = 0;
 	ip->saddr = cfg_node_ipv4;
 	ip->daddr = node;
-	for (int i = 0; i < (int)(sizeof(*ip) / sizeof(*words)); i++)
-		sum += words[i];
-	ip->check = csum_fold(sum);
+	ip->check = csum_fold(vxlan_ip_sum(ip));
 }
 
 /* Fills in all but the source port. `inner_ecn`: what the packet says of congestion. */
-static __always_inline void encap_fill(const struct __sk_buff *ctx, struct encap_headers *headers, __be32 node,
+static __always_inline void encap_fill(const struct __sk_buff *ctx, struct vxlan_headers *headers, __be32 node,
 				       __u32 identity, __u16 len, __u8 inner_ecn)
 {
 	struct mac mac = MAC_OF(cfg_host_mac);
@@ -168,7 +137,7 @@ static __always_inline void encap_fill(const struct __sk_buff *ctx, struct encap
 	headers->udp.dest = bpf_htons(cfg_tunnel_port);
 	headers->udp.len = bpf_htons(len - (__u16)sizeof(headers->ip));
 	headers->udp.check = 0; /* over IPv4 none is needed: what is inside has its own (RFC 7348, 5) */
-	headers->vxlan_flags = ENCAP_VXLAN_FLAGS;
+	headers->flags = VXLAN_FLAGS;
 	headers->vni = bpf_htonl(identity << 8);
 	/* Tunnels do not look at the frame's addresses, but they must be some. */
 	__builtin_memcpy(headers->inner.h_dest, &mac, ETH_ALEN);
@@ -186,7 +155,7 @@ static __always_inline _Bool F(encap_fits)(struct __sk_buff *ctx, const struct e
 	if (!ctx->gso_size)
 		return len <= route->mtu;
 	/* Those have been seen to be no longer than what the tunnel takes, unless routers may cut them. */
-	return cfg_tunnel_mtu && route->mtu >= cfg_tunnel_mtu + ENCAP_LEN &&
+	return cfg_tunnel_mtu && route->mtu >= cfg_tunnel_mtu + VXLAN_LEN &&
 	       !F(may_fragment)(ctx);
 }
 
@@ -196,10 +165,10 @@ static __always_inline _Bool F(encap_fits)(struct __sk_buff *ctx, const struct e
  */
 static __always_inline int F(encap_direct)(struct __sk_buff *ctx, __be32 node, __u32 identity)
 {
-	__u32 len = ctx->len - ETH_HLEN + ENCAP_LEN;
+	__u32 len = ctx->len - ETH_HLEN + VXLAN_LEN;
 	struct bpf_redir_neigh next = {.nh_family = ENCAP_AF_INET};
 	const struct encap_route *route;
-	struct encap_headers headers = {};
+	struct vxlan_headers headers = {};
 	__u16 sport;
 
 	if (!nobody_at(IDLE_OVERLAY, HOOK_SLOT(to_overlay)))
@@ -212,12 +181,12 @@ static __always_inline int F(encap_direct)(struct __sk_buff *ctx, __be32 node, _
 	headers.udp.source = bpf_htons(sport);
 	encap_fill(ctx, &headers, node, identity, len, F(l3_ecn)(ctx));
 	/* Refused for what cannot be in a tunnel that is not the kernel's own, such as another tunnel. */
-	if (bpf_skb_adjust_room(ctx, ENCAP_LEN, BPF_ADJ_ROOM_MAC,
+	if (bpf_skb_adjust_room(ctx, VXLAN_LEN, BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 |
 					BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |
 					BPF_F_ADJ_ROOM_ENCAP_L2_ETH))
 		return 0;
-	if (bpf_skb_store_bytes(ctx, ETH_HLEN, &headers, ENCAP_LEN, 0))
+	if (bpf_skb_store_bytes(ctx, ETH_HLEN, &headers, VXLAN_LEN, 0))
 		return DROP_WRITE_ERROR;
 	mark_set(ctx, MARK_OVERLAY);
 	return bpf_redirect_neigh(route->ifindex, &next, sizeof(next), 0);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
  * Between this node and the others, through the tunnel (cilium_vxlan). One stage each way, and a hook point before
- * each. Once for each family (family_v4.h).
+ * each. Once for each family (family_v4.h), after tunnel_source.h.
  */
 #include "config_overlay.h"
 #include "deliver.h"
 #include "encap.h"
-#include "endpoint.h"
 #include "icmp_error.h"
 #include "mark.h"
 #include "pod_address.h"
@@ -14,25 +13,6 @@
 #include "trace.h"
 
 #define DROP_FILE FILE_OVERLAY_STAGES
-
-/*
- * May the node that sent the packet send it in this name? Where the table says which node an address is behind, only
- * that one; and nobody in one of ours. Nobody's address may be the world's, which that node lets in, or that of a pod so
- * new that the table does not know it yet: a node that the table does know may send those, in no reserved identity
- * but world. 0 or DROP_*.
- */
-static __always_inline int F(overlay_check_source)(const struct pkt_state *st, F(addr) saddr)
-{
-	__be32 tunnel_ipv4 = F(whereabouts)(saddr).tunnel_ipv4;
-
-	if (tunnel_ipv4)
-		return tunnel_ipv4 == st->tunnel_ipv4 ? 0 : DROP_INVALID_SIP;
-	if (F(endpoint_lookup)(saddr))
-		return DROP_INVALID_SIP;
-	if (whereabouts_v4(st->tunnel_ipv4).identity != IDENTITY_REMOTE_NODE)
-		return DROP_UNKNOWN_SENDER;
-	return st->src_identity < IDENTITY_POD_MIN && st->src_identity != IDENTITY_WORLD ? DROP_INVALID_IDENTITY : 0;
-}
 
 /* To the node itself: in at cilium_host, as if it had come over a wire there. */
 static __always_inline int F(overlay_to_host)(struct __sk_buff *ctx, struct pkt_state *st)
@@ -52,7 +32,7 @@ static __always_inline int F(overlay_from)(struct __sk_buff *ctx, struct pkt_sta
 
 	if (F(addresses_load)(ctx, &ip))
 		return DROP(st, DROP_INVALID);
-	ret = F(overlay_check_source)(st, ip.saddr);
+	ret = F(tunnel_check_source)(st->tunnel_ipv4, st->src_identity, ip.saddr);
 	if (ret < 0)
 		return DROP(st, ret);
 	ret = F(who_is_here)(ip.daddr, &pod);

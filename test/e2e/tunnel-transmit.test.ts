@@ -132,11 +132,11 @@ await worldTests("the way into the tunnel", { nodes: 2, pods: 2 }, (test) => {
     try {
       const control = bpf.typed(map, tunnelMap);
       const now = process.hrtime.bigint();
-      const { directUntilNs } = control.lookup(0)!;
-      t.true(directUntilNs > now && directUntilNs < now + 31_000_000_000n);
+      const { transmitUntilNs, receiveUntilNs } = control.lookup(0)!;
+      t.true(transmitUntilNs > now && transmitUntilNs < now + 31_000_000_000n);
       await eventually("packets take the device", async () => {
         // Again and again: the agent says otherwise every few seconds.
-        control.update(0, { directUntilNs: now });
+        control.update(0, { transmitUntilNs: now, receiveUntilNs });
         const { received, device } = await ping(world, "ipv4", 3);
         return received === 3 && device === 3;
       });

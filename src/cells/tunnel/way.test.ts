@@ -16,7 +16,7 @@ function node(wanted: TunnelSteeringParts["wanted"]) {
   const facts = { policies: 0, routes: [underlay, pods] as readonly Route[], reads: 0, clock: 5n };
   const told: bigint[] = [];
   const control = {
-    update: (_: number, { directUntilNs }: { directUntilNs: bigint }) => told.push(directUntilNs),
+    update: (_: number, { transmitUntilNs }: { transmitUntilNs: bigint }) => told.push(transmitUntilNs),
   };
   const steering = new TunnelSteering({
     wanted,

@@ -63,8 +63,8 @@ export class TunnelSteering {
     const { wanted, control, now } = this.#parts;
     const why = wanted === "auto" ? await this.#obstacle() : undefined;
     const way = wanted === "auto" ? (why === undefined ? "direct" : "device") : wanted;
-    const directUntilNs = way === "direct" ? now() + BigInt(validityMs) * 1_000_000n : 0n;
-    control().update(0, { directUntilNs });
+    const transmitUntilNs = way === "direct" ? now() + BigInt(validityMs) * 1_000_000n : 0n;
+    control().update(0, { transmitUntilNs, receiveUntilNs: transmitUntilNs });
     return why === undefined ? { way } : { way, why };
   }
 
