@@ -26,6 +26,8 @@
 #include "host.h"
 #include "masquerade.h"
 #include "nodeport.h"
+#include "tunnel_source.h"
+#include "decap_direct.h"
 #include "family_end.h"
 
 #include "family_v6.h"
@@ -38,6 +40,8 @@
 #include "host.h"
 #include "masquerade.h"
 #include "nodeport.h"
+#include "tunnel_source.h"
+#include "decap_direct.h"
 #include "family_end.h"
 
 #define DROP_FILE FILE_HOST
@@ -70,14 +74,34 @@ static __always_inline _Bool from_netdev_is_clear(struct __sk_buff *ctx)
 	       nobody_at(IDLE_HOST, WAGGLE_SLOT_from_netdev_v4);
 }
 
+/* A packet of the tunnel: straight to its pod, or up to the tunnel's device. */
+static __always_inline int from_tunnel(struct __sk_buff *ctx)
+{
+	const struct vxlan_headers *outer = decap_outer(ctx);
+	__u32 identity;
+	__be32 node;
+
+	if (!outer)
+		return TC_ACT_OK;
+	identity = tunnel_identity(bpf_ntohl(outer->vni) >> 8);
+	node = outer->ip.saddr;
+	if (cfg_enable_ipv4 && outer->inner.h_proto == bpf_htons(ETH_P_IP))
+		return decap_to_pod_v4(ctx, node, identity);
+	if (cfg_enable_ipv6 && outer->inner.h_proto == bpf_htons(ETH_P_IPV6))
+		return decap_to_pod_v6(ctx, node, identity);
+	return TC_ACT_OK;
+}
+
 /* Ingress of a node device. Frames that a bridge or a tap overhears for somebody else are not ours either. */
 SEC("tc")
 int cil_from_netdev(struct __sk_buff *ctx)
 {
 	struct pkt_state *st;
 
-	if ((!is_ipv4(ctx) && !is_ipv6(ctx)) || ctx->pkt_type == PACKET_OTHERHOST || from_netdev_is_clear(ctx))
+	if ((!is_ipv4(ctx) && !is_ipv6(ctx)) || ctx->pkt_type == PACKET_OTHERHOST)
 		return TC_ACT_OK;
+	if (from_netdev_is_clear(ctx))
+		return from_tunnel(ctx);
 	st = state_get();
 	if (!st)
 		return TC_ACT_SHOT;

@@ -9,7 +9,7 @@
 /* Times of CLOCK_MONOTONIC; 0: no. */
 struct tunnel_control {
 	__u64 transmit_until_ns; /* may packets of pods enter it so (encap_direct.h)? */
-	__u64 receive_until_ns;	 /* may packets for pods leave it so? */
+	__u64 receive_until_ns;	 /* may packets for pods leave it so (decap_direct.h)? */
 };
 
 struct {

@@ -159,6 +159,7 @@ const FILES: ReadonlyMap<number, string> = new Map([
   [12, "masquerade.h"],
   [13, "ndp.h"],
   [14, "lxc_short.h"],
+  [15, "decap_direct.h"],
 ]);
 
 /** C source file of a drop, by its number in notifications and metrics; "file 99" for one not known. */

@@ -36,6 +36,7 @@
 #define FILE_MASQUERADE 12
 #define FILE_NDP 13
 #define FILE_LXC_SHORT 14
+#define FILE_DECAP_DIRECT 15
 
 struct metrics_key {
 	__u8 reason; /* 0 forwarded, else |DROP_*| */
