@@ -47,30 +47,45 @@ struct decap_node {
 };
 
 /* In one record, as in whereabouts.h; for programs of network devices alone, as there. */
-struct decap_memos {
-	__u64 bulk_until[1 << DECAP_FLOW_BITS]; /* tick, for each hash of flows */
-	struct decap_node nodes[1 << DECAP_NODE_BITS];
+struct decap_nodes {
+	struct decap_node of[1 << DECAP_NODE_BITS];
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct decap_memos);
-} wg_decap SEC(".maps");
+	__type(value, struct decap_nodes);
+} wg_decap_nodes SEC(".maps");
+
+/* Until which tick flows are bulk, by their hash. For all CPUs: one may receive what is sent at once, and another one the rest. */
+struct decap_bulk {
+	__u64 until[1 << DECAP_FLOW_BITS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct decap_bulk);
+} wg_decap_bulk SEC(".maps");
 
 /* Does the packet, of a flow from this port of a node, have to take the device for what else is of the flow? */
-static __always_inline _Bool decap_is_bulk(const struct __sk_buff *ctx, struct decap_memos *memos, __be32 node,
-					   __be16 sport)
+static __always_inline _Bool decap_is_bulk(const struct __sk_buff *ctx, __be32 node, __be16 sport)
 {
 	__u64 hash = hash_mix(0, (__u64)node << 16 | sport), tick = bpf_jiffies64();
-	__u64 *until = &memos->bulk_until[hash >> (64 - DECAP_FLOW_BITS)];
+	__u32 zero = 0;
+	struct decap_bulk *bulk = bpf_map_lookup_elem(&wg_decap_bulk, &zero);
+	volatile __u64 *until;
 
-	if (ctx->gso_size || ctx->len > DECAP_LEN_MAX) {
-		*until = tick + DECAP_BULK_TICKS;
+	if (!bulk)
 		return 1;
-	}
-	return *until >= tick;
+	until = &bulk->until[hash >> (64 - DECAP_FLOW_BITS)];
+	if (!ctx->gso_size && ctx->len <= DECAP_LEN_MAX)
+		return *until >= tick;
+	if (*until != tick + DECAP_BULK_TICKS) /* written once a tick: CPUs share the line */
+		*until = tick + DECAP_BULK_TICKS;
+	return 1;
 }
 
 static __always_inline __u32 decap_find_route(struct __sk_buff *ctx, __be32 node)
@@ -88,11 +103,16 @@ static __always_inline __u32 decap_find_route(struct __sk_buff *ctx, __be32 node
 }
 
 /* Is the packet from where packets to its sender would go? Who is elsewhere can then not borrow a node's address. */
-static __always_inline _Bool decap_is_from_there(struct __sk_buff *ctx, struct decap_memos *memos, __be32 node)
+static __always_inline _Bool decap_is_from_there(struct __sk_buff *ctx, __be32 node)
 {
-	struct decap_node *memo = &memos->nodes[hash_mix(0, node) >> (64 - DECAP_NODE_BITS)];
 	__u64 tick = bpf_jiffies64();
+	__u32 zero = 0;
+	struct decap_nodes *nodes = bpf_map_lookup_elem(&wg_decap_nodes, &zero);
+	struct decap_node *memo;
 
+	if (!nodes)
+		return 0;
+	memo = &nodes->of[hash_mix(0, node) >> (64 - DECAP_NODE_BITS)];
 	if (memo->tick != tick || memo->node != node) {
 		memo->tick = tick;
 		memo->node = node;
@@ -133,20 +153,17 @@ static __always_inline _Bool decap_is_allowed(void)
 static __always_inline const struct vxlan_headers *decap_outer(struct __sk_buff *ctx)
 {
 	const struct vxlan_headers *outer;
-	struct decap_memos *memos;
-	__u32 zero = 0;
 	void *data;
 
 	/* Frames that others send here, and those of a VLAN, are nothing for a short way. */
 	if (!decap_is_allowed() || ctx->pkt_type != PACKET_HOST || ctx->vlan_present)
 		return (void *)0;
-	memos = bpf_map_lookup_elem(&wg_decap, &zero);
 	data = frame_head(ctx, ETH_HLEN + sizeof(*outer));
-	if (!memos || !data)
+	if (!data)
 		return (void *)0;
 	outer = data + ETH_HLEN;
-	if (decap_is_bulk(ctx, memos, outer->ip.saddr, outer->udp.source) || !decap_is_sound(ctx, outer) ||
-	    !decap_is_from_there(ctx, memos, outer->ip.saddr))
+	if (decap_is_bulk(ctx, outer->ip.saddr, outer->udp.source) || !decap_is_sound(ctx, outer) ||
+	    !decap_is_from_there(ctx, outer->ip.saddr))
 		return (void *)0;
 	return outer;
 }
