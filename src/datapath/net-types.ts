@@ -79,6 +79,8 @@ export interface Neighbour {
   readonly address: string;
   readonly mac: Mac;
   readonly permanent?: boolean;
+  /** Who has made it, by the numbers of routes' protocols (NDA_PROTOCOL); undefined: nobody says. */
+  readonly protocol?: number;
 }
 
 export interface VethSpec {

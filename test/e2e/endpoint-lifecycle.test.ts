@@ -3,8 +3,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CallError } from "../../src/client/index.ts";
-import { type EndpointSpec, EndpointState } from "../../src/gen/waggle/v1/endpoint.ts";
+import { type Endpoint, type EndpointSpec, EndpointState } from "../../src/gen/waggle/v1/endpoint.ts";
 import { namespacePath, run, type World } from "../../src/playground/index.ts";
+import { capture } from "../support/capture.ts";
 import { addNamespace, byId, byName, createEndpoint, deleteEndpoint, specFor } from "../support/endpoints.ts";
 import { eventually } from "../support/eventually.ts";
 import { takeInventory } from "../support/inventory.ts";
@@ -26,6 +27,17 @@ async function refusal(call: Promise<unknown>): Promise<{ status: string; text: 
   }
   throw new Error("the call was not refused");
 }
+
+/** What a namespace knows of neighbours for good. */
+async function gatewaysOf(namespace: string): Promise<readonly string[]> {
+  const shown = await run(["ip", "-n", namespace, "-j", "neigh", "show", "nud", "permanent"]);
+  const entries = JSON.parse(shown) as readonly { readonly dst: string; readonly lladdr: string }[];
+  return entries.map(({ dst, lladdr }) => `${dst} ${lladdr}`).sort();
+}
+
+/** What a pod should know. */
+const gateways = ({ nodeMac }: Endpoint): readonly string[] =>
+  ["10.0.1.1", "fd00:10:0:1::1"].map((gateway) => `${gateway} ${nodeMac}`);
 
 interface Refused {
   readonly title: string;
@@ -258,6 +270,25 @@ await worldTests("the life cycle of endpoints", { pods: 2, ipv6: true }, (test) 
     t.deepEqual(await takeInventory(world), before);
   });
 
+  test("a pod knows its gateway for good: entries of both families are permanent, and it never asks", async (t, world) => {
+    const namespace = await addNamespace(t, world);
+    const endpoint = await createEndpoint(world, specFor(namespace));
+    t.deepEqual(await gatewaysOf(namespace), gateways(endpoint));
+    const { ipv4, ipv6 } = world.pod("pod1");
+    const last = world.addressing.nodeIpv4;
+    const ping = (to: string) => run(["ip", "netns", "exec", namespace, "ping", "-nqc", "1", "-W", "5", to]);
+    const questions = "arp or (icmp6 and ip6[40] == 135)";
+    const seen = await capture(world, "node", `${questions} or dst host ${last}`, endpoint.hostInterface);
+    try {
+      for (const to of [ipv4, ipv6, last]) await ping(to);
+      t.deepEqual(await seen.next(), { source: endpoint.ipv4, destination: last }, "no question came first");
+    } finally {
+      await seen.stop();
+    }
+    await deleteEndpoint(world, endpoint);
+    t.deepEqual(await gatewaysOf(namespace), []);
+  });
+
   test("an existing pair is adopted, works, and stays behind as it was", async (t, world) => {
     const namespace = await addNamespace(t, world);
     const node = world.namespaces.node!;
@@ -271,6 +302,7 @@ await worldTests("the life cycle of endpoints", { pods: 2, ipv6: true }, (test) 
 
     const endpoint = await createEndpoint(world, specFor(namespace, { hostInterface: "adopted0" }));
     t.is(endpoint.hostInterface, "adopted0");
+    t.deepEqual(await gatewaysOf(namespace), gateways(endpoint));
     for (const from of ["pod1", "node", "outside"]) {
       for (const address of [endpoint.ipv4, endpoint.ipv6]) {
         t.true(await reaches(world, from, address), `${from} to ${address}`);
@@ -284,6 +316,7 @@ await worldTests("the life cycle of endpoints", { pods: 2, ipv6: true }, (test) 
     t.deepEqual(await takeInventory(world), before);
     t.is(await addresses(), pairBefore);
     t.is(await run(["ip", "-n", namespace, "route", "show"]), "");
+    t.deepEqual(await gatewaysOf(namespace), []);
   });
 
   test("50 endpoints are created at once, all work, and go at once", async (t, world) => {

@@ -140,14 +140,18 @@ await worldTests("repairs of the node's network", { nodes: 2, pods: 3, ipv6: tru
     }
   });
 
-  test("routes, addresses and MTU that somebody changes inside a pod come back", async (t, world) => {
+  test("routes, gateways, addresses and MTU that somebody changes inside a pod come back", async (t, world) => {
     const { ipv4, ipv6 } = await placeOf(world, "pod1");
-    const state = () => world.run("pod1", ["sh", "-c", "ip route; ip -6 route; ip -o link show eth0"]);
+    const gateways = "ip -4 neigh show nud permanent; ip -6 neigh show nud permanent";
+    const state = () =>
+      world.run("pod1", ["sh", "-c", `ip route; ip -6 route; ${gateways}; ip -o link show eth0`]);
     const before = await state();
     // What this does is not looked at: the agent may have come by before.
     for (const argv of [
       ["ip", "route", "delete", "default"],
       ["ip", "-6", "route", "flush", "dev", "eth0"],
+      ["ip", "neigh", "replace", "10.0.1.1", "lladdr", "02:00:00:00:00:01", "dev", "eth0"],
+      ["ip", "neigh", "delete", "fd00:10:0:1::1", "dev", "eth0"],
       ["ip", "address", "flush", "dev", "eth0", "scope", "global"],
       ["ip", "link", "set", "eth0", "mtu", "1300"],
     ])
@@ -158,7 +162,12 @@ await worldTests("repairs of the node's network", { nodes: 2, pods: 3, ipv6: tru
   });
 
   test("pods follow another router address, MTU and routing mode of their node, and back", async (t, world) => {
-    const state = () => world.run("pod1", ["sh", "-c", "ip route; cat /sys/class/net/eth0/mtu"]);
+    const state = () =>
+      world.run("pod1", [
+        "sh",
+        "-c",
+        "ip route; ip -4 neigh show nud permanent; cat /sys/class/net/eth0/mtu",
+      ]);
     const before = await state();
     const flags = ["--mtu", "1400", "--router-ip", "10.0.1.254", "--routing-mode", "native"];
     await world.nodes[0]!.restartAgent("SIGTERM", flags);
@@ -167,7 +176,10 @@ await worldTests("repairs of the node's network", { nodes: 2, pods: 3, ipv6: tru
       async () => {
         const now = await state();
         return (
-          !/10\.0\.1\.1 |10\.0\.1\.0\/24|mtu/.test(now) && /via 10\.0\.1\.254/.test(now) && /1400/.test(now)
+          !/10\.0\.1\.1 |10\.0\.1\.0\/24|mtu/.test(now) &&
+          /via 10\.0\.1\.254/.test(now) &&
+          /^10\.0\.1\.254 .*PERMANENT/m.test(now) &&
+          /1400/.test(now)
         );
       },
       repairMs,

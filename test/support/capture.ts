@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import type { World } from "../../src/playground/index.ts";
 import { startUntilSays } from "./programs.ts";
 
-/** A packet. Addresses as tcpdump writes them: "10.0.1.2.80" where there are ports. */
+/** A packet. Addresses as tcpdump writes them: "10.0.1.2.80" where there are ports; those of ARP's question in ARP. */
 export interface CapturedPacket {
   readonly source: string;
   readonly destination: string;
@@ -17,9 +17,9 @@ export interface Capture {
   stop(): Promise<void>;
 }
 
-/** Listens on a pod's eth0 for packets that fit tcpdump's `filter`; ready when it returns. */
-export async function capture(world: World, at: string, filter: string): Promise<Capture> {
-  const argv = ["tcpdump", "--immediate-mode", "-l", "-n", "-q", "-t", "-i", "eth0", filter];
+/** Listens on a device, a pod's own unless said otherwise, for packets that fit tcpdump's `filter`; ready when it returns. */
+export async function capture(world: World, at: string, filter: string, device = "eth0"): Promise<Capture> {
+  const argv = ["tcpdump", "--immediate-mode", "-l", "-n", "-q", "-t", "-i", device, filter];
   const { child, stop } = await startUntilSays(world, at, argv, /listening on/);
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   return {
@@ -28,7 +28,9 @@ export async function capture(world: World, at: string, filter: string): Promise
       for (;;) {
         const { value, done } = await lines.next();
         if (done === true) throw new Error(`tcpdump in ${at} ended early`);
-        const match = /IP6? (?<source>\S+) > (?<destination>\S+):/.exec(value);
+        const match =
+          /IP6? (?<source>\S+) > (?<destination>\S+):/.exec(value) ??
+          /ARP, Request who-has (?<destination>\S+) .*tell (?<source>[^ ,]+)/.exec(value);
         if (match !== null) return match.groups as unknown as CapturedPacket;
       }
     },

@@ -8,7 +8,7 @@ import {
 } from "../../datapath/index.ts";
 import { failedPrecondition, invalidArgument } from "../errors.ts";
 import { type NodeConfig, quietenIpv6 } from "../node-config/index.ts";
-import { configurePod, repairPod, unconfigurePod } from "./pod-network.ts";
+import { configurePod, type PodLink, repairPod, unconfigurePod } from "./pod-network.ts";
 import type { Endpoint, EndpointSpec } from "./types.ts";
 
 /** A pod's pair of devices, as the datapath needs to know it. */
@@ -36,7 +36,7 @@ export class PodDeviceMaker {
 
   /**
    * Creates a veth pair into the pod's namespace, or takes the interfaces that the spec names, and gives the pod
-   * its addresses and routes over the routers. A pair that the endpoint had, and that is gone, gets one in its place
+   * its addresses, gateways and routes. A pair that the endpoint had, and that is gone, gets one in its place
    * that looks the same to everybody who knows it by number or address.
    *
    * @throws RefusalError when the namespace or an interface does not fit; nothing is left behind then
@@ -45,20 +45,20 @@ export class PodDeviceMaker {
     const { spec } = endpoint;
     const namespace = this.#open(spec);
     try {
-      const pair =
+      const { host, peer } =
         spec.hostInterface === undefined
           ? await this.#create(endpoint, namespace, node)
           : await this.#adopt(spec.hostInterface, spec, namespace);
+      const link = { ifindex: peer.ifindex, nodeMac: host.mac };
       try {
-        await refuseForeignRoute(namespace, pair.peer);
-        await this.#configureHost(pair.host);
-        await configurePod(namespace.net, pair.peer, endpoint, node);
+        await refuseForeignRoute(namespace, peer);
+        await this.#configureHost(host);
+        await configurePod(namespace.net, link, endpoint, node);
       } catch (error) {
-        if (spec.hostInterface === undefined) await this.#datapath.net.deleteLink(pair.host.ifindex);
-        else await unconfigurePod(namespace.net, pair.peer, endpoint, node);
+        if (spec.hostInterface === undefined) await this.#datapath.net.deleteLink(host.ifindex);
+        else await unconfigurePod(namespace.net, link, endpoint, node);
         throw error;
       }
-      const { host, peer } = pair;
       return { hostInterface: host.name, ifindex: host.ifindex, nodeMac: host.mac, mac: peer.mac };
     } finally {
       namespace.close();
@@ -78,14 +78,14 @@ export class PodDeviceMaker {
     if (namespace === undefined) return;
     try {
       const peer = await namespace.net.linkByName(spec.podInterface);
-      if (peer !== undefined) await unconfigurePod(namespace.net, peer, endpoint, node);
+      if (peer !== undefined) await unconfigurePod(namespace.net, linkOf(endpoint, peer), endpoint, node);
     } finally {
       namespace.close();
     }
   }
 
   /**
-   * Makes a pod's MTU, addresses and routes what they should be with the node as it is now. An adopted pair's MTU is its
+   * Makes a pod's MTU, addresses, gateways and routes what they should be with the node as it is now. An adopted pair's MTU is its
    * owner's. A pod whose namespace or device is gone is left alone.
    *
    * @returns what was not as it should be, in words
@@ -108,7 +108,7 @@ export class PodDeviceMaker {
         await namespace.net.setLink(peer.ifindex, { up: true });
         repairs.push(`${peer.name} was down`);
       }
-      return [...repairs, ...(await repairPod(namespace.net, peer, endpoint, node))];
+      return [...repairs, ...(await repairPod(namespace.net, linkOf(endpoint, peer), endpoint, node))];
     } finally {
       namespace.close();
     }
@@ -195,6 +195,9 @@ export class PodDeviceMaker {
     await net.setLink(host.ifindex, { up: true });
   }
 }
+
+/** The pod learns the MAC address that its programs answer with, whatever its device has become since. */
+const linkOf = ({ nodeMac }: Endpoint, { ifindex }: LinkInfo): PodLink => ({ ifindex, nodeMac });
 
 /** The index may have been taken meanwhile; then the device is another one. */
 async function createAgain(

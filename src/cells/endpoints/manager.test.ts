@@ -130,10 +130,10 @@ test("names, addresses and adopted interfaces belong to one endpoint alone", asy
   }
 });
 
-test("a pod has an address and routes of each family, with the room that the tunnel leaves", async (t) => {
+test("a pod has an address, a gateway and routes of each family, with the room that the tunnel leaves", async (t) => {
   const node = await fakeNode(t);
   const spec = podSpec("web", { ipv6: "FD00:10:0:1::77" });
-  const { ipv4, ipv6 } = await node.endpoints.create(spec);
+  const { ipv4, ipv6, nodeMac } = await node.endpoints.create(spec);
   t.is(ipv6, "fd00:10:0:1::77");
   const pod = node.hive.get(DatapathToken).openNamespace(spec.netns);
   t.teardown(() => pod.close());
@@ -149,6 +149,15 @@ test("a pod has an address and routes of each family, with the room that the tun
     `fd00:10:0:1::/64 fd00:10:0:1::1 ${ipv6} 1500`,
     `::/0 fd00:10:0:1::1 ${ipv6} 1450`,
   ]);
+  t.deepEqual(
+    (await pod.net.neighbours()).map(({ ifindex: _, ...gateway }) => gateway),
+    ["10.0.1.1", "fd00:10:0:1::1"].map((address) => ({
+      address,
+      mac: nodeMac,
+      permanent: true,
+      protocol: 87,
+    })),
+  );
   t.is(await pod.net.getSysctl("ipv6/conf/eth0/addr_gen_mode"), "1");
   const { lxc, ipcache } = node.inventory();
   for (const list of [lxc, ipcache])

@@ -1,4 +1,4 @@
-import type { LinkInfo, NetOps, Route } from "../../datapath/index.ts";
+import type { Neighbour, NetOps, Route } from "../../datapath/index.ts";
 import type { PodAddresses } from "../ipam/index.ts";
 import { hostPrefix, type NodeConfig, routeProtocol, sameRoute } from "../node-config/index.ts";
 
@@ -8,18 +8,28 @@ const loopbackIfindex = 1;
 /** RT_TABLE_MAIN of rtnetlink(7). */
 const mainTable = 254;
 
+/** The pod's end of its pair, and who is at the other end of it. */
+export interface PodLink {
+  readonly ifindex: number;
+  /** MAC address of the node's end: what a pod that asks for its gateway is told. */
+  readonly nodeMac: string;
+}
+
 /** What a pod's namespace gets of one family. */
 interface FamilyPlan {
   readonly address: string;
+  readonly gateway: Neighbour;
   readonly routes: readonly Route[];
 }
 
 /**
- * Everything goes to the router, whose MAC address the programs at the other end of the pair answer for. Packets that
- * leave the node have less room than the device where they are encapsulated; those for pods nearby have all of it.
+ * Everything goes to the router, whose MAC address the programs at the other end of the pair answer for. The pod is
+ * told it for good: an entry that ages has to be asked for again and again, and packets take the slow way through the
+ * stack as long as it is not confirmed. Packets that leave the node have less room than the device where they are
+ * encapsulated; those for pods nearby have all of it.
  */
 function planFamily(
-  peer: Pick<LinkInfo, "ifindex">,
+  { ifindex, nodeMac }: PodLink,
   node: NodeConfig,
   family: {
     readonly address: string;
@@ -28,7 +38,6 @@ function planFamily(
     readonly anywhere: string;
   },
 ): FamilyPlan {
-  const { ifindex } = peer;
   const { address, router, podCidr, anywhere } = family;
   const gateway = { gateway: router, ifindex, source: address };
   const narrow = node.routeMtu < node.mtu;
@@ -39,33 +48,30 @@ function planFamily(
   ];
   return {
     address: hostPrefix(address),
+    gateway: { ifindex, address: router, mac: nodeMac, permanent: true, protocol: routeProtocol },
     routes: routes.map((route) => ({ ...route, protocol: routeProtocol })),
   };
 }
 
-function plan(
-  peer: Pick<LinkInfo, "ifindex">,
-  { ipv4, ipv6 }: PodAddresses,
-  node: NodeConfig,
-): readonly FamilyPlan[] {
+function plan(link: PodLink, { ipv4, ipv6 }: PodAddresses, node: NodeConfig): readonly FamilyPlan[] {
   const { podCidr, podCidrV6, routerIpv4, routerIpv6 } = node;
-  const first = planFamily(peer, node, { address: ipv4, router: routerIpv4, podCidr, anywhere: "0.0.0.0/0" });
+  const first = planFamily(link, node, { address: ipv4, router: routerIpv4, podCidr, anywhere: "0.0.0.0/0" });
   if (ipv6 === "" || podCidrV6 === undefined || routerIpv6 === undefined) return [first];
   const second = { address: ipv6, router: routerIpv6, podCidr: podCidrV6, anywhere: "::/0" };
-  return [first, planFamily(peer, node, second)];
+  return [first, planFamily(link, node, second)];
 }
 
-/** Gives a pod's interface its addresses and routes. May be repeated. */
+/** Gives a pod's interface its addresses, gateways and routes. May be repeated. */
 export async function configurePod(
   net: NetOps,
-  peer: LinkInfo,
+  link: PodLink,
   addresses: PodAddresses,
   node: NodeConfig,
 ): Promise<void> {
   // Asked for in this order, which the kernel keeps, and without waiting for each answer.
-  const asked = [net.setLink(loopbackIfindex, { up: true }), net.setLink(peer.ifindex, { up: true })];
-  for (const { address, routes } of plan(peer, addresses, node)) {
-    asked.push(net.addAddress(peer.ifindex, address, { nodad: true }));
+  const asked = [net.setLink(loopbackIfindex, { up: true }), net.setLink(link.ifindex, { up: true })];
+  for (const { address, gateway, routes } of plan(link, addresses, node)) {
+    asked.push(net.addAddress(link.ifindex, address, { nodad: true }), net.replaceNeighbour(gateway));
     for (const route of routes) asked.push(net.replaceRoute(route));
   }
   const failed = (await Promise.allSettled(asked)).find(({ status }) => status === "rejected");
@@ -75,40 +81,49 @@ export async function configurePod(
 /** Takes back what `configurePod` did, as far as it is there. */
 export async function unconfigurePod(
   net: NetOps,
-  peer: LinkInfo,
+  link: PodLink,
   addresses: PodAddresses,
   node: NodeConfig,
 ): Promise<void> {
-  for (const { address, routes } of plan(peer, addresses, node).toReversed()) {
+  for (const { address, gateway, routes } of plan(link, addresses, node).toReversed()) {
     // Of whatever protocol: earlier versions gave them none of their own.
     for (const { protocol: _protocol, ...route } of routes.toReversed()) await net.deleteRoute(route);
-    await net.deleteAddress(peer.ifindex, address);
+    await net.deleteNeighbour(gateway);
+    await net.deleteAddress(link.ifindex, address);
   }
 }
 
 /**
- * Makes a pod's addresses and routes what they should be; those of an earlier router, or another routing mode, go.
+ * Makes a pod's addresses, gateways and routes what they should be; those of an earlier router, or another routing mode,
+ * go.
  * @returns what was not as it should be, in words
  */
 export async function repairPod(
   net: NetOps,
-  peer: LinkInfo,
+  link: PodLink,
   addresses: PodAddresses,
   node: NodeConfig,
 ): Promise<readonly string[]> {
-  const plans = plan(peer, addresses, node);
-  const [ownAddresses, ownRoutes] = await Promise.all([net.addresses(), net.routes()]);
-  const there = new Set(
-    ownAddresses.filter(({ ifindex }) => ifindex === peer.ifindex).map(({ cidr }) => cidr),
-  );
+  const plans = plan(link, addresses, node);
+  const [ownAddresses, ownNeighbours, ownRoutes] = await Promise.all([
+    net.addresses(link.ifindex),
+    net.neighbours(link.ifindex),
+    net.routes(),
+  ]);
+  const there = new Set(ownAddresses.map(({ cidr }) => cidr));
   const main = ownRoutes.filter(
-    ({ ifindex, table }) => ifindex === peer.ifindex && (table ?? mainTable) === mainTable,
+    ({ ifindex, table }) => ifindex === link.ifindex && (table ?? mainTable) === mainTable,
   );
   const repairs: string[] = [];
-  for (const { address, routes } of plans) {
+  for (const { address, gateway, routes } of plans) {
     if (!there.has(address)) {
-      await net.addAddress(peer.ifindex, address, { nodad: true });
+      await net.addAddress(link.ifindex, address, { nodad: true });
       repairs.push(`the address ${address} was gone`);
+    }
+    const known = ownNeighbours.find((one) => one.address === gateway.address);
+    if (known === undefined || !sameNeighbour(known, gateway)) {
+      await net.replaceNeighbour(gateway);
+      repairs.push(`the neighbour ${gateway.address} was ${known === undefined ? "gone" : "another"}`);
     }
     for (const route of routes) {
       const same = main.filter(({ destination }) => destination === route.destination);
@@ -122,5 +137,15 @@ export async function repairPod(
     if (route.protocol !== routeProtocol || wanted.has(route.destination)) continue;
     if (await net.deleteRoute(route)) repairs.push(`the route to ${route.destination} was nobody's`);
   }
+  const gateways = new Set(plans.map(({ gateway }) => gateway.address));
+  for (const neighbour of ownNeighbours) {
+    if (neighbour.protocol !== routeProtocol || gateways.has(neighbour.address)) continue;
+    if (await net.deleteNeighbour(neighbour)) repairs.push(`the neighbour ${neighbour.address} was nobody's`);
+  }
   return repairs;
+}
+
+function sameNeighbour(there: Neighbour, wanted: Neighbour): boolean {
+  const fields = ["mac", "permanent", "protocol"] as const;
+  return fields.every((field) => there[field] === wanted[field]);
 }

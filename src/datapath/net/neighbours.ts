@@ -8,23 +8,20 @@ import type { RtnlSocket } from "./socket.ts";
 
 const RTM = { newNeighbour: 28, deleteNeighbour: 29, getNeighbour: 30 } as const;
 /** NDA_* and NUD_* of include/uapi/linux/neighbour.h. */
-const Nda = { destination: 1, mac: 2 } as const;
+const Nda = { destination: 1, mac: 2, protocol: 12 } as const;
 const NUD_REACHABLE = 0x02;
 const NUD_FAILED = 0x20;
 const NUD_NOARP = 0x40;
 const NUD_PERMANENT = 0x80;
 const NDMSG = 12;
 
-function message(neighbour: Neighbour, state: number, withMac: boolean): Buffer {
+/** @param extra attributes besides the address */
+function message(neighbour: Neighbour, state: number, extra: readonly Buffer[] = []): Buffer {
   const header = Buffer.alloc(NDMSG);
   header.writeUInt8(addressFamily(neighbour.address), 0);
   header.writeInt32LE(neighbour.ifindex, 4);
   header.writeUInt16LE(state, 8);
-  return Buffer.concat([
-    header,
-    attribute(Nda.destination, ipBytes(neighbour.address)),
-    ...(withMac ? [attribute(Nda.mac, macBytes(neighbour.mac))] : []),
-  ]);
+  return Buffer.concat([header, attribute(Nda.destination, ipBytes(neighbour.address)), ...extra]);
 }
 
 /** Neighbours whose MAC address is known, of both families; multicast mappings and failures are left out. */
@@ -49,6 +46,7 @@ function parseNeighbour(payload: Buffer): Neighbour | undefined {
   const attributes = parseAttributes(payload, NDMSG);
   const address = attributes.get(Nda.destination);
   const mac = attributes.get(Nda.mac);
+  const protocol = attributes.get(Nda.protocol)?.readUInt8();
   if (address === undefined || mac?.length !== 6 || (state & (NUD_FAILED | NUD_NOARP)) !== 0)
     return undefined;
   return {
@@ -56,16 +54,25 @@ function parseNeighbour(payload: Buffer): Neighbour | undefined {
     address: ipFromBytes(address),
     mac: macFromBytes(mac),
     permanent: (state & NUD_PERMANENT) !== 0,
+    ...(protocol === undefined ? {} : { protocol }),
   };
 }
 
-/** Creates or replaces. Not permanent ones begin as reachable and age as usual. */
+/**
+ * Creates or replaces; without a protocol that of an entry there stays. Not permanent ones begin as reachable and age as
+ * usual.
+ */
 export async function replaceNeighbour(socket: RtnlSocket, neighbour: Neighbour): Promise<void> {
   const state = neighbour.permanent === false ? NUD_REACHABLE : NUD_PERMANENT;
+  const { mac, protocol } = neighbour;
+  const extra = [
+    attribute(Nda.mac, macBytes(mac)),
+    ...(protocol === undefined ? [] : [attribute(Nda.protocol, Buffer.from([protocol]))]),
+  ];
   await socket.request({
     type: RTM.newNeighbour,
     flags: Flag.create | Flag.replace,
-    payload: message(neighbour, state, true),
+    payload: message(neighbour, state, extra),
     operation: "replace neighbour",
     object: describe(neighbour),
   });
@@ -76,7 +83,7 @@ export async function deleteNeighbour(socket: RtnlSocket, neighbour: Neighbour):
   try {
     await socket.request({
       type: RTM.deleteNeighbour,
-      payload: message(neighbour, 0, false),
+      payload: message(neighbour, 0),
       operation: "delete neighbour",
       object: describe(neighbour),
     });

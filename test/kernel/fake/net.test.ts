@@ -96,12 +96,16 @@ async function play(host: NetNamespace, pod: NetNamespace): Promise<readonly unk
   await note(pod.net.deleteNeighbour(neighbour));
   await note(pod.net.deleteNeighbour(neighbour));
   await note(pod.net.replaceNeighbour({ ...neighbour, ifindex: 4711 }));
+  await note(pod.net.replaceNeighbour({ ...neighbour, protocol: 87 }));
+  await note(pod.net.replaceNeighbour(neighbour));
+  log.push((await pod.net.neighbours(peer.ifindex)).map(({ ifindex: _, ...rest }) => rest));
 
   await note(host.net.setSysctl("ipv4/conf/lxc1/rp_filter", "0"));
   await note(host.net.getSysctl("ipv4/conf/lxc1/rp_filter"));
   await note(host.net.getSysctl("ipv4/conf/lxc9/rp_filter"));
   await note(host.net.setLink(lxc.ifindex, { name: "lo" }));
   await note(pod.net.setLink(peer.ifindex, { up: false }));
+  log.push(await pod.net.neighbours(peer.ifindex));
   log.push(await facts(place));
   await note(host.net.deleteLink(lxc.ifindex));
   await note(host.net.deleteLink(lxc.ifindex));

@@ -92,7 +92,7 @@ export class NamespaceState {
     this.#tell(() => ({ kind: "link", gone: false, link: this.describe(link) }));
   }
 
-  /** The kernel drops an interface's routes and IPv6 addresses when it goes down. */
+  /** The kernel drops an interface's routes, neighbours and IPv6 addresses when it goes down. */
   linkDown(link: LinkState): void {
     link.up = false;
     // No word of the routes: that of the link says enough.
@@ -100,6 +100,8 @@ export class NamespaceState {
     for (const cidr of this.addressesOf(link.ifindex)) {
       if (cidr.includes(":")) this.removeAddress(link.ifindex, cidr);
     }
+    for (const [key, { ifindex }] of this.neighbours)
+      if (ifindex === link.ifindex) this.neighbours.delete(key);
   }
 
   /** Takes addresses, routes and neighbours with it. */
@@ -108,9 +110,6 @@ export class NamespaceState {
     if (link === undefined) return;
     this.linkDown(link);
     for (const cidr of this.addressesOf(ifindex)) this.removeAddress(ifindex, cidr);
-    for (const [key, neighbour] of this.neighbours) {
-      if (neighbour.ifindex === ifindex) this.neighbours.delete(key);
-    }
     this.links.delete(ifindex);
     const last = this.describe(link);
     this.#tell(() => ({ kind: "link", gone: true, link: last }));

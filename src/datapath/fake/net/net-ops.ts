@@ -195,7 +195,13 @@ export class FakeNetOps implements NetOps, Closeable {
     familyOf(neighbour.address);
     const mac = macFromBytes(macBytes(neighbour.mac));
     this.#link("replace neighbour", neighbour.ifindex);
-    this.#state.neighbours.set(object, { ...neighbour, mac, permanent: neighbour.permanent ?? true });
+    const there = this.#state.neighbours.get(object);
+    this.#state.neighbours.set(object, {
+      ...there,
+      ...neighbour,
+      mac,
+      permanent: neighbour.permanent ?? true,
+    });
   }
 
   async deleteNeighbour(neighbour: Neighbour): Promise<boolean> {
