@@ -39,6 +39,7 @@ const features: Readonly<Record<ObjectKind | "sock", Readonly<Record<string, rea
     cfg_enable_ipv6: [1],
     cfg_tunnel_ifindex: [0, 1],
     cfg_tunnel_mtu: [1450],
+    cfg_tunnel_port: [8472],
     // A device is not cilium_host, which serves no network.
     cfg_ifindex: [2],
     cfg_host_ifindex: [3],
