@@ -1,6 +1,7 @@
 // waggle-bench: runs suites and writes down what they measured.
 
 import { Command, InvalidArgumentError } from "commander";
+import { AwakeCores } from "./awake.ts";
 import { fillCache } from "./bench-world.ts";
 import { describeMachine } from "./machine.ts";
 import { type Report, writeReport } from "./report/page.ts";
@@ -18,6 +19,7 @@ interface Options {
   readonly json?: boolean;
   readonly smoke?: boolean;
   readonly rounds?: number;
+  readonly coresMaySleep?: boolean;
   readonly out?: string;
 }
 
@@ -38,12 +40,18 @@ function chosen(names: readonly string[]): readonly Suite[] {
   });
 }
 
-async function runSuite(suite: Suite, effort: Effort, signal: AbortSignal): Promise<SuiteResult> {
+async function runSuite(suite: Suite, options: Options, signal: AbortSignal): Promise<SuiteResult> {
   const started = performance.now();
+  const cores = new AwakeCores({ maySleep: options.coresMaySleep === true });
   const progress = (what: string): void => void process.stderr.write(`${suite.name}: ${what}\n`);
-  const result = await suite.run({ effort, signal, progress });
+  const result = await suite.run({
+    effort: effortOf(options),
+    signal,
+    progress,
+    awake: (measure) => cores.during(measure),
+  });
   progress(`done in ${((performance.now() - started) / 1_000).toFixed(1)} s`);
-  return result;
+  return { ...result, remarks: [...result.remarks, ...cores.remarks] };
 }
 
 /** Runs all suites, some at once; the first that fails ends the others. */
@@ -51,7 +59,6 @@ async function runAll(wanted: readonly Suite[], options: Options): Promise<Repor
   const stop = new AbortController();
   const onSignal = (): void => stop.abort(new Error("interrupted"));
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
-  const effort = effortOf(options);
   await fillCache();
   const results = new Map<Suite, SuiteResult>();
   const waiting = [...wanted];
@@ -59,7 +66,7 @@ async function runAll(wanted: readonly Suite[], options: Options): Promise<Repor
     for (let suite = waiting.shift(); suite !== undefined; suite = waiting.shift()) {
       stop.signal.throwIfAborted();
       try {
-        results.set(suite, await runSuite(suite, effort, stop.signal));
+        results.set(suite, await runSuite(suite, options, stop.signal));
       } catch (error) {
         const failure = new Error(`${suite.name}: ${error instanceof Error ? error.message : error}`, {
           cause: error,
@@ -90,6 +97,10 @@ const program = new Command("waggle-bench")
   .option("--json", "print JSON instead of tables")
   .option("--smoke", "a short run that only shows that the suites work, and judges nothing")
   .option("--rounds <n>", "rounds of A B A B", wholeNumber)
+  .option(
+    "--cores-may-sleep",
+    "let idle cores halt while rates are measured, to see what their wake-ups cost",
+  )
   .option("--out <directory>", "also write results.json, page.md and pictures there")
   .action(async (names: string[], options: Options) => {
     const results = await runAll(chosen(names), options);

@@ -64,6 +64,8 @@ export interface SuiteContext {
   readonly signal: AbortSignal;
   /** Says what is being measured. */
   progress(what: string): void;
+  /** Measures rates while idle cores are kept awake: see awake.ts. Remarks on it come with the result by themselves. */
+  awake<T>(measure: () => Promise<T>): Promise<T>;
 }
 
 /** One page of the benchmark. */

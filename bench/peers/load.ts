@@ -50,6 +50,7 @@ export interface RequestResponse {
   /** Round-trip times in microseconds. */
   readonly p50: number;
   readonly p99: number;
+  readonly p999: number;
 }
 
 export async function tcpRequestResponse({ from, to }: Way, seconds: number): Promise<RequestResponse> {
@@ -69,6 +70,7 @@ export async function tcpRequestResponse({ from, to }: Way, seconds: number): Pr
     ratePerSecond: received / runTime,
     p50: figure(/percentile 50\.000 =\s+([\d.]+)/, "the median"),
     p99: figure(/percentile 99\.000 =\s+([\d.]+)/, "the 99th percentile"),
+    p999: figure(/percentile 99\.900 =\s+([\d.]+)/, "the 99.9th percentile"),
   };
 }
 

@@ -210,7 +210,7 @@ export const services: Suite = {
         sizes.some((size) => rateKinds.some((kind) => placeName(kind, size) === name)),
       );
       for (const { pair } of rated) servers.push(await nginxServer(pair.server));
-      const measured = [...(await measureRates(rated, context)), ...cost];
+      const measured = [...(await context.awake(() => measureRates(rated, context))), ...cost];
       return {
         rows: rowsOf(sizes, measured),
         targets: targetsOf(sizes, measured),
