@@ -120,9 +120,9 @@ int cil_to_container(struct __sk_buff *ctx)
 static __always_inline int lxc_policy(struct __sk_buff *ctx, struct pkt_state *st)
 {
 	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
-		return lxc_receive_v6(ctx, st);
+		return lxc_receive_here_v6(ctx, st);
 	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP))
-		return lxc_receive_v4(ctx, st);
+		return lxc_receive_here_v4(ctx, st);
 	return DROP(st, DROP_UNKNOWN_L3);
 }
 

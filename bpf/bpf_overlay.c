@@ -46,17 +46,21 @@ static __always_inline int overlay_identify(struct __sk_buff *ctx, struct pkt_st
 	return 0;
 }
 
+/* Where nobody is at the hook point, the stage behind it follows within this program. */
 static __always_inline int from_overlay(struct __sk_buff *ctx, struct pkt_state *st)
 {
+	__u64 idle = idle_hooks(IDLE_OVERLAY);
 	int ret = overlay_identify(ctx, st);
 
 	if (ret < 0)
 		return DROP(st, ret);
 	trace(ctx, st, TRACE_FROM_OVERLAY, 0);
 	if (cfg_enable_ipv4 && ctx->protocol == bpf_htons(ETH_P_IP))
-		return JUMP(ctx, st, WAGGLE_SLOT_from_overlay_v4);
+		return idle_at(idle, WAGGLE_SLOT_from_overlay_v4) ? overlay_from_v4(ctx, st)
+								  : JUMP(ctx, st, WAGGLE_SLOT_from_overlay_v4);
 	if (cfg_enable_ipv6 && ctx->protocol == bpf_htons(ETH_P_IPV6))
-		return JUMP(ctx, st, WAGGLE_SLOT_from_overlay_v6);
+		return idle_at(idle, WAGGLE_SLOT_from_overlay_v6) ? overlay_from_v6(ctx, st)
+								  : JUMP(ctx, st, WAGGLE_SLOT_from_overlay_v6);
 	return DROP(st, DROP_UNKNOWN_L3);
 }
 

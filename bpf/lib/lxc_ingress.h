@@ -30,20 +30,25 @@ static __always_inline void lxc_enter(struct pkt_state *st, const struct endpoin
 }
 #endif
 
-/*
- * A packet for the pod that the state names, from another pod's stages or another device's programs: routed, and the
- * sender's identity known.
- */
+/* Begins the way into the pod that the state names: 0, with the pod, or DROP_*. */
+static __always_inline int F(lxc_arrive)(struct __sk_buff *ctx, struct pkt_state *st, const struct endpoint_config **pod)
+{
+	*pod = endpoint_self(st);
+	st->direction = DIR_INGRESS;
+	if (!*pod || !(*pod)->ifindex)
+		return DROP(st, DROP_EP_NOT_READY);
+	lxc_enter(st, *pod);
+	pod_count_at(ctx, *pod);
+	return 0;
+}
+
+/* A packet for the pod that the state names, from another pod's stages: routed, and the sender's identity known. */
 static __always_inline int F(lxc_receive)(struct __sk_buff *ctx, struct pkt_state *st)
 {
-	const struct endpoint_config *pod = endpoint_self(st);
+	const struct endpoint_config *pod;
+	int ret = F(lxc_arrive)(ctx, st, &pod);
 
-	st->direction = DIR_INGRESS;
-	if (!pod || !pod->ifindex)
-		return DROP(st, DROP_EP_NOT_READY);
-	lxc_enter(st, pod);
-	pod_count_at(ctx, pod);
-	return JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
+	return ret < 0 ? ret : JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
 }
 
 /* A packet that the stack sends to the pod's device. Called by cil_to_container. */
@@ -91,14 +96,14 @@ static __always_inline int F(lxc_next)(const struct pkt_state *st, const struct 
 	return F(lxc_delivers_plainly)(st, idle) ? NEXT_NONE : NEXT_DELIVER;
 }
 
-static __always_inline int F(lxc_ct_ingress)(struct __sk_buff *ctx, struct pkt_state *st)
+static __always_inline int F(lxc_ct_ingress)(struct __sk_buff *ctx, struct pkt_state *st,
+					     const struct endpoint_config *pod, __u64 idle)
 {
-	const struct endpoint_config *pod = endpoint_self(st);
 	int ret = F(lxc_ct)(ctx, st, pod, DIR_INGRESS);
 
 	if (ret < 0)
 		return ret;
-	ret = pod ? F(lxc_next)(st, pod, idle_hooks(IDLE_LXC)) : NEXT_POLICY;
+	ret = pod ? F(lxc_next)(st, pod, idle) : NEXT_POLICY;
 	if (ret == NEXT_POLICY)
 		return JUMP(ctx, st, HOOK_SLOT(to_container_pre_policy));
 	if (ret == NEXT_DELIVER)
@@ -107,13 +112,29 @@ static __always_inline int F(lxc_ct_ingress)(struct __sk_buff *ctx, struct pkt_s
 	return F(lxc_hand_over)(ctx, st, pod);
 }
 
+/*
+ * The same from another device's programs. Where nobody is at the hook point before it, conntrack follows within this
+ * program.
+ */
+static __always_inline int F(lxc_receive_here)(struct __sk_buff *ctx, struct pkt_state *st)
+{
+	__u64 idle = idle_hooks(IDLE_LXC);
+	const struct endpoint_config *pod;
+	int ret = F(lxc_arrive)(ctx, st, &pod);
+
+	if (ret < 0)
+		return ret;
+	return idle_at(idle, HOOK_SLOT(to_container_pre_ct)) ? F(lxc_ct_ingress)(ctx, st, pod, idle)
+							     : JUMP(ctx, st, HOOK_SLOT(to_container_pre_ct));
+}
+
 /* Slot 4: what connection does the packet belong to, and was it to a service? */
 SEC("tc")
 int F(tail_ct_ingress)(struct __sk_buff *ctx)
 {
 	struct pkt_state *st = state_get();
 
-	return st ? finish(ctx, st, F(lxc_ct_ingress)(ctx, st)) : TC_ACT_SHOT;
+	return st ? finish(ctx, st, F(lxc_ct_ingress)(ctx, st, endpoint_self(st), idle_hooks(IDLE_LXC))) : TC_ACT_SHOT;
 }
 
 static __always_inline int F(lxc_policy_ingress)(struct __sk_buff *ctx, struct pkt_state *st)
