@@ -225,6 +225,18 @@ test("a device that is deleted meanwhile is no error; another error keeps no pod
   t.deepEqual([...there], ["lxc-3"]);
 });
 
+test("nobody waits for the link of a pod whose device is gone, until it has one again", async (t) => {
+  const { pods, there, hold, run } = links();
+  for (const id of [1, 2]) pods.add(device(id));
+  hold(device(1)).reject(gone);
+  await Promise.all([pods.settled(patient()), run()]);
+  t.deepEqual([...there], ["lxc-2"]);
+  pods.add(device(1));
+  hold(device(1)).resolve();
+  await Promise.all([pods.settled(patient()), run()]);
+  t.deepEqual([...there], ["lxc-2", "lxc-1"]);
+});
+
 test("links wait for pods that come meanwhile, and an agent that stops for the one that is being made", async (t) => {
   const { pods, there, hold, run } = links();
   for (const id of [1, 2, 3]) pods.add(device(id));

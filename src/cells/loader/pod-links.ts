@@ -134,6 +134,8 @@ export class PodLinks {
       log.debug({ attachment }, "pod has a TCX link");
     } catch (error) {
       if (!isGone(error)) throw error;
+      // Until it has a device again, and with it its filters, it gets none, and nobody is to wait for that.
+      if (this.#pods.get(attachment) === device) this.#pods.delete(attachment);
       log.debug({ attachment, err: error }, "device went before it had a TCX link");
     } finally {
       this.#linking = undefined;
