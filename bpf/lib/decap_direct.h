@@ -35,6 +35,7 @@
 
 /* Longer frames are bulk. */
 #define DECAP_LEN_MAX 1024
+/* What is on the device's queue is taken from it within the same run of the CPU's network interrupts, or at worst the next. */
 #define DECAP_BULK_TICKS 3
 #define DECAP_FLOW_BITS 8
 #define DECAP_NODE_BITS 6
@@ -58,7 +59,7 @@ struct {
 	__type(value, struct decap_nodes);
 } wg_decap_nodes SEC(".maps");
 
-/* Until which tick flows are bulk, by their hash. For all CPUs: one may receive what is sent at once, and another one the rest. */
+/* Until which tick flows take the device, by their hash. For all CPUs: a flow's packets may be received by several. */
 struct decap_bulk {
 	__u64 until[1 << DECAP_FLOW_BITS];
 };
@@ -70,22 +71,14 @@ struct {
 	__type(value, struct decap_bulk);
 } wg_decap_bulk SEC(".maps");
 
-/* Does the packet, of a flow from this port of a node, have to take the device for what else is of the flow? */
-static __always_inline _Bool decap_is_bulk(const struct __sk_buff *ctx, __be32 node, __be16 sport)
+/* Until which tick a flow, from this port of a node, takes the device. NULL cannot be, but the verifier wants it handled. */
+static __always_inline volatile __u64 *decap_flow(__be32 node, __be16 sport)
 {
-	__u64 hash = hash_mix(0, (__u64)node << 16 | sport), tick = bpf_jiffies64();
+	__u64 hash = hash_mix(0, (__u64)node << 16 | sport);
 	__u32 zero = 0;
 	struct decap_bulk *bulk = bpf_map_lookup_elem(&wg_decap_bulk, &zero);
-	volatile __u64 *until;
 
-	if (!bulk)
-		return 1;
-	until = &bulk->until[hash >> (64 - DECAP_FLOW_BITS)];
-	if (!ctx->gso_size && ctx->len <= DECAP_LEN_MAX)
-		return *until >= tick;
-	if (*until != tick + DECAP_BULK_TICKS) /* written once a tick: CPUs share the line */
-		*until = tick + DECAP_BULK_TICKS;
-	return 1;
+	return bulk ? &bulk->until[hash >> (64 - DECAP_FLOW_BITS)] : (void *)0;
 }
 
 static __always_inline __u32 decap_find_route(struct __sk_buff *ctx, __be32 node)
@@ -153,6 +146,8 @@ static __always_inline _Bool decap_is_allowed(void)
 static __always_inline const struct vxlan_headers *decap_outer(struct __sk_buff *ctx)
 {
 	const struct vxlan_headers *outer;
+	__u64 tick = bpf_jiffies64();
+	volatile __u64 *until;
 	void *data;
 
 	/* Frames that others send here, and those of a VLAN, are nothing for a short way. */
@@ -162,10 +157,15 @@ static __always_inline const struct vxlan_headers *decap_outer(struct __sk_buff 
 	if (!data)
 		return (void *)0;
 	outer = data + ETH_HLEN;
-	if (decap_is_bulk(ctx, outer->ip.saddr, outer->udp.source) || !decap_is_sound(ctx, outer) ||
-	    !decap_is_from_there(ctx, outer->ip.saddr))
+	until = decap_flow(outer->ip.saddr, outer->udp.source);
+	if (!until)
 		return (void *)0;
-	return outer;
+	if (ctx->gso_size || ctx->len > DECAP_LEN_MAX || !decap_is_sound(ctx, outer)) {
+		if (*until != tick + DECAP_BULK_TICKS) /* once a tick: CPUs share the line */
+			*until = tick + DECAP_BULK_TICKS;
+		return (void *)0;
+	}
+	return *until < tick && decap_is_from_there(ctx, outer->ip.saddr) ? outer : (void *)0;
 }
 
 /* What is inside: its addresses, if it goes on from here. */
