@@ -1,14 +1,13 @@
 // What is measured of pairs: rates of load programs, and processor time.
 
-import { makeDirectory } from "../src/playground/scratch.ts";
-import { Undo } from "../src/playground/undo.ts";
-import { interleave, interleaveMany, samplesOf } from "./interleave.ts";
+import { interleaveMany, samplesOf } from "./interleave.ts";
 import type { Pair } from "./pair.ts";
+import { type Costs, measureCosts } from "./path-costs.ts";
 import { connectRate, tcpRequestResponse, tcpThroughput, udpPackets, type Way } from "./peers/load.ts";
-import { type CostKind, compilePathCost, pathCost } from "./peers/path-cost.ts";
 import { iperf3Server, nginxServer, type Server, sockperfServer } from "./peers/servers.ts";
 import { ratio, type Summary } from "./statistics.ts";
-import { type Effort, type Row, type SuiteContext, type Target, target } from "./suite.ts";
+import { type Row, type SuiteContext, type Target, target } from "./suite.ts";
+import { measureTimes } from "./times-built.ts";
 
 /** What one run of a load program says: a sample for each of some figures. */
 interface Load {
@@ -53,7 +52,7 @@ const loads: readonly Load[] = [
   },
 ];
 
-const costs: Readonly<Partial<Record<CostKind, string>>> = {
+const costs: Costs = {
   bytes: "128 KiB of TCP",
   requests: "a TCP request and its response",
   connections: "a TCP connection with one request",
@@ -92,25 +91,6 @@ async function measureRates(
   return rows;
 }
 
-/** Processor time of every pair's path, in turn. */
-async function measureCosts(
-  pairs: readonly Pair[],
-  program: string,
-  { effort, signal, progress }: SuiteContext,
-): Promise<readonly Row[]> {
-  const rows: Row[] = [];
-  for (const [kind, what] of Object.entries(costs) as [CostKind, string][]) {
-    progress(`processor time of ${what}`);
-    const variants = await interleave(
-      pairs.map((pair) => ({ name: pair.name, measure: () => pathCost(program, kind, pair) })),
-      // A sample takes some hundredths of a second: there can be more of them.
-      { effort, signal, visits: 5 },
-    );
-    rows.push({ name: `processor time, ${what}`, unit: "ns", better: "lower", variants });
-  }
-  return rows;
-}
-
 /** Builds pairs, starts their servers, and takes all down after `use`. @throws IdlePeerError and what `use` throws */
 async function withPairs<T>(
   makers: readonly (() => Promise<Pair>)[],
@@ -133,26 +113,6 @@ async function withPairs<T>(
   }
 }
 
-/** How often pairs are built in a full run: where devices and programs come to lie is not the path's. */
-const timesBuilt = 3;
-
-/** The rounds of each time that pairs are built. */
-function sharesOf({ rounds, scale }: Effort): readonly number[] {
-  const times = scale < 1 ? 1 : Math.min(timesBuilt, rounds);
-  return Array.from({ length: times }, (_, index) => Math.floor((rounds + index) / times));
-}
-
-/** The rows of several times, which are the same rows, as one: its variants in the order of the first. */
-function joined(times: readonly (readonly Row[])[]): readonly Row[] {
-  return times[0]!.map((first, index) => ({
-    ...first,
-    variants: first.variants.map(({ name }) => ({
-      name,
-      samples: times.flatMap((rows) => samplesOf(rows[index]!.variants, name)),
-    })),
-  }));
-}
-
 /**
  * Measures every figure for pairs by these makers, which are built anew several times. Resolves to the rows, rates
  * before processor time, and the pairs' names.
@@ -162,27 +122,14 @@ export async function measurePairs(
   makers: readonly (() => Promise<Pair>)[],
   context: SuiteContext,
 ): Promise<{ readonly rows: readonly Row[]; readonly names: readonly string[] }> {
-  const undo = new Undo();
-  try {
-    const program = await compilePathCost(await makeDirectory("path-cost", undo));
-    const times: (readonly Row[])[] = [];
-    for (const [time, rounds] of sharesOf(context.effort).entries()) {
-      context.progress("building pairs");
-      // Of equal pairs those that are built last open connections a per cent faster than the first.
-      const order = time % 2 === 0 ? makers : makers.toReversed();
-      const part: SuiteContext = { ...context, effort: { ...context.effort, rounds } };
-      times.push(
-        await withPairs(order, async (pairs) => {
-          const cost = await measureCosts(pairs, program, part);
-          return [...(await part.awake(() => measureRates(pairs, part))), ...cost];
-        }),
-      );
-    }
-    const rows = joined(times);
-    return { rows, names: rows[0]!.variants.map(({ name }) => name) };
-  } finally {
-    await undo.run();
-  }
+  const rows = await measureTimes(context, (part, backwards) => {
+    context.progress("building pairs");
+    return withPairs(backwards ? makers.toReversed() : makers, async (pairs) => {
+      const cost = await measureCosts(pairs, costs, 5, part);
+      return [...(await part.awake(() => measureRates(pairs, part))), ...cost];
+    });
+  });
+  return { rows, names: rows[0]!.variants.map(({ name }) => name) };
 }
 
 /** How many times better one is than the other. */

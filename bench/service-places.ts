@@ -24,6 +24,7 @@ export const direct = "direct veth";
 
 /** Two pods, one of which is behind services. */
 export interface Place {
+  readonly kind: string;
   /** What it is, and how many services there are. */
   readonly name: string;
   readonly pair: Pair;
@@ -85,10 +86,10 @@ export const placeName = (kind: string, size: number): string => `${kind}, ${siz
 /** Sets up so many services. The one in the middle is asked: what a chain of rules costs on average. */
 export async function createPlace(kind: string, size: number): Promise<Place> {
   const pair = await makers[kind]!(size);
-  return { name: placeName(kind, size), pair, ipv4: serviceAddress(size >> 1), port: servicePort };
+  return { kind, name: placeName(kind, size), pair, ipv4: serviceAddress(size >> 1), port: servicePort };
 }
 
 export async function createDirectPlace(): Promise<Place> {
   const pair = await directPair();
-  return { name: direct, pair, ipv4: pair.ipv4, port: ports.http };
+  return { kind: direct, name: direct, pair, ipv4: pair.ipv4, port: ports.http };
 }

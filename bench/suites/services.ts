@@ -1,105 +1,21 @@
-import { makeDirectory } from "../../src/playground/scratch.ts";
-import { Undo } from "../../src/playground/undo.ts";
-import { interleaveMany, samplesOf } from "../interleave.ts";
-import { connectRate, requestRate } from "../peers/load.ts";
-import { type CostKind, compilePathCost, pathCost } from "../peers/path-cost.ts";
-import { nginxServer, ports, type Server } from "../peers/servers.ts";
+import { samplesOf } from "../interleave.ts";
+import { httpConnections, measurePlaces, opening } from "../service-figures.ts";
 import {
   addressFirst,
-  createDirectPlace,
-  createPlace,
   direct,
   kinds,
-  type Place,
   placeName,
   protocolFirst,
   verdictMaps,
   waggle,
 } from "../service-places.ts";
 import { ratio, summarise } from "../statistics.ts";
-import {
-  type Effort,
-  type Row,
-  type Suite,
-  type SuiteContext,
-  type Target,
-  target,
-  type Variant,
-} from "../suite.ts";
+import { type Effort, type Row, type Suite, type Target, target } from "../suite.ts";
 
 const sizesFor = ({ scale }: Effort): readonly number[] =>
   scale < 1 ? [10, 200] : [10, 1_000, 10_000, 30_000];
 
-/** A figure with its variants of all kinds and sizes. */
-type Measured = Pick<Row, "name" | "unit" | "better"> & { readonly variants: readonly Variant[] };
-
-/** Load programs take seconds for a sample: the slower rules of iptables are left to the figures of processor time. */
-const rateKinds = [verdictMaps, addressFirst, waggle];
-
-const rateFigures = [
-  { name: "HTTP connections to a ClusterIP", unit: "1/s", better: "higher" },
-  { name: "HTTP requests to a ClusterIP", unit: "1/s", better: "higher" },
-] as const;
-
-async function measureRates(
-  places: readonly Place[],
-  { effort, signal, progress }: SuiteContext,
-): Promise<readonly Measured[]> {
-  const variants = await interleaveMany(
-    places.map(({ name, pair, ipv4, port }) => ({
-      name,
-      measure: async () => {
-        const way = { from: pair.client, to: ipv4, port };
-        return [await connectRate(way, 1), await requestRate(way, 1)];
-      },
-    })),
-    { effort, signal, onSample: (contender, round) => progress(`${contender}, round ${round}`) },
-  );
-  return rateFigures.map((figure, index) => ({ ...figure, variants: variants[index]! }));
-}
-
-const opening = "processor time, a connection to a ClusterIP, opened and reset";
-const costs: Readonly<Partial<Record<CostKind, string>>> = {
-  opens: opening,
-  connections: "processor time, a connection to a ClusterIP with one request",
-  requests: "processor time, a request to a ClusterIP and its response",
-};
-
-/** While nobody else serves the backend's port. */
-async function measureCosts(
-  places: readonly Place[],
-  { effort, signal, progress }: SuiteContext,
-): Promise<readonly Measured[]> {
-  const undo = new Undo();
-  try {
-    const program = await compilePathCost(await makeDirectory("path-cost", undo));
-    progress("processor time");
-    const kindsOfCost = Object.keys(costs) as CostKind[];
-    const variants = await interleaveMany(
-      places.map(({ name, pair, ipv4, port }) => ({
-        name,
-        measure: async () => {
-          const way = { client: pair.client, server: pair.server, ipv4, port, serverPort: ports.http };
-          const figures: number[] = [];
-          for (const kind of kindsOfCost) figures.push(await pathCost(program, kind, way));
-          return figures;
-        },
-      })),
-      // Samples take some hundredths of a second: there can be more of them.
-      { effort, signal, visits: 4 },
-    );
-    return kindsOfCost.map((kind, index) => ({
-      name: costs[kind]!,
-      unit: "ns",
-      better: "lower",
-      variants: variants[index]!,
-    }));
-  } finally {
-    await undo.run();
-  }
-}
-
-function rowsOf(sizes: readonly number[], measured: readonly Measured[]): readonly Row[] {
+function rowsOf(sizes: readonly number[], measured: readonly Row[]): readonly Row[] {
   return measured.flatMap(({ variants, ...figure }) =>
     sizes.map((at) => ({
       ...figure,
@@ -114,12 +30,12 @@ function rowsOf(sizes: readonly number[], measured: readonly Measured[]): readon
   );
 }
 
-function targetsOf(sizes: readonly number[], measured: readonly Measured[]): readonly Target[] {
+function targetsOf(sizes: readonly number[], measured: readonly Row[]): readonly Target[] {
   const [fewest, most] = [Math.min(...sizes), Math.max(...sizes)];
   const many = manyOf(sizes);
   /** How many times better the first is. */
   const better = (
-    { better, variants }: Measured,
+    { better, variants }: Row,
     one: readonly [string, number],
     other: readonly [string, number],
   ) => {
@@ -163,18 +79,17 @@ const manyOf = (sizes: readonly number[]): number =>
   sizes.find((size) => size === 10_000) ?? Math.max(...sizes);
 
 /** What has no target, or needs a word. */
-function remarksOf(sizes: readonly number[], measured: readonly Measured[]): readonly string[] {
+function remarksOf(sizes: readonly number[], measured: readonly Row[]): readonly string[] {
   const many = manyOf(sizes);
   const times = (name: string, one: string, other: string, upside: boolean): string => {
     const { variants } = measured.find((figure) => figure.name === name)!;
     const [a, b] = [samplesOf(variants, one), samplesOf(variants, other)];
     return (upside ? ratio(a, b) : ratio(b, a)).median.toFixed(2);
   };
-  const [http] = rateFigures;
   const [mine, rules] = [placeName(waggle, many), placeName(addressFirst, many)];
   const alone = summarise(samplesOf(measured.find(({ name }) => name === opening)!.variants, direct)).median;
   return [
-    `Among ${many} services waggle makes ${times(http.name, mine, rules, true)} × as many HTTP connections as ${addressFirst}. ` +
+    `Among ${many} services waggle makes ${times(httpConnections, mine, rules, true)} × as many HTTP connections as ${addressFirst}. ` +
       "That includes wrk, nginx and HTTP, which are the same for all.",
     `On a direct veth pair, which has no services, a connection is opened and reset in ${Math.round(alone)} ns: ` +
       `${times(opening, direct, rules, false)} × as many as behind ${addressFirst} among ${many} services.`,
@@ -193,32 +108,11 @@ export const services: Suite = {
     "a request and its response; and of requests alone.",
   async run(context) {
     const sizes = sizesFor(context.effort);
-    const places: Place[] = [];
-    const servers: Server[] = [];
-    try {
-      places.push(await createDirectPlace());
-      for (const size of sizes) {
-        for (const kind of kinds) {
-          context.signal.throwIfAborted();
-          context.progress(`setting up ${placeName(kind, size)}`);
-          places.push(await createPlace(kind, size));
-        }
-      }
-      const cost = await measureCosts(places, context);
-      for (const { pair } of places) await pair.verify();
-      const rated = places.filter(({ name }) =>
-        sizes.some((size) => rateKinds.some((kind) => placeName(kind, size) === name)),
-      );
-      for (const { pair } of rated) servers.push(await nginxServer(pair.server));
-      const measured = [...(await context.awake(() => measureRates(rated, context))), ...cost];
-      return {
-        rows: rowsOf(sizes, measured),
-        targets: targetsOf(sizes, measured),
-        remarks: remarksOf(sizes, measured),
-      };
-    } finally {
-      for (const server of servers) await server.close();
-      for (const { pair } of places.reverse()) await pair.close();
-    }
+    const measured = await measurePlaces(sizes, context);
+    return {
+      rows: rowsOf(sizes, measured),
+      targets: targetsOf(sizes, measured),
+      remarks: remarksOf(sizes, measured),
+    };
   },
 };
