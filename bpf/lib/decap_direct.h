@@ -19,6 +19,7 @@
 #include "csum.h"
 #include "deliver.h"
 #include "ecn.h"
+#include "fib.h"
 #include "hash.h"
 #include "idle.h"
 #include "tunnel_control.h"
@@ -27,9 +28,6 @@
 #define DROP_FILE FILE_DECAP_DIRECT
 
 #if IPV == 4
-#define DECAP_AF_INET 2
-#define DECAP_LOOPBACK 1 /* ifindex: routed as what the node itself sends */
-
 /* linux/bpf.h, since 6.3: what is inside is IPv6. Older kernels refuse the flag, and the packet takes the device. */
 #define DECAP_L3_IPV6 (1U << 8)
 
@@ -84,9 +82,9 @@ static __always_inline volatile __u64 *decap_flow(__be32 node, __be16 sport)
 static __always_inline __u32 decap_find_route(struct __sk_buff *ctx, __be32 node)
 {
 	struct bpf_fib_lookup fib = {
-		.family = DECAP_AF_INET,
+		.family = FIB_AF_INET,
 		.l4_protocol = IPPROTO_UDP,
-		.ifindex = DECAP_LOOPBACK,
+		.ifindex = FIB_FROM_NODE,
 		.ipv4_src = cfg_node_ipv4,
 		.ipv4_dst = node,
 	};

@@ -12,6 +12,7 @@
 #include "csum.h"
 #include "encap.h"
 #include "eth.h"
+#include "fib.h"
 #include "hash.h"
 #include "idle.h"
 #include "mark.h"
@@ -19,9 +20,6 @@
 #include "vxlan.h"
 
 #if IPV == 4
-#define ENCAP_AF_INET 2
-#define ENCAP_LOOPBACK 1 /* ifindex: routed as what the node itself sends */
-
 /* Source ports of tunnels: what the kernel's device takes from where ip_local_port_range is as it comes. */
 #define ENCAP_SPORT_MIN 32768
 #define ENCAP_SPORT_MAX 60999
@@ -62,12 +60,12 @@ static __always_inline _Bool encap_may_be_direct(void)
 static __always_inline void encap_find_route(struct __sk_buff *ctx, struct encap_route *route)
 {
 	struct bpf_fib_lookup fib = {
-		.family = ENCAP_AF_INET,
+		.family = FIB_AF_INET,
 		.l4_protocol = IPPROTO_UDP,
 		.sport = bpf_htons(route->sport),
 		.dport = bpf_htons(cfg_tunnel_port),
 		.tot_len = 1, /* asks for the MTU */
-		.ifindex = ENCAP_LOOPBACK,
+		.ifindex = FIB_FROM_NODE,
 		.ipv4_src = cfg_node_ipv4,
 		.ipv4_dst = route->node,
 	};
@@ -76,7 +74,7 @@ static __always_inline void encap_find_route(struct __sk_buff *ctx, struct encap
 	if (!encap_may_be_direct() || bpf_fib_lookup(ctx, &fib, sizeof(fib), 0))
 		return;
 	/* A gateway of the other family is left to the stack. */
-	if (fib.family != ENCAP_AF_INET || fib.ifindex == cfg_tunnel_ifindex)
+	if (fib.family != FIB_AF_INET || fib.ifindex == cfg_tunnel_ifindex)
 		return;
 	route->next_hop = fib.ipv4_dst;
 	route->mtu = fib.mtu_result;
@@ -166,7 +164,7 @@ static __always_inline _Bool F(encap_fits)(struct __sk_buff *ctx, const struct e
 static __always_inline int F(encap_direct)(struct __sk_buff *ctx, __be32 node, __u32 identity)
 {
 	__u32 len = ctx->len - ETH_HLEN + VXLAN_LEN;
-	struct bpf_redir_neigh next = {.nh_family = ENCAP_AF_INET};
+	struct bpf_redir_neigh next = {.nh_family = FIB_AF_INET};
 	const struct encap_route *route;
 	struct vxlan_headers headers = {};
 	__u16 sport;
