@@ -117,7 +117,21 @@ export type NetChange =
   /** From here on nothing is missed; whatever was before may have been: read everything (again). */
   | { readonly kind: "resync" };
 
-/** rtnetlink in one network namespace. Every method throws a DatapathError on failure. */
+/** What filters packets on their way through the stack. */
+export type PacketFilter =
+  /** A base chain: one that the stack calls, whatever rules it has. */
+  | {
+      readonly kind: "nftables";
+      /** "inet", "ip", "ip6", "netdev", "bridge", "arp"; of others the number. */
+      readonly family: string;
+      readonly table: string;
+      readonly chain: string;
+      /** "ingress", "prerouting", "input", "forward", "output", "postrouting", "egress"; of others the number. */
+      readonly hook: string;
+    }
+  /** A table of the older iptables for IPv4. That of iptables-nft is a table of nftables. */
+  | { readonly kind: "iptables"; readonly table: string };
+
 /** A connected socket of UDP. */
 export interface UdpSocket {
   /** The number that programs know it by (`bpf_get_socket_cookie`). */
@@ -128,6 +142,7 @@ export interface UdpSocket {
   readonly id: Buffer;
 }
 
+/** rtnetlink and its likes in one network namespace. Every method throws a DatapathError on failure. */
 export interface NetOps {
   links(): Promise<readonly LinkInfo[]>;
   linkByName(name: string): Promise<LinkInfo | undefined>;
@@ -157,17 +172,27 @@ export interface NetOps {
   replaceNeighbour(neighbour: Neighbour): Promise<void>;
   deleteNeighbour(neighbour: Neighbour): Promise<boolean>;
   /**
-   * Changes of links, addresses and routes as the kernel reports them, of whoever made them. Each subscription has
-   * a socket of its own and begins with `resync`, sent once that socket hears: what a subscriber reads after a
-   * `resync` is complete together with the changes that follow. Another `resync` comes when the kernel had to drop
+   * Changes of links, addresses and routes as the kernel reports them, of whoever made them. Each subscription
+   * begins with `resync`, once it hears: what a subscriber reads after a `resync` is complete together with the
+   * changes that follow. Another `resync` comes when the kernel had to drop
    * changes. Routes that go because their link went down are not told. Ends with an error when the namespace is
    * closed.
    */
   watch(): Observable<NetChange>;
-  /** How many IPsec policies the namespace has for what it sends (`ip xfrm policy`); 0 on a kernel without them. */
+  /**
+   * How many IPsec policies the namespace has for what it sends and for what it receives (`ip xfrm policy`), those of
+   * single sockets left out; 0 on a kernel without them.
+   */
   ipsecPolicies(): Promise<number>;
-  /** Tells of every change of IPsec policies. Ends with an error when the kernel had to drop some. */
+  /** Tells of every change of IPsec policies; also at the beginning, once it hears, and when some may have been missed. */
   ipsecChanges(): Observable<void>;
+  /** What filters packets in the namespace (`nft list chains`). A BPF program at a hook of netfilter is not seen. */
+  packetFilters(): Promise<readonly PacketFilter[]>;
+  /**
+   * Tells when chains of nftables may have come or gone; also at the beginning, once it hears, and when some may have been
+   * missed. Nothing tells of the older iptables, nor of a table that goes with the process that owns it.
+   */
+  packetFilterChanges(): Observable<void>;
   /** Writes /proc/sys/net/… of this namespace; `key` as in "ipv4.ip_forward" or "ipv4/conf/lxc1/rp_filter". */
   setSysctl(key: string, value: string): Promise<void>;
   getSysctl(key: string): Promise<string>;

@@ -4,7 +4,7 @@ import { delimiter } from "node:path";
 import type { World } from "../../src/playground/index.ts";
 
 /** A program of npm's has the name of nft(8) as well, and comes first where npm starts something. */
-const systemPath = (process.env.PATH ?? "")
+export const systemPath = (process.env.PATH ?? "")
   .split(delimiter)
   .filter((directory) => !directory.includes("node_modules"))
   .join(delimiter);

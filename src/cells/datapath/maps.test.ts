@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import test from "ava";
 import { createFakeDatapath, type MapSpec, MapType } from "../../datapath/index.ts";
-import { ct4Map, hookStatsMap, SCRATCH_MAP } from "../../datapath/maps/index.ts";
+import { ct4Map, hookStatsMap, SCRATCH_MAP, tunnelMap } from "../../datapath/maps/index.ts";
 import { CALL_POLICY_MAP } from "../../datapath/pipeline.ts";
 import { PinnedGlobalMaps, pinLayout } from "./maps.ts";
 import { CompiledTemplates } from "./templates.ts";
@@ -30,14 +30,19 @@ async function restarted(...others: readonly MapSpec[]) {
   return { maps, id, kernel: datapath.kernel };
 }
 
-test("counters of another size are made anew, and no other map", async (t) => {
-  const { maps, id } = await restarted({ ...small, name: hookStatsMap.name });
-  const before = [id(hookStatsMap.name), id(CALL_POLICY_MAP)];
-  maps.open();
-  t.not(id(hookStatsMap.name), before[0]);
-  t.is(id(CALL_POLICY_MAP), before[1]);
-  maps.close();
-});
+for (const [what, old] of [
+  ["counters", { ...small, name: hookStatsMap.name }],
+  ["what is said of the tunnel", { ...small, name: tunnelMap.name, type: MapType.array }],
+] as const) {
+  test(`${what}, if of another size, is made anew, and no other map`, async (t) => {
+    const { maps, id } = await restarted(old);
+    const before = [id(old.name), id(CALL_POLICY_MAP)];
+    maps.open();
+    t.not(id(old.name), before[0]);
+    t.is(id(CALL_POLICY_MAP), before[1]);
+    maps.close();
+  });
+}
 
 test("programs with another layout of the packet's state get no calls from new ones, and keep their own", async (t) => {
   const { maps, id, kernel } = await restarted({ ...small, name: SCRATCH_MAP });

@@ -15,6 +15,7 @@ import {
   preallocatedForIpv6,
   SCRATCH_MAP,
   scratchMapSpec,
+  tunnelMap,
 } from "../../datapath/maps/index.ts";
 import { CALL_POLICY_MAP } from "../../datapath/pipeline.ts";
 import { SettingConflictError } from "../../hive/index.ts";
@@ -42,10 +43,12 @@ export function pinLayout(root: string): PinLayout {
  * they are replaced, and nothing is lost that lasts.
  *
  * - Plugins begin to count anew.
+ * - What the agent says of the tunnel is said anew.
  * - Programs of different versions have no state in common, so none may call the other.
  */
 const REPLACED: Readonly<Record<string, readonly string[]>> = {
   [hookStatsMap.name]: [],
+  [tunnelMap.name]: [],
   [SCRATCH_MAP]: [CALL_POLICY_MAP],
 };
 

@@ -14,7 +14,7 @@ import {
 } from "../../hive/index.ts";
 import { DatapathToken, GlobalMapsToken } from "../datapath/index.ts";
 import { NodeNetworking, routeProtocol } from "../node-config/index.ts";
-import { TunnelSteering } from "./way.ts";
+import { type BothWays, type TunnelChoice, TunnelSteering } from "./way.ts";
 
 const flags = {
   "tunnel-transmit": flag.choice({
@@ -24,6 +24,14 @@ const flags = {
       "how pods' packets enter the tunnel; direct: straight to the device of the underlay, past netfilter's rules and " +
       "IPsec for what the node sends; device: through cilium_vxlan and the stack; auto: direct, unless the node has " +
       "IPsec policies, or routes with an MTU below its devices'",
+  }),
+  "tunnel-receive": flag.choice({
+    choices: ["auto", "direct", "device"],
+    default: "auto",
+    help:
+      "how small packets for pods leave the tunnel; direct: straight from the device of the underlay, past netfilter's " +
+      "rules and IPsec for what the node receives; device: through the stack and cilium_vxlan; auto: direct, unless the " +
+      "node has IPsec policies, or chains of netfilter at ingress, prerouting or input",
   }),
 };
 
@@ -35,10 +43,10 @@ const intervalMs = 5_000;
 /** How long a watch that has ended rests. */
 const rewatchMs = 1_000;
 
-/** Steers pods' packets into the tunnel to other nodes. */
+/** Steers pods' packets through the tunnel to other nodes. */
 export const tunnelCell = module(
   "tunnel",
-  "How pods' packets enter the tunnel to other nodes",
+  "How pods' packets enter and leave the tunnel to other nodes",
   config(TunnelConfig, flags),
   invoke(
     {
@@ -53,7 +61,7 @@ export const tunnelCell = module(
     },
     ({ settings, datapath, maps, network, lifecycle, jobs, health, log }) => {
       const steering = new TunnelSteering({
-        wanted: settings.tunnelTransmit,
+        wanted: { transmit: settings.tunnelTransmit, receive: settings.tunnelReceive },
         net: datapath.net,
         mtu: () => network.config.mtu,
         isOwn: ({ protocol }) => protocol === routeProtocol,
@@ -64,11 +72,11 @@ export const tunnelCell = module(
       let told: string | undefined;
       const pass = async (): Promise<void> => {
         if (network.config.overlay === undefined) return health.ok("there is no tunnel");
-        const { way, why } = await steering.pass();
-        const text = way === "direct" ? "past its device" : "through its device";
-        if (way !== told) log.info({ way, why }, "way into the tunnel");
-        told = way;
-        health.ok(why === undefined ? text : `${text}: ${why}`);
+        const ways = await steering.pass();
+        const text = describe(ways);
+        if (text !== told) log.info(ways, "ways of the tunnel");
+        told = text;
+        health.ok(text);
       };
       const watched = <T>(changes: Observable<T>): Observable<T> =>
         changes.pipe(
@@ -76,17 +84,24 @@ export const tunnelCell = module(
           retry({ delay: rewatchMs }),
         );
       lifecycle.append({
-        name: "way into the tunnel",
+        name: "ways of the tunnel",
         start: async () => {
-          const routes = watched(datapath.net.watch()).pipe(filter((change) => steering.observe(change)));
-          subscription = merge(watched(datapath.net.ipsecChanges()), routes).subscribe(() =>
-            passes.trigger(),
-          );
+          const { net } = datapath;
+          const routes = watched(net.watch()).pipe(filter((change) => steering.observe(change)));
+          const others = [net.ipsecChanges(), net.packetFilterChanges()].map(watched);
+          subscription = merge(routes, ...others).subscribe(() => passes.trigger());
           await pass();
         },
         stop: () => subscription?.unsubscribe(),
       });
-      const passes = jobs.timer("way into the tunnel", pass, { intervalMs });
+      const passes = jobs.timer("ways of the tunnel", pass, { intervalMs });
     },
   ),
 );
+
+/** What health says: "sent past its device; received through its device: table inet filter has a chain at input". */
+function describe({ transmit, receive }: BothWays<TunnelChoice>): string {
+  const one = (verb: string, { way, why }: TunnelChoice): string =>
+    `${verb} ${way === "direct" ? "past" : "through"} its device${why === undefined ? "" : `: ${why}`}`;
+  return [one("sent", transmit), one("received", receive)].join("; ");
+}

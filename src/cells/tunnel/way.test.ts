@@ -1,6 +1,7 @@
 import test from "ava";
-import type { NetChange, Route } from "../../datapath/index.ts";
-import { TunnelSteering, type TunnelSteeringParts } from "./way.ts";
+import type { NetChange, PacketFilter, Route } from "../../datapath/index.ts";
+import type { TunnelControl } from "../../datapath/maps/index.ts";
+import { type TunnelChoice, TunnelSteering, type TunnelSteeringParts, type TunnelWay } from "./way.ts";
 
 const underlay: Route = { destination: "0.0.0.0/0", gateway: "172.18.0.1", ifindex: 2 };
 const pods: Route = { destination: "10.0.2.0/24", ifindex: 4, mtu: 1450, protocol: 87 };
@@ -11,21 +12,46 @@ const toOther = (mtu?: number): Route => ({
 });
 const changed = (route: Route): NetChange => ({ kind: "route", gone: false, route });
 
+const chain = (family: string, hook: string): PacketFilter => ({
+  kind: "nftables",
+  family,
+  table: "filter",
+  chain: "guard",
+  hook,
+});
+const direct: TunnelChoice = { way: "direct" };
+const device = (why: string): TunnelChoice => ({ way: "device", why });
+
 /** A node's network, and what its programs have been told. */
-function node(wanted: TunnelSteeringParts["wanted"]) {
-  const facts = { policies: 0, routes: [underlay, pods] as readonly Route[], reads: 0, clock: 5n };
-  const told: bigint[] = [];
+function node(transmit: TunnelWay | "auto" = "auto", receive = transmit) {
+  const facts = {
+    policies: 0,
+    routes: [underlay, pods] as readonly Route[],
+    filters: [] as readonly PacketFilter[],
+    /** What cannot be asked for. */
+    broken: new Set<keyof TunnelSteeringParts["net"]>(),
+    reads: 0,
+    clock: 5n,
+  };
+  const ask = async <T>(what: keyof TunnelSteeringParts["net"], answer: () => T): Promise<T> => {
+    if (facts.broken.has(what)) throw new Error(`no ${what}`);
+    return answer();
+  };
+  const told: [bigint, bigint][] = [];
   const control = {
-    update: (_: number, { transmitUntilNs }: { transmitUntilNs: bigint }) => told.push(transmitUntilNs),
+    update: (_: number, { transmitUntilNs, receiveUntilNs }: TunnelControl) =>
+      told.push([transmitUntilNs, receiveUntilNs]),
   };
   const steering = new TunnelSteering({
-    wanted,
+    wanted: { transmit, receive },
     net: {
-      ipsecPolicies: async () => facts.policies,
-      routes: async () => {
-        facts.reads += 1;
-        return facts.routes;
-      },
+      ipsecPolicies: () => ask("ipsecPolicies", () => facts.policies),
+      packetFilters: () => ask("packetFilters", () => facts.filters),
+      routes: () =>
+        ask("routes", () => {
+          facts.reads += 1;
+          return facts.routes;
+        }),
     },
     mtu: () => 1500,
     isOwn: ({ protocol }) => protocol === 87,
@@ -35,74 +61,121 @@ function node(wanted: TunnelSteeringParts["wanted"]) {
   return { facts, told, steering };
 }
 
-test("programs hear for half a minute at a time that they may send by themselves", async (t) => {
-  const { facts, told, steering } = node("auto");
-  t.deepEqual(await steering.pass(), { way: "direct" });
+test("programs hear for half a minute at a time that they may do it by themselves", async (t) => {
+  const { facts, told, steering } = node();
+  t.deepEqual(await steering.pass(), { transmit: direct, receive: direct });
   facts.clock += 5_000_000_000n;
   await steering.pass();
-  t.deepEqual(told, [30_000_000_005n, 35_000_000_005n]);
+  t.deepEqual(told, [
+    [30_000_000_005n, 30_000_000_005n],
+    [35_000_000_005n, 35_000_000_005n],
+  ]);
   t.is(facts.reads, 1, "routes are read when one of them has changed");
 });
 
 test("IPsec policies are believed to come back", async (t) => {
-  const { facts, told, steering } = node("auto");
+  const { facts, told, steering } = node();
   facts.policies = 2;
-  const device = { way: "device", why: "the node has had IPsec policies" } as const;
-  t.deepEqual(await steering.pass(), device);
+  const both = device("the node has had IPsec policies");
+  t.deepEqual(await steering.pass(), { transmit: both, receive: both });
   facts.policies = 0;
-  t.deepEqual(await steering.pass(), device);
-  t.deepEqual(told, [0n, 0n]);
+  t.deepEqual(await steering.pass(), { transmit: both, receive: both });
+  t.deepEqual(told, [
+    [0n, 0n],
+    [0n, 0n],
+  ]);
 });
 
-test("a route with an MTU below the devices' is obeyed while it is there", async (t) => {
-  const { facts, steering } = node("auto");
+test("a route with an MTU below the devices' is obeyed while it is there, by what is sent", async (t) => {
+  const { facts, steering } = node();
   await steering.pass();
   facts.routes = [underlay, pods, toOther(1400)];
   t.false(steering.observe(changed(toOther())), "a route without one says nothing");
   t.true(steering.observe(changed(toOther(1400))));
   t.deepEqual(await steering.pass(), {
-    way: "device",
-    why: "the route to 172.19.0.0/16 has an MTU of 1400, below 1500",
+    transmit: device("the route to 172.19.0.0/16 has an MTU of 1400, below 1500"),
+    receive: direct,
   });
   facts.routes = [underlay, pods, toOther()];
   t.true(steering.observe(changed(toOther())), "it may be that one, replaced");
-  t.deepEqual(await steering.pass(), { way: "direct" });
+  t.deepEqual(await steering.pass(), { transmit: direct, receive: direct });
 });
 
 test("a route that changes while routes are read is not missed; the agent's own are no reason to read", async (t) => {
-  const { facts, steering } = node("auto");
+  const { facts, steering } = node();
   const before = facts.routes;
   const passing = steering.pass();
   while (facts.reads === 0) await Promise.resolve();
   t.is(facts.routes, before);
   facts.routes = [underlay, pods, toOther(1400)];
   t.true(steering.observe(changed(toOther(1400))));
-  t.is((await passing).way, "direct");
-  t.is((await steering.pass()).way, "device");
+  t.is((await passing).transmit.way, "direct");
+  t.is((await steering.pass()).transmit.way, "device");
   t.false(steering.observe(changed(pods)));
   t.true(steering.observe({ kind: "resync" }));
+});
+
+test("chains that would see what comes in for the node see it while they are there", async (t) => {
+  const { facts, told, steering } = node();
+  const seeing = [
+    chain("inet", "ingress"),
+    chain("inet", "prerouting"),
+    chain("inet", "input"),
+    chain("ip", "prerouting"),
+    chain("ip", "input"),
+    chain("netdev", "ingress"),
+  ];
+  for (const one of seeing) {
+    facts.filters = [one];
+    const { family, hook } = one as Extract<PacketFilter, { kind: "nftables" }>;
+    const receive = device(`table ${family} filter has a chain at ${hook}`);
+    t.deepEqual(await steering.pass(), { transmit: direct, receive });
+    t.is(told.at(-1)?.[1], 0n);
+  }
+  facts.filters = seeing;
+  const { receive } = await steering.pass();
+  t.deepEqual(receive, device("table inet filter has a chain at ingress, the first of 6"));
+  facts.filters = [{ kind: "iptables", table: "nat" }];
+  t.deepEqual((await steering.pass()).receive, device("iptables has a table nat"));
+  facts.filters = [
+    ...["forward", "output", "postrouting"].map((hook) => chain("inet", hook)),
+    chain("netdev", "egress"),
+    ...["ip6", "bridge", "arp"].map((family) => chain(family, "input")),
+  ];
+  t.deepEqual((await steering.pass()).receive, direct);
 });
 
 test("what the operator says is done", async (t) => {
   for (const way of ["direct", "device"] as const) {
     const { facts, told, steering } = node(way);
     facts.policies = 1;
-    t.deepEqual(await steering.pass(), { way });
-    t.deepEqual(told, [way === "direct" ? 30_000_000_005n : 0n]);
+    facts.filters = [chain("inet", "input")];
+    facts.broken = new Set(["routes"]);
+    t.deepEqual(await steering.pass(), { transmit: { way }, receive: { way } });
+    const until = way === "direct" ? 30_000_000_005n : 0n;
+    t.deepEqual(told, [[until, until]]);
   }
+  const { facts, steering } = node("direct", "auto");
+  facts.filters = [chain("inet", "input")];
+  const receive = device("table inet filter has a chain at input");
+  t.deepEqual(await steering.pass(), { transmit: direct, receive });
 });
 
-test("what cannot be found out is not said again", async (t) => {
-  const { told, steering } = node("auto");
-  const broken = new TunnelSteering({
-    wanted: "auto",
-    net: { ipsecPolicies: () => Promise.reject(new Error("no")), routes: async () => [] },
-    mtu: () => 1500,
-    isOwn: () => false,
-    control: () => t.fail("nothing is said") as never,
-    now: () => 0n,
-  });
-  await t.throwsAsync(broken.pass(), { message: "no" });
-  t.deepEqual(told, []);
-  await t.notThrowsAsync(steering.pass());
+test("what cannot be found out is not said again, and the other direction does not wait for it", async (t) => {
+  const { facts, told, steering } = node();
+  await steering.pass();
+  const [first] = told;
+  facts.clock += 1n;
+  facts.broken = new Set(["packetFilters"]);
+  await t.throwsAsync(steering.pass(), { message: "no packetFilters" });
+  t.deepEqual(told.at(-1), [first![0] + 1n, first![1]]);
+  facts.broken = new Set(["packetFilters", "routes"]);
+  steering.observe({ kind: "resync" });
+  await t.throwsAsync(steering.pass(), { message: /no routes.*no packetFilters/ });
+  facts.broken = new Set(["ipsecPolicies"]);
+  await t.throwsAsync(steering.pass(), { message: "no ipsecPolicies" });
+  t.deepEqual(told.at(-1), [first![0] + 1n, first![1]]);
+  facts.broken = new Set();
+  await steering.pass();
+  t.deepEqual(told.at(-1), [first![0] + 1n, first![1] + 1n]);
 });

@@ -9,6 +9,7 @@ import type {
   Neighbour,
   NetChange,
   NetOps,
+  PacketFilter,
   Route,
   UdpSocket,
   VethSpec,
@@ -18,9 +19,11 @@ import { addAddress, deleteAddress, listAddresses } from "./addresses.ts";
 import { readNetnsCookie } from "./cookie.ts";
 import { LinkDeletions } from "./deletions.ts";
 import { abortUdp, listConnectedUdp } from "./inet-diag.ts";
-import { countPolicies, openXfrm, watchPolicies } from "./ipsec.ts";
+import { countPolicies, watchPolicies } from "./ipsec.ts";
 import { changeLink, createVeth, createVxlan, findLink, listLinks } from "./links.ts";
 import { deleteNeighbour, listNeighbours, replaceNeighbour } from "./neighbours.ts";
+import { listBaseChains, listLegacyTables, watchBaseChains } from "./netfilter.ts";
+import { openOptional } from "./optional.ts";
 import type { Place } from "./place.ts";
 import { deleteRoute, listRoutes, replaceRoute } from "./routes.ts";
 import { RtnlSocket } from "./socket.ts";
@@ -33,11 +36,13 @@ export class KernelNetOps implements NetOps, Closeable {
   readonly #socket: RtnlSocket;
   readonly #watchers: Watchers;
   readonly #deletions: LinkDeletions;
-  /** Ends what is told of IPsec. */
+  /** Ends what is told of IPsec and packet filters. */
   readonly #closing = new Subject<void>();
   #diagSocket: RtnlSocket | undefined;
   /** "none": this kernel has no IPsec. */
   #xfrm: RtnlSocket | "none" | undefined;
+  /** "none": this kernel has no nftables. */
+  #netfilter: RtnlSocket | "none" | undefined;
 
   constructor(place: Place) {
     this.#place = place;
@@ -126,12 +131,22 @@ export class KernelNetOps implements NetOps, Closeable {
   }
 
   async ipsecPolicies(): Promise<number> {
-    this.#xfrm ??= openXfrm(this.#place) ?? "none";
+    this.#xfrm ??= openOptional(this.#place, "xfrm") ?? "none";
     return this.#xfrm === "none" ? 0 : countPolicies(this.#xfrm);
   }
 
   ipsecChanges(): Observable<void> {
     return watchPolicies(this.#place).pipe(takeUntil(this.#closing));
+  }
+
+  async packetFilters(): Promise<readonly PacketFilter[]> {
+    this.#netfilter ??= openOptional(this.#place, "netfilter") ?? "none";
+    const chains = this.#netfilter === "none" ? [] : await listBaseChains(this.#netfilter);
+    return [...chains, ...listLegacyTables(this.#place)];
+  }
+
+  packetFilterChanges(): Observable<void> {
+    return watchBaseChains(this.#place).pipe(takeUntil(this.#closing));
   }
 
   async setSysctl(key: string, value: string): Promise<void> {
@@ -160,7 +175,7 @@ export class KernelNetOps implements NetOps, Closeable {
     this.#deletions.close();
     this.#socket.close();
     this.#diagSocket?.close();
-    if (this.#xfrm !== "none") this.#xfrm?.close();
+    for (const socket of [this.#xfrm, this.#netfilter]) if (socket !== "none") socket?.close();
   }
 
   /** Opened when it is needed: few namespaces are asked for their sockets. */

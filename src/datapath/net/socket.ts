@@ -59,11 +59,12 @@ export interface RtnlRequest {
   readonly object: string;
 }
 
-/** What a socket speaks of: the network's configuration, sockets, or IPsec. */
+/** What a socket speaks of: the network's configuration, sockets, IPsec, or nftables. */
 const PROTOCOLS = {
   rtnetlink: Protocol.ROUTE,
   sock_diag: Protocol.SOCK_DIAG,
   xfrm: Protocol.XFRM,
+  netfilter: Protocol.NETFILTER,
 } as const;
 
 /**

@@ -1,124 +1,54 @@
-/** What the kernel reports of its own accord: rtnetlink's multicast groups. */
-import { Protocol, RawNetlinkSocket } from "netlink";
-import { Observable, type Subscriber } from "rxjs";
+/** Changes of a namespace's network: rtnetlink's multicast groups. */
+import { Protocol } from "netlink";
+import { filter, map, merge, type Observable, of, Subject, share, skip } from "rxjs";
 import { DatapathError } from "../errors.ts";
 import type { Closeable, NetChange } from "../types.ts";
 import { AddressMessage, parseAddress } from "./addresses.ts";
 import { isLinkItself, LinkMessage, parseLink } from "./link-message.ts";
-import { type NetlinkMessage, parseMessages } from "./message.ts";
+import type { NetlinkMessage } from "./message.ts";
+import { listen } from "./multicast.ts";
 import type { Place } from "./place.ts";
 import { parseRoute, RouteMessage } from "./routes.ts";
-import { descriptorOf, droppedMessages, prepareForOverruns } from "./socket-options.ts";
 
 /** RTNLGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE (include/uapi/linux/rtnetlink.h). */
 const GROUPS = [1, 5, 7, 9, 11] as const;
 
-/** Some thousands of changes while the event loop is busy. */
-const RECEIVE_BUFFER_BYTES = 4 << 20;
+const resync: NetChange = { kind: "resync" };
 
-/** Subscriptions to the changes of one namespace. */
-export class Watchers {
-  readonly #place: Place;
-  readonly #subscribers = new Set<Subscriber<NetChange>>();
-  #closed = false;
+/** Changes of one namespace: read once for all who watch, on one socket, which is there while somebody does. */
+export class Watchers implements Closeable {
+  readonly #changes: Observable<NetChange>;
+  readonly #closed = new Subject<never>();
 
   constructor(place: Place) {
-    this.#place = place;
+    this.#changes = listen(place, {
+      protocol: Protocol.ROUTE,
+      groups: GROUPS,
+      object: "network changes",
+    }).pipe(
+      // That it hears is told each subscriber anew.
+      skip(1),
+      map((message) => (message === "missed" ? resync : parseChange(message))),
+      filter((change) => change !== undefined),
+      share(),
+    );
   }
 
   /** See `NetOps.watch`. */
   watch(): Observable<NetChange> {
-    return new Observable((subscriber) => {
-      if (this.#closed) {
-        subscriber.error(closedError());
-        return;
-      }
-      const subscription = this.#place.enter<Subscription>(() => new Subscription(subscriber));
-      this.#subscribers.add(subscriber);
-      subscriber.add(() => {
-        this.#subscribers.delete(subscriber);
-        subscription.close();
-      });
-      subscriber.next({ kind: "resync" });
-    });
+    return merge(this.#closed, this.#changes, of(resync));
   }
 
-  /** Ends all subscriptions with an error. */
+  /** Ends all subscriptions with an error, and those to come. */
   close(): void {
-    this.#closed = true;
-    for (const subscriber of [...this.#subscribers]) subscriber.error(closedError());
-  }
-}
-
-/** One subscriber and its socket. */
-class Subscription implements Closeable {
-  readonly #subscriber: Subscriber<NetChange>;
-  readonly #socket: RawNetlinkSocket;
-  readonly #fd: number;
-  #dropped = 0;
-  #checking: NodeJS.Immediate | undefined;
-
-  /** Opens the socket in the thread's current network namespace. @throws DatapathError */
-  constructor(subscriber: Subscriber<NetChange>) {
-    this.#subscriber = subscriber;
-    const { socket, fd } = openSocket();
-    this.#socket = socket;
-    this.#fd = fd;
-    // Whoever watches has other reasons to live.
-    socket.unref();
-    socket.on("message", (datagram, from) => {
-      // Other processes may send to this port; the kernel's own port is 0.
-      if (from.port !== 0) return;
-      forward(datagram, subscriber);
-      // What is lost is lost while the buffer is full, so a message always follows.
-      if (!subscriber.closed) this.#checking ??= setImmediate(() => this.#checkDropped());
-    });
-    socket.on("error", (cause) => {
-      subscriber.error(new DatapathError({ operation: "watch", object: "network changes", cause }));
-    });
-  }
-
-  close(): void {
-    clearImmediate(this.#checking);
-    this.#socket.close();
-  }
-
-  #checkDropped(): void {
-    this.#checking = undefined;
-    try {
-      const dropped = droppedMessages(this.#fd);
-      if (dropped === this.#dropped) return;
-      this.#dropped = dropped;
-    } catch (error) {
-      this.#subscriber.error(error);
-      return;
-    }
-    this.#subscriber.next({ kind: "resync" });
-  }
-}
-
-function openSocket(): { readonly socket: RawNetlinkSocket; readonly fd: number } {
-  let socket: RawNetlinkSocket | undefined;
-  try {
-    socket = new RawNetlinkSocket(Protocol.ROUTE);
-    const fd = descriptorOf(socket.address().port);
-    prepareForOverruns(fd, RECEIVE_BUFFER_BYTES);
-    for (const group of GROUPS) socket.addMembership(group);
-    return { socket, fd };
-  } catch (cause) {
-    socket?.close();
-    throw new DatapathError({ operation: "watch", object: "network changes", cause });
-  }
-}
-
-function forward(datagram: Buffer, subscriber: Subscriber<NetChange>): void {
-  try {
-    for (const message of parseMessages(datagram)) {
-      const change = parseChange(message);
-      if (change !== undefined) subscriber.next(change);
-    }
-  } catch (cause) {
-    subscriber.error(new DatapathError({ operation: "parse", object: "network change", cause }));
+    this.#closed.error(
+      new DatapathError({
+        operation: "watch",
+        object: "network changes",
+        detail: "the namespace is closed",
+        status: "FAILED_PRECONDITION",
+      }),
+    );
   }
 }
 
@@ -145,13 +75,4 @@ function parseChange({ type, payload }: NetlinkMessage): NetChange | undefined {
     default:
       return undefined;
   }
-}
-
-function closedError(): DatapathError {
-  return new DatapathError({
-    operation: "watch",
-    object: "network changes",
-    detail: "the namespace is closed",
-    status: "FAILED_PRECONDITION",
-  });
 }

@@ -268,7 +268,7 @@ test("a watch ends with an error when its namespace is closed", async (t) => {
   t.true(errors.every((cause) => cause instanceof DatapathError && /closed/.test(cause.message)));
 });
 
-test("IPsec policies for what goes out are counted, and their changes told", async (t) => {
+test("IPsec policies are counted, and their changes told", async (t) => {
   const namespace = makeNamespace(t);
   const { net } = namespace;
   let changes = 0;
@@ -276,17 +276,18 @@ test("IPsec policies for what goes out are counted, and their changes told", asy
     changes += 1;
   });
   t.teardown(() => subscription.unsubscribe());
+  t.is(changes, 1, "it hears");
   t.is(await net.ipsecPolicies(), 0);
   const policy = (direction: string) => ["src", "192.0.2.1", "dst", "192.0.2.2", "dir", direction];
   const template = ["tmpl", "src", "192.0.2.1", "dst", "192.0.2.2", "proto", "esp", "mode", "transport"];
   ip(namespace, "xfrm", "policy", "add", ...policy("in"), ...template);
-  t.is(await net.ipsecPolicies(), 0);
-  ip(namespace, "xfrm", "policy", "add", ...policy("out"), ...template);
   t.is(await net.ipsecPolicies(), 1);
-  await eventually("both are told", () => changes === 2);
+  ip(namespace, "xfrm", "policy", "add", ...policy("out"), ...template);
+  t.is(await net.ipsecPolicies(), 2);
+  await eventually("both are told", () => changes === 3);
   ip(namespace, "xfrm", "policy", "flush");
   t.is(await net.ipsecPolicies(), 0);
-  await eventually("their end is told", () => changes === 3);
+  await eventually("their end is told", () => changes === 4);
 });
 
 test("sysctls are those of the namespace, not of the agent", async (t) => {

@@ -7,6 +7,7 @@ import type {
   Neighbour,
   NetChange,
   NetScope,
+  PacketFilter,
   Route,
   VxlanInfo,
 } from "../../types.ts";
@@ -39,8 +40,8 @@ export class NamespaceState {
   readonly links = new Map<number, LinkState>();
   readonly neighbours = new Map<string, Neighbour>();
   readonly sysctls = new Map<string, string>([["ipv4/ip_forward", "0"]]);
-  /** For what goes out. */
   readonly ipsecPolicies = new BehaviorSubject(0);
+  readonly packetFilters = new BehaviorSubject<readonly PacketFilter[]>([]);
   readonly #addresses = new Map<number, readonly string[]>();
   readonly #routes = new Map<string, InstalledRoute>();
   readonly #netnsIds = new Map<NamespaceState, number>();

@@ -1,4 +1,4 @@
-import { map, merge, type Observable, of, Subject, skip } from "rxjs";
+import { map, merge, type Observable, of, Subject } from "rxjs";
 import {
   familyOf,
   formatCidr,
@@ -21,6 +21,7 @@ import type {
   NetChange,
   NetNamespace,
   NetOps,
+  PacketFilter,
   Route,
   UdpSocket,
   VethSpec,
@@ -221,13 +222,16 @@ export class FakeNetOps implements NetOps, Closeable {
   }
 
   ipsecChanges(): Observable<void> {
-    return merge(
-      this.#state.ipsecPolicies.pipe(
-        skip(1),
-        map(() => undefined),
-      ),
-      this.#closed,
-    );
+    return merge(this.#state.ipsecPolicies.pipe(map(() => undefined)), this.#closed);
+  }
+
+  async packetFilters(): Promise<readonly PacketFilter[]> {
+    this.#around.faults.check("packetFilters", this.#state.path);
+    return this.#state.packetFilters.value;
+  }
+
+  packetFilterChanges(): Observable<void> {
+    return merge(this.#state.packetFilters.pipe(map(() => undefined)), this.#closed);
   }
 
   async setSysctl(key: string, value: string): Promise<void> {
