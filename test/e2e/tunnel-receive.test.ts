@@ -68,6 +68,27 @@ async function whileChanged(world: World, rule: string, work: () => Promise<void
   }
 }
 
+/** Adds chains at hooks of node2, and takes them away again. */
+async function withChains(
+  world: World,
+  { family, table, chains }: { family: string; table: string; chains: readonly string[] },
+  work: () => Promise<unknown>,
+): Promise<void> {
+  const all = chains.map((chain, i) => `chain c${i} {\n${chain}\n}`);
+  await nft(world, "node2", `table ${family} ${table} {\n${all.join("\n")}\n}`);
+  try {
+    await work();
+  } finally {
+    await nft(world, "node2", "delete", "table", family, table);
+  }
+}
+
+/** Health of node2's tunnel, in words. */
+async function said(world: World): Promise<string> {
+  const { root } = await world.node("node2").client.agent.getHealth({});
+  return JSON.stringify(root);
+}
+
 await worldTests("the way out of the tunnel", { nodes: 2, pods: 2 }, (test) => {
   test("small packets for pods pass the tunnel's device, and the pod cannot tell", async (t, world) => {
     await settles(world, "direct");
@@ -126,6 +147,43 @@ await worldTests("the way out of the tunnel", { nodes: 2, pods: 2 }, (test) => {
       await world.run("node2", ["ip", "route", "del", other]);
     }
     await settles(world, "direct");
+  });
+
+  test("whoever filters what comes in sees the tunnel's packets, as long as there is a chain", async (t, world) => {
+    await settles(world, "direct");
+    for (const [family, hook, device] of [
+      ["inet", "input", ""],
+      ["ip", "prerouting", ""],
+      ["netdev", "ingress", "device eth0"],
+    ] as const) {
+      const table = `firewall_${hook}`;
+      const chains = [`type filter hook ${hook} ${device} priority 0\nudp dport 8472 drop`];
+      await withChains(world, { family, table, chains }, async () => {
+        const start = performance.now();
+        await eventually(`${family} ${hook} is obeyed`, async () => {
+          const { received } = await echo(world, "pod1", world.pod("pod2").ipv4, 1, "-W", "0.2");
+          return received === 0;
+        });
+        t.log(`${family} ${hook} is obeyed within ${Math.round(performance.now() - start)} ms`);
+        const why = `received through its device: table ${family} ${table} has a chain at ${hook}`;
+        await eventually("the agent says why", async () => (await said(world)).includes(why));
+      });
+      await settles(world, "direct");
+    }
+    t.true((await said(world)).includes("sent past its device; received past its device"));
+  });
+
+  test("chains that see nothing of what comes in for the node are none of the tunnel's", async (t, world) => {
+    await settles(world, "direct");
+    const at = (hook: string): string => `type filter hook ${hook} priority 0`;
+    const others = { family: "inet", table: "others", chains: ["forward", "output", "postrouting"].map(at) };
+    await withChains(world, others, async () => {
+      // Told after those: they have been thought about.
+      const last = { family: "inet", table: "last", chains: [at("input")] };
+      await withChains(world, last, () => settles(world, "device"));
+      await settles(world, "direct");
+    });
+    t.pass();
   });
 
   test("programs leave packets to the device when the agent has said nothing for long", async (t, world) => {

@@ -85,16 +85,15 @@ export const tunnelCell = module(
         );
       lifecycle.append({
         name: "ways of the tunnel",
-        start: async () => {
+        start: () => {
           const { net } = datapath;
           const routes = watched(net.watch()).pipe(filter((change) => steering.observe(change)));
           const others = [net.ipsecChanges(), net.packetFilterChanges()].map(watched);
           subscription = merge(routes, ...others).subscribe(() => passes.trigger());
-          await pass();
         },
         stop: () => subscription?.unsubscribe(),
       });
-      const passes = jobs.timer("ways of the tunnel", pass, { intervalMs });
+      const passes = jobs.timer("ways of the tunnel", pass, { intervalMs, runAtStart: true });
     },
   ),
 );
