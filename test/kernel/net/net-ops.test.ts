@@ -257,6 +257,33 @@ test("a watcher hears what others change, and that it missed something when they
   t.pass();
 });
 
+test("whoever watches next begins anew, and whoever leaves takes nothing from the others", async (t) => {
+  const ns = makeNamespace(t);
+  const watch = () => {
+    const heard: string[] = [];
+    const subscription = ns.net.watch().subscribe((change) => {
+      heard.push(change.kind === "route" ? change.route.destination : change.kind);
+    });
+    t.teardown(() => subscription.unsubscribe());
+    return { heard, subscription };
+  };
+  const route = (destination: string) => ip(ns, "route", "add", "unreachable", destination);
+  const first = watch();
+  route("10.9.1.0/24");
+  await eventually("the first hears", () => first.heard.includes("10.9.1.0/24"));
+  const second = watch();
+  t.deepEqual(second.heard, ["resync"]);
+  route("10.9.2.0/24");
+  await eventually("the second hears", () => second.heard.includes("10.9.2.0/24"));
+  first.subscription.unsubscribe();
+  route("10.9.3.0/24");
+  await eventually("the second still hears", () => second.heard.includes("10.9.3.0/24"));
+  t.deepEqual(first.heard, ["resync", "10.9.1.0/24", "10.9.2.0/24"]);
+  t.deepEqual(second.heard, ["resync", "10.9.2.0/24", "10.9.3.0/24"]);
+  second.subscription.unsubscribe();
+  t.deepEqual(watch().heard, ["resync"]);
+});
+
 test("a watch ends with an error when its namespace is closed", async (t) => {
   const ns = makeNamespace(t);
   const errors: unknown[] = [];
