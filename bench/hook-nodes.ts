@@ -10,6 +10,7 @@ import { benchWorld } from "./bench-world.ts";
 import { writeHooklessSource } from "./hookless.ts";
 import { writeNothingPlugin } from "./nothing-plugins.ts";
 import { podEgress, podFrame, timeProgram } from "./path-run.ts";
+import { together } from "./together.ts";
 
 /** Where the plugins are. */
 const hook = "to_container_pre_ct_v4";
@@ -50,10 +51,10 @@ export class HookNodes {
       const directory = await makeDirectory("hook-nodes", undo);
       const source = join(directory, "hookless");
       await writeHooklessSource(source);
-      const [world, hookless] = await together([
+      const [world, hookless] = (await together([
         () => worldWith(most, directory, signal, undo),
         () => startWorld({ agentArguments: ["--bpf-source", source], signal }, undo),
-      ]);
+      ])) as [World, World];
       return new HookNodes(world, await pathOf(world, bpf, undo), await pathOf(hookless, bpf, undo), undo);
     } catch (error) {
       await undo.run();
@@ -100,13 +101,6 @@ async function worldWith(most: number, directory: string, signal: AbortSignal, u
     await world.registerPlugin({ directory: plugin, enable: false });
   });
   return world;
-}
-
-/** Does both at once, and is done with both before it fails. */
-async function together<T>(both: readonly [() => Promise<T>, () => Promise<T>]): Promise<readonly [T, T]> {
-  const ends = both.map((one) => one());
-  await Promise.allSettled(ends);
-  return (await Promise.all(ends)) as [T, T];
 }
 
 const pluginName = (index: number): string => `nothing-${index}`;

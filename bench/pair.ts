@@ -46,10 +46,10 @@ const unique = (): string => `wgb${randomBytes(3).toString("hex")}`;
 export const ip = (namespace: string, ...args: readonly string[]): Promise<string> =>
   run(["ip", "-n", namespace, ...args]);
 
-/** A veth pair: `port` on the node, eth0 at the end. */
-async function layCable(node: string, port: string, end: string): Promise<void> {
+/** A veth pair: `port` in the first namespace, eth0 at the end. */
+async function layCable(from: string, port: string, end: string): Promise<void> {
   const peer = ["type", "veth", "peer", "name", "eth0", "netns", end];
-  await run(["ip", "link", "add", port, "netns", node, ...peer]);
+  await run(["ip", "link", "add", port, "netns", from, ...peer]);
 }
 
 type Names = Readonly<Record<string, string>>;
@@ -95,21 +95,7 @@ export async function pair(
 /** The limit: nothing but the wire between the two. */
 export const directPair = (): Promise<Pair> =>
   pair("direct veth", [], async ({ client: a, server: b }) => {
-    await run([
-      "ip",
-      "link",
-      "add",
-      "eth0",
-      "netns",
-      a!,
-      "type",
-      "veth",
-      "peer",
-      "name",
-      "eth0",
-      "netns",
-      b!,
-    ]);
+    await layCable(a!, "eth0", b!);
     await ip(a!, "address", "add", `${client}/24`, "dev", "eth0");
     await ip(b!, "address", "add", `${server}/24`, "dev", "eth0");
     for (const end of [a!, b!]) await ip(end, "link", "set", "eth0", "up");

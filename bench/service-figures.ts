@@ -15,6 +15,7 @@ import {
 } from "./service-places.ts";
 import type { Row, SuiteContext } from "./suite.ts";
 import { measureTimes } from "./times-built.ts";
+import { together } from "./together.ts";
 
 /** A rate of wrk, and of what it is measured. */
 interface Rate {
@@ -95,16 +96,14 @@ async function withPlaces<T>(
     for (const kind of inTurn(kinds)) {
       signal.throwIfAborted();
       progress(`setting up ${kind}`);
-      const made = await Promise.allSettled(inTurn(sizes).map((size) => createPlace(kind, size)));
-      places.push(...made.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])));
-      const failed = made.find((one) => one.status === "rejected");
-      if (failed !== undefined) throw failed.reason;
+      await together(
+        inTurn(sizes).map((size) => async () => void places.push(await createPlace(kind, size))),
+      );
     }
     return await use(places);
   } finally {
-    const closing = places.map(({ pair }) => pair.close());
-    // All of them have ended before the first that failed is told of.
-    await Promise.allSettled(closing).then(() => Promise.all(closing));
+    const pairs = places.map(({ pair }) => pair);
+    await together(pairs.map((pair) => () => pair.close()));
   }
 }
 

@@ -103,9 +103,10 @@ export const services: Suite = {
     "wrk with 16 connections to the ClusterIP of the service in the middle, with and without a connection for each " +
     "HTTP request; one backend, nginx. Beside Waggle what kube-proxy writes: a verdict map of nftables, and a rule for " +
     "each service, in the form that iptables 1.8.9 (Debian 12) has in the kernel and in that of later versions, loaded " +
-    "with nft. All pods have a route to a node that forwards. Processor time is that of one thread with both ends of the connection: of " +
-    "connections that are opened and reset at once, which is the rate of connections proper; of connections that carry " +
-    "a request and its response; and of requests alone.",
+    "with nft; requests over connections that stay never come to those rules. All pods have a route to a node that " +
+    "forwards, and everything is built three times. Processor time is that of one thread with both ends of the " +
+    "connection: of connections that are opened and reset at once, which is the rate of connections proper; of " +
+    "connections that carry a request and its response; and of requests alone.",
   async run(context) {
     const sizes = sizesFor(context.effort);
     const measured = await measurePlaces(sizes, context);
