@@ -117,20 +117,24 @@ export type NetChange =
   /** From here on nothing is missed; whatever was before may have been: read everything (again). */
   | { readonly kind: "resync" };
 
-/** What filters packets on their way through the stack. */
-export type PacketFilter =
-  /** A base chain: one that the stack calls, whatever rules it has. */
-  | {
-      readonly kind: "nftables";
-      /** "inet", "ip", "ip6", "netdev", "bridge", "arp"; of others the number. */
-      readonly family: string;
-      readonly table: string;
-      readonly chain: string;
-      /** "ingress", "prerouting", "input", "forward", "output", "postrouting", "egress"; of others the number. */
-      readonly hook: string;
-    }
-  /** A table of the older iptables for IPv4. That of iptables-nft is a table of nftables. */
-  | { readonly kind: "iptables"; readonly table: string };
+/** A base chain of nftables: one that the stack calls for packets, whatever rules it has. */
+export interface BaseChain {
+  /** "inet", "ip", "ip6", "netdev", "bridge", "arp"; of others the number. */
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+  /** "ingress", "prerouting", "input", "forward", "output", "postrouting", "egress"; of others the number. */
+  readonly hook: string;
+}
+
+/** What has become of base chains. */
+export type BaseChainChange =
+  /** Any of them may have come or gone. */
+  | { readonly kind: "resync" }
+  /** One has come, or has been given something else. */
+  | { readonly kind: "came"; readonly chain: BaseChain }
+  /** A chain has gone, maybe a base chain; with `chain` left out, all of its table. */
+  | { readonly kind: "gone"; readonly family: string; readonly table: string; readonly chain?: string };
 
 /** A connected socket of UDP. */
 export interface UdpSocket {
@@ -186,13 +190,18 @@ export interface NetOps {
   ipsecPolicies(): Promise<number>;
   /** Tells of every change of IPsec policies; also at the beginning, once it hears, and when some may have been missed. */
   ipsecChanges(): Observable<void>;
-  /** What filters packets in the namespace (`nft list chains`). A BPF program at a hook of netfilter is not seen. */
-  packetFilters(): Promise<readonly PacketFilter[]>;
   /**
-   * Tells when chains of nftables may have come or gone; also at the beginning, once it hears, and when some may have been
-   * missed. Nothing tells of the older iptables, nor of a table that goes with the process that owns it.
+   * Base chains of nftables in the namespace (`nft list chains`), those of iptables-nft among them. The kernel lists all
+   * chains to find them. A BPF program at a hook of netfilter is not seen.
    */
-  packetFilterChanges(): Observable<void>;
+  baseChains(): Promise<readonly BaseChain[]>;
+  /**
+   * Tells when base chains may have come or gone; begins with `resync`, once it hears. Nothing tells of a table that goes
+   * with the process that owns it.
+   */
+  baseChainChanges(): Observable<BaseChainChange>;
+  /** Names of tables of the older iptables for IPv4. Nothing tells of their changes. */
+  legacyTables(): Promise<readonly string[]>;
   /** Writes /proc/sys/net/… of this namespace; `key` as in "ipv4.ip_forward" or "ipv4/conf/lxc1/rp_filter". */
   setSysctl(key: string, value: string): Promise<void>;
   getSysctl(key: string): Promise<string>;

@@ -52,22 +52,22 @@ test("programs and operators are told when somebody begins to filter what comes 
   const { kernel, says, tells } = await startedNode(t);
   await tells(true, true);
   t.true(says("sent past its device; received past its device"));
-  const { packetFilters } = kernel.network.root;
-  packetFilters.next([{ kind: "nftables", family: "inet", table: "filter", chain: "in", hook: "input" }]);
+  const { baseChains } = kernel.network.root;
+  baseChains.next([{ family: "inet", table: "filter", chain: "in", hook: "input" }]);
   await tells(true, false);
   t.true(says("sent past its device; received through its device: table inet filter has a chain at input"));
-  packetFilters.next([]);
+  baseChains.next([]);
   await tells(true, true);
 });
 
 test("where nobody can say who filters, the agent starts, says so, and leaves what comes in to the stack", async (t) => {
   const { kernel, says, tells } = await startedNode(t, ({ faults }) =>
-    faults.failNext("packetFilters", "EPERM", { times: 1_000 }),
+    faults.failNext("baseChains", "EPERM", { times: 1_000 }),
   );
   await tells(true, false);
-  await eventually("health says so", () => says("packetFilters") && says("degraded"));
+  await eventually("health says so", () => says("baseChains") && says("degraded"));
   kernel.faults.clear();
-  kernel.network.root.packetFilters.next([]);
+  kernel.network.root.baseChains.next([]);
   await tells(true, true);
   t.pass();
 });

@@ -88,8 +88,10 @@ export const tunnelCell = module(
         start: () => {
           const { net } = datapath;
           const routes = watched(net.watch()).pipe(filter((change) => steering.observe(change)));
-          const others = [net.ipsecChanges(), net.packetFilterChanges()].map(watched);
-          subscription = merge(routes, ...others).subscribe(() => passes.trigger());
+          const chains = watched(net.baseChainChanges()).pipe(
+            filter((change) => steering.observeChain(change)),
+          );
+          subscription = merge(routes, chains, watched(net.ipsecChanges())).subscribe(() => passes.trigger());
         },
         stop: () => subscription?.unsubscribe(),
       });

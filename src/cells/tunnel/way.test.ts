@@ -1,5 +1,5 @@
 import test from "ava";
-import type { NetChange, PacketFilter, Route } from "../../datapath/index.ts";
+import type { BaseChain, NetChange, Route } from "../../datapath/index.ts";
 import type { TunnelControl } from "../../datapath/maps/index.ts";
 import { type TunnelChoice, TunnelSteering, type TunnelSteeringParts, type TunnelWay } from "./way.ts";
 
@@ -12,8 +12,7 @@ const toOther = (mtu?: number): Route => ({
 });
 const changed = (route: Route): NetChange => ({ kind: "route", gone: false, route });
 
-const chain = (family: string, hook: string): PacketFilter => ({
-  kind: "nftables",
+const chain = (family: string, hook: string): BaseChain => ({
   family,
   table: "filter",
   chain: "guard",
@@ -27,10 +26,12 @@ function node(transmit: TunnelWay | "auto" = "auto", receive = transmit) {
   const facts = {
     policies: 0,
     routes: [underlay, pods] as readonly Route[],
-    filters: [] as readonly PacketFilter[],
+    chains: [] as readonly BaseChain[],
+    legacy: [] as readonly string[],
     /** What cannot be asked for. */
     broken: new Set<keyof TunnelSteeringParts["net"]>(),
     reads: 0,
+    lists: 0,
     clock: 5n,
   };
   const ask = async <T>(what: keyof TunnelSteeringParts["net"], answer: () => T): Promise<T> => {
@@ -46,7 +47,12 @@ function node(transmit: TunnelWay | "auto" = "auto", receive = transmit) {
     wanted: { transmit, receive },
     net: {
       ipsecPolicies: () => ask("ipsecPolicies", () => facts.policies),
-      packetFilters: () => ask("packetFilters", () => facts.filters),
+      baseChains: () =>
+        ask("baseChains", () => {
+          facts.lists += 1;
+          return facts.chains;
+        }),
+      legacyTables: () => ask("legacyTables", () => facts.legacy),
       routes: () =>
         ask("routes", () => {
           facts.reads += 1;
@@ -125,38 +131,82 @@ test("chains that would see what comes in for the node see it while they are the
     chain("ip", "input"),
     chain("netdev", "ingress"),
   ];
+  const becomes = (chains: readonly BaseChain[]): boolean => {
+    facts.chains = chains;
+    const told = chains.map((one) => steering.observeChain({ kind: "came", chain: one }));
+    return told.includes(true);
+  };
   for (const one of seeing) {
-    facts.filters = [one];
-    const { family, hook } = one as Extract<PacketFilter, { kind: "nftables" }>;
-    const receive = device(`table ${family} filter has a chain at ${hook}`);
+    t.true(becomes([one]));
+    const receive = device(`table ${one.family} filter has a chain at ${one.hook}`);
     t.deepEqual(await steering.pass(), { transmit: direct, receive });
     t.is(told.at(-1)?.[1], 0n);
   }
-  facts.filters = seeing;
+  t.true(becomes(seeing));
   const { receive } = await steering.pass();
   t.deepEqual(receive, device("table inet filter has a chain at ingress, the first of 6"));
-  facts.filters = [{ kind: "iptables", table: "nat" }];
+  facts.legacy = ["nat"];
   t.deepEqual((await steering.pass()).receive, device("iptables has a table nat"));
-  facts.filters = [
+  facts.legacy = [];
+  const blind = [
     ...["forward", "output", "postrouting"].map((hook) => chain("inet", hook)),
     chain("netdev", "egress"),
     ...["ip6", "bridge", "arp"].map((family) => chain(family, "input")),
   ];
+  t.false(becomes(blind));
+  steering.observeChain({ kind: "resync" });
   t.deepEqual((await steering.pass()).receive, direct);
+});
+
+test("chains are listed when one of them may have come or gone, and once a minute while somebody filters", async (t) => {
+  const { facts, steering } = node();
+  const passes = async (): Promise<readonly [way: string, lists: number]> => [
+    (await steering.pass()).receive.way,
+    facts.lists,
+  ];
+  t.deepEqual(await passes(), ["direct", 1]);
+  facts.clock += 3_600_000_000_000n;
+  t.deepEqual(await passes(), ["direct", 1]);
+  facts.chains = [chain("inet", "input")];
+  t.true(steering.observeChain({ kind: "came", chain: facts.chains[0]! }));
+  t.deepEqual(await passes(), ["device", 2]);
+  for (const [table, name] of [
+    ["filter", "other"],
+    ["kube-proxy", "guard"],
+    ["kube-proxy", undefined],
+  ] as const) {
+    const gone = {
+      kind: "gone",
+      family: "inet",
+      table,
+      ...(name === undefined ? {} : { chain: name }),
+    } as const;
+    t.false(steering.observeChain(gone), "nobody else's end matters");
+  }
+  t.deepEqual(await passes(), ["device", 2]);
+  for (const name of [{ chain: "guard" }, {}]) {
+    t.true(steering.observeChain({ kind: "gone", family: "inet", table: "filter", ...name }));
+  }
+  t.deepEqual(await passes(), ["device", 3], "one of that name is still there");
+  facts.chains = [];
+  facts.clock += 59_000_000_000n;
+  t.deepEqual(await passes(), ["device", 3]);
+  facts.clock += 1_000_000_000n;
+  t.deepEqual(await passes(), ["direct", 4], "its owner has ended, which nobody tells");
 });
 
 test("what the operator says is done", async (t) => {
   for (const way of ["direct", "device"] as const) {
     const { facts, told, steering } = node(way);
     facts.policies = 1;
-    facts.filters = [chain("inet", "input")];
+    facts.chains = [chain("inet", "input")];
     facts.broken = new Set(["routes"]);
     t.deepEqual(await steering.pass(), { transmit: { way }, receive: { way } });
     const until = way === "direct" ? 30_000_000_005n : 0n;
     t.deepEqual(told, [[until, until]]);
   }
   const { facts, steering } = node("direct", "auto");
-  facts.filters = [chain("inet", "input")];
+  facts.chains = [chain("inet", "input")];
   const receive = device("table inet filter has a chain at input");
   t.deepEqual(await steering.pass(), { transmit: direct, receive });
 });
@@ -166,12 +216,13 @@ test("what cannot be found out is not said again, and the other direction does n
   await steering.pass();
   const [first] = told;
   facts.clock += 1n;
-  facts.broken = new Set(["packetFilters"]);
-  await t.throwsAsync(steering.pass(), { message: "no packetFilters" });
+  facts.broken = new Set(["legacyTables"]);
+  await t.throwsAsync(steering.pass(), { message: "no legacyTables" });
   t.deepEqual(told.at(-1), [first![0] + 1n, first![1]]);
-  facts.broken = new Set(["packetFilters", "routes"]);
+  facts.broken = new Set(["baseChains", "routes"]);
   steering.observe({ kind: "resync" });
-  await t.throwsAsync(steering.pass(), { message: /no routes.*no packetFilters/ });
+  steering.observeChain({ kind: "resync" });
+  await t.throwsAsync(steering.pass(), { message: /no routes.*no baseChains/ });
   facts.broken = new Set(["ipsecPolicies"]);
   await t.throwsAsync(steering.pass(), { message: "no ipsecPolicies" });
   t.deepEqual(told.at(-1), [first![0] + 1n, first![1]]);

@@ -1,6 +1,6 @@
-import type { BpfMap, NetChange, NetOps, Route } from "../../datapath/index.ts";
+import type { BaseChainChange, BpfMap, NetChange, NetOps, Route } from "../../datapath/index.ts";
 import type { TunnelControl } from "../../datapath/maps/index.ts";
-import { describeIncoming } from "./filters.ts";
+import { IncomingFilters } from "./filters.ts";
 
 /**
  * How pods' packets take the tunnel: straight between their programs and the device of the underlay, or through the
@@ -24,7 +24,7 @@ export interface BothWays<T> {
 export interface TunnelSteeringParts {
   /** What the operator wants; auto: direct, where nothing speaks against it. */
   readonly wanted: BothWays<TunnelWay | "auto">;
-  readonly net: Pick<NetOps, "ipsecPolicies" | "packetFilters" | "routes">;
+  readonly net: Pick<NetOps, "ipsecPolicies" | "baseChains" | "legacyTables" | "routes">;
   /** Bytes of an IP packet that the underlay must take. */
   readonly mtu: () => number;
   /** Destinations of routes that are the agent's own: they lead into the tunnel. */
@@ -54,6 +54,7 @@ const never = 0n;
  */
 export class TunnelSteering {
   readonly #parts: TunnelSteeringParts;
+  readonly #filters: IncomingFilters;
   #ipsec = false;
   /** What programs have been told last. */
   #told: TunnelControl = { transmitUntilNs: never, receiveUntilNs: never };
@@ -64,6 +65,7 @@ export class TunnelSteering {
 
   constructor(parts: TunnelSteeringParts) {
     this.#parts = parts;
+    this.#filters = new IncomingFilters(parts.net, parts.now);
   }
 
   /** Takes note of a change of the network. True when the way may be another now. */
@@ -71,6 +73,11 @@ export class TunnelSteering {
     const matters = change.kind === "resync" || (change.kind === "route" && this.#concerns(change.route));
     if (matters) this.#known = false;
     return matters;
+  }
+
+  /** The same for a change of chains of netfilter. */
+  observeChain(change: BaseChainChange): boolean {
+    return this.#filters.observe(change);
   }
 
   /**
@@ -82,7 +89,7 @@ export class TunnelSteering {
     if (wanted.transmit === "auto" || wanted.receive === "auto") await this.#lookForIpsec();
     const [transmit, receive] = await Promise.allSettled([
       this.#choose(wanted.transmit, () => this.#findNarrow()),
-      this.#choose(wanted.receive, async () => describeIncoming(await this.#parts.net.packetFilters())),
+      this.#choose(wanted.receive, () => this.#filters.describe()),
     ]);
     this.#told = {
       transmitUntilNs: this.#until(transmit) ?? this.#told.transmitUntilNs,

@@ -2,6 +2,8 @@ import { type Observable, Subject, takeUntil } from "rxjs";
 import { DatapathError } from "../errors.ts";
 import type {
   AddressOptions,
+  BaseChain,
+  BaseChainChange,
   Closeable,
   InterfaceAddress,
   LinkChange,
@@ -9,7 +11,6 @@ import type {
   Neighbour,
   NetChange,
   NetOps,
-  PacketFilter,
   Route,
   UdpSocket,
   VethSpec,
@@ -139,14 +140,17 @@ export class KernelNetOps implements NetOps, Closeable {
     return watchPolicies(this.#place).pipe(takeUntil(this.#closing));
   }
 
-  async packetFilters(): Promise<readonly PacketFilter[]> {
+  async baseChains(): Promise<readonly BaseChain[]> {
     this.#netfilter ??= openOptional(this.#place, "netfilter") ?? "none";
-    const chains = this.#netfilter === "none" ? [] : await listBaseChains(this.#netfilter);
-    return [...chains, ...listLegacyTables(this.#place)];
+    return this.#netfilter === "none" ? [] : listBaseChains(this.#netfilter);
   }
 
-  packetFilterChanges(): Observable<void> {
+  baseChainChanges(): Observable<BaseChainChange> {
     return watchBaseChains(this.#place).pipe(takeUntil(this.#closing));
+  }
+
+  async legacyTables(): Promise<readonly string[]> {
+    return listLegacyTables(this.#place);
   }
 
   async setSysctl(key: string, value: string): Promise<void> {

@@ -7,7 +7,7 @@ import { constants } from "node:os";
 import { Protocol } from "netlink";
 import { filter, map, type Observable } from "rxjs";
 import { DatapathError } from "../errors.ts";
-import type { PacketFilter } from "../net-types.ts";
+import type { BaseChain, BaseChainChange } from "../net-types.ts";
 import { isErrno } from "./links.ts";
 import { type NetlinkMessage, parseAttributes, readString } from "./message.ts";
 import { listenOptional } from "./optional.ts";
@@ -52,7 +52,7 @@ const LEGACY_TABLES = "/proc/thread-self/net/ip_tables_names";
  * Base chains of nftables; none where the kernel has no nftables. It may load them as a module when it is asked.
  * @throws DatapathError
  */
-export async function listBaseChains(socket: RtnlSocket): Promise<readonly PacketFilter[]> {
+export async function listBaseChains(socket: RtnlSocket): Promise<readonly BaseChain[]> {
   try {
     const parts = await socket.dump({
       type: Message.getChain,
@@ -68,12 +68,11 @@ export async function listBaseChains(socket: RtnlSocket): Promise<readonly Packe
   }
 }
 
-/** Tables of the older iptables for IPv4; none where the kernel does not have them. @throws DatapathError */
-export function listLegacyTables(place: Place): readonly PacketFilter[] {
-  return place.enter<readonly PacketFilter[]>(() => {
+/** See `NetOps.legacyTables`; none where the kernel does not have them. @throws DatapathError */
+export function listLegacyTables(place: Place): readonly string[] {
+  return place.enter<readonly string[]>(() => {
     try {
-      const names = readFileSync(LEGACY_TABLES, "utf8").split("\n");
-      return names.filter((name) => name !== "").map((table) => ({ kind: "iptables", table }));
+      return readFileSync(LEGACY_TABLES, "utf8").split("\n").filter(Boolean);
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === "ENOENT") return [];
       throw new DatapathError({ operation: "read", object: LEGACY_TABLES, cause });
@@ -81,27 +80,42 @@ export function listLegacyTables(place: Place): readonly PacketFilter[] {
   });
 }
 
-/** See `NetOps.packetFilterChanges`. */
-export function watchBaseChains(place: Place): Observable<void> {
+/** See `NetOps.baseChainChanges`. */
+export function watchBaseChains(place: Place): Observable<BaseChainChange> {
   const multicasts = {
     protocol: Protocol.NETFILTER,
     groups: [NFNLGRP_NFTABLES],
     object: "chains of nftables",
   };
   return listenOptional(place, multicasts).pipe(
-    filter((message) => message === "missed" || mayConcernBaseChains(message)),
-    map(() => undefined),
+    map((message) => (message === "missed" ? ({ kind: "resync" } as const) : parseChange(message))),
+    filter((change) => change !== undefined),
   );
 }
 
-/** Rules, sets, and chains that are jumped to come and go often; of what goes the kernel does not say which it was. */
-function mayConcernBaseChains({ type, payload }: NetlinkMessage): boolean {
-  if (type === Message.newChain) return parseChain(payload) !== undefined;
-  return type === Message.deleteChain || type === Message.deleteTable;
+/** Rules, sets, and chains that are jumped to come and go often; of a chain that goes the kernel does not say which it was. */
+function parseChange({ type, payload }: NetlinkMessage): BaseChainChange | undefined {
+  if (type === Message.newChain) {
+    const chain = parseChain(payload);
+    return chain && { kind: "came", chain };
+  }
+  if (type !== Message.deleteChain && type !== Message.deleteTable) return undefined;
+  const attributes = parseAttributes(payload, HEADER);
+  // NFTA_TABLE_NAME has the number that a chain's message has for its table.
+  const table = readString(attributes.get(Chain.table));
+  const chain = type === Message.deleteChain ? readString(attributes.get(Chain.name)) : undefined;
+  if (table === undefined) return { kind: "resync" };
+  return { kind: "gone", family: familyOf(payload), table, ...(chain === undefined ? {} : { chain }) };
+}
+
+/** Name of the family that a message is about, or its number. */
+function familyOf(payload: Buffer): string {
+  const number = payload.readUInt8(0);
+  return FAMILIES.get(number)?.name ?? String(number);
 }
 
 /** Undefined for a chain that is only jumped to. @throws DatapathError */
-function parseChain(payload: Buffer): PacketFilter | undefined {
+function parseChain(payload: Buffer): BaseChain | undefined {
   const attributes = parseAttributes(payload, HEADER);
   const hook = attributes.get(Chain.hook);
   if (hook === undefined) return undefined;
@@ -117,8 +131,7 @@ function parseChain(payload: Buffer): PacketFilter | undefined {
   const family = FAMILIES.get(payload.readUInt8(0));
   const at = number.readUInt32BE(0);
   return {
-    kind: "nftables",
-    family: family?.name ?? String(payload.readUInt8(0)),
+    family: familyOf(payload),
     table,
     chain,
     hook: family?.hooks[at] ?? String(at),

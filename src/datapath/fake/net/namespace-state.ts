@@ -2,12 +2,12 @@ import { BehaviorSubject, type Observable, Subject } from "rxjs";
 import { formatCidr, parseCidr, splitCidr } from "../../address.ts";
 import { routeDefaults } from "../../net/route-defaults.ts";
 import type {
+  BaseChain,
   InterfaceAddress,
   LinkInfo,
   Neighbour,
   NetChange,
   NetScope,
-  PacketFilter,
   Route,
   VxlanInfo,
 } from "../../types.ts";
@@ -41,7 +41,8 @@ export class NamespaceState {
   readonly neighbours = new Map<string, Neighbour>();
   readonly sysctls = new Map<string, string>([["ipv4/ip_forward", "0"]]);
   readonly ipsecPolicies = new BehaviorSubject(0);
-  readonly packetFilters = new BehaviorSubject<readonly PacketFilter[]>([]);
+  readonly baseChains = new BehaviorSubject<readonly BaseChain[]>([]);
+  legacyTables: readonly string[] = [];
   readonly #addresses = new Map<number, readonly string[]>();
   readonly #routes = new Map<string, InstalledRoute>();
   readonly #netnsIds = new Map<NamespaceState, number>();

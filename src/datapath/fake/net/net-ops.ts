@@ -13,6 +13,8 @@ import { checkLinkName } from "../../net/link-name.ts";
 import { sysctlPath } from "../../net/sysctl.ts";
 import { checkVxlanSpec } from "../../net/vxlan-spec.ts";
 import type {
+  BaseChain,
+  BaseChainChange,
   Closeable,
   InterfaceAddress,
   LinkChange,
@@ -21,7 +23,6 @@ import type {
   NetChange,
   NetNamespace,
   NetOps,
-  PacketFilter,
   Route,
   UdpSocket,
   VethSpec,
@@ -225,13 +226,18 @@ export class FakeNetOps implements NetOps, Closeable {
     return merge(this.#state.ipsecPolicies.pipe(map(() => undefined)), this.#closed);
   }
 
-  async packetFilters(): Promise<readonly PacketFilter[]> {
-    this.#around.faults.check("packetFilters", this.#state.path);
-    return this.#state.packetFilters.value;
+  async baseChains(): Promise<readonly BaseChain[]> {
+    this.#around.faults.check("baseChains", this.#state.path);
+    return this.#state.baseChains.value;
   }
 
-  packetFilterChanges(): Observable<void> {
-    return merge(this.#state.packetFilters.pipe(map(() => undefined)), this.#closed);
+  baseChainChanges(): Observable<BaseChainChange> {
+    return merge(this.#state.baseChains.pipe(map(() => ({ kind: "resync" }) as const)), this.#closed);
+  }
+
+  async legacyTables(): Promise<readonly string[]> {
+    this.#around.faults.check("legacyTables", this.#state.path);
+    return this.#state.legacyTables;
   }
 
   async setSysctl(key: string, value: string): Promise<void> {
