@@ -8,6 +8,7 @@ import { addNamespace, inNamespace, setSysctl } from "../src/playground/namespac
 import { Undo } from "../src/playground/undo.ts";
 import { benchWorld } from "./bench-world.ts";
 import { settle } from "./namespace-settings.ts";
+import { keepNeighbours } from "./neighbours.ts";
 import { loadRules, trackedConnections } from "./nft.ts";
 
 /** Two ends of a connection to be measured. */
@@ -77,6 +78,7 @@ export async function pair(
       await settle(namespace);
     }
     await build(names);
+    await keepNeighbours(Object.values(names), names.client!, ipv4);
   } catch (error) {
     await undo.run();
     throw error;
@@ -178,13 +180,14 @@ export const wagglePair = async (): Promise<Pair> => pairOfWorld(await benchWorl
 
 /** The first two pods of a world, which goes with the pair. Their packets are what those of pods that stay are. */
 export async function pairOfWorld(world: World, name = "waggle"): Promise<Pair> {
+  const [a, b] = world.pods;
   try {
     await Promise.all(world.nodes.map(({ client }) => client.datapath.listAttachments({ settled: true })));
+    await keepNeighbours(Object.values(world.namespaces), a!.namespace, b!.ipv4);
   } catch (error) {
     await world.destroy();
     throw error;
   }
-  const [a, b] = world.pods;
   return {
     name,
     client: a!.namespace,
