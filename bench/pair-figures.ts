@@ -1,5 +1,6 @@
 // What is measured of pairs: rates of load programs, and processor time.
 
+import { withProgramsElsewhere } from "./elsewhere.ts";
 import { interleaveMany, samplesOf } from "./interleave.ts";
 import type { Pair } from "./pair.ts";
 import { type Costs, measureCosts } from "./path-costs.ts";
@@ -122,12 +123,14 @@ export async function measurePairs(
   makers: readonly (() => Promise<Pair>)[],
   context: SuiteContext,
 ): Promise<{ readonly rows: readonly Row[]; readonly names: readonly string[] }> {
-  const rows = await measureTimes(context, (part, backwards) => {
+  const rows = await measureTimes(context, (part, backwards, time) => {
     context.progress("building pairs");
-    return withPairs(backwards ? makers.toReversed() : makers, async (pairs) => {
-      const cost = await measureCosts(pairs, costs, 5, part);
-      return [...(await part.awake(() => measureRates(pairs, part))), ...cost];
-    });
+    return withProgramsElsewhere(time, () =>
+      withPairs(backwards ? makers.toReversed() : makers, async (pairs) => {
+        const cost = await measureCosts(pairs, costs, 5, part);
+        return [...(await part.awake(() => measureRates(pairs, part))), ...cost];
+      }),
+    );
   });
   return { rows, names: rows[0]!.variants.map(({ name }) => name) };
 }

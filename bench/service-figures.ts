@@ -1,5 +1,6 @@
 // What is measured of places with services: rates of wrk, and processor time.
 
+import { withProgramsElsewhere } from "./elsewhere.ts";
 import { interleave } from "./interleave.ts";
 import { type Costs, costName, measureCosts } from "./path-costs.ts";
 import { connectRate, requestRate, type Way } from "./peers/load.ts";
@@ -113,17 +114,19 @@ async function withPlaces<T>(
  * @throws IdlePeerError when a place is not what it is called
  */
 export const measurePlaces = (sizes: readonly number[], context: SuiteContext): Promise<readonly Row[]> =>
-  measureTimes(context, (part, backwards) =>
-    withPlaces(sizes, backwards, part, async (places) => {
-      const paths = places.map(({ name, pair: { client, server }, ipv4, port }) => ({
-        ...{ name, client, server, ipv4, port },
-        serverPort: ports.http,
-      }));
-      // While nobody else serves the backend's port.
-      const cost = await measureCosts(paths, costs, 4, part);
-      for (const { pair } of places) await pair.verify();
-      const rated = places.filter(({ kind }) => rates.some(({ kinds: some }) => some.includes(kind)));
-      const rows = await withServers(rated, () => part.awake(() => measureRates(rated, part)));
-      return [...rows, ...cost];
-    }),
+  measureTimes(context, (part, backwards, time) =>
+    withProgramsElsewhere(time, () =>
+      withPlaces(sizes, backwards, part, async (places) => {
+        const paths = places.map(({ name, pair: { client, server }, ipv4, port }) => ({
+          ...{ name, client, server, ipv4, port },
+          serverPort: ports.http,
+        }));
+        // While nobody else serves the backend's port.
+        const cost = await measureCosts(paths, costs, 4, part);
+        for (const { pair } of places) await pair.verify();
+        const rated = places.filter(({ kind }) => rates.some(({ kinds: some }) => some.includes(kind)));
+        const rows = await withServers(rated, () => part.awake(() => measureRates(rated, part)));
+        return [...rows, ...cost];
+      }),
+    ),
   );

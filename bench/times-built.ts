@@ -28,14 +28,14 @@ function joined<T extends { readonly variants: readonly Variant[] }>(
 /**
  * Has figures measured several times, each with its share of the rounds. What is measured is to be built anew each
  * time, `backwards` every other time: of equal pairs those that are built last open connections a per cent faster than
- * the first. Resolves to the figures with the samples of all times.
+ * the first. `time` counts from 0. Resolves to the figures with the samples of all times.
  */
 export async function measureTimes<T extends { readonly variants: readonly Variant[] }>(
   context: SuiteContext,
-  measure: (part: SuiteContext, backwards: boolean) => Promise<readonly T[]>,
+  measure: (part: SuiteContext, backwards: boolean, time: number) => Promise<readonly T[]>,
 ): Promise<readonly T[]> {
   const times: (readonly T[])[] = [];
   for (const [time, rounds] of sharesOf(context.effort).entries())
-    times.push(await measure({ ...context, effort: { ...context.effort, rounds } }, time % 2 === 1));
+    times.push(await measure({ ...context, effort: { ...context.effort, rounds } }, time % 2 === 1, time));
   return joined(times);
 }
