@@ -23,7 +23,7 @@ const preface = ({ machine, date, effort: { rounds } }: Report): string =>
   "take turns, forwards and backwards, and a ratio compares samples of the same round: what disturbs a round disturbs " +
   "all of it. Of processor time the fastest visits count, as many as there are rounds. Load, servers and what is " +
   "between them share the machine's cores, and the machine is a virtual one that is shared with others: the ratios " +
-  "mean something, the absolute figures little.";
+  "mean something, the absolute figures little. A target is in doubt where the quartiles lie on both sides of it.";
 
 function summary({ suites }: Report): string {
   const lines = suites.map(({ suite, result }) => {

@@ -37,7 +37,8 @@ function tables(rows: readonly Row[]): string[] {
 function targetLine({ name, bound, limit, ratio, reached, unit }: Target): string {
   const text = (value: number): string => (unit === undefined ? value.toFixed(3) : figure(value));
   const spread = `${text(ratio.median)} (${text(ratio.low)}–${text(ratio.high)})`;
-  return `| ${name} | ${bound} ${limit}${unit === undefined ? "" : ` ${unit}`} | ${spread} | ${reached ? "reached" : "**not reached**"} |`;
+  const doubt = ratio.low < limit && limit < ratio.high ? ", in doubt" : "";
+  return `| ${name} | ${bound} ${limit}${unit === undefined ? "" : ` ${unit}`} | ${spread} | ${reached ? "reached" : "**not reached**"}${doubt} |`;
 }
 
 /** One suite's results as Markdown. Medians, quartiles in brackets. */
