@@ -1,8 +1,8 @@
 // Programs at other addresses each time that pairs are built.
 //
 // The kernel puts translated programs one after the other into memory, the first ones always into the same place. Where a
-// program comes to lie decides which of the kernel's branches share its entries in the processor's predictor: on one
-// machine the same program took 140 ns longer for a datagram in one place than in three others, and for TCP no longer.
+// program comes to lie matters: on one machine the same program took 140 ns longer for a datagram in one place than in three
+// others, and for TCP no longer. Probably branches of the kernel share its entries in the processor's predictor there.
 
 import { join } from "node:path";
 import { createKernelDatapath } from "../src/datapath/index.ts";
