@@ -29,27 +29,6 @@ static __always_inline void F(ct_reply_key)(struct F(ct_tuple) *key, const struc
 	key->flags = flags;
 }
 
-/*
- * The key of the connection that the packet is of if it goes its way (`own`), or back. Which of the two it is changes from
- * packet to packet, so the ends change places without a branch: there would be one for each field.
- */
-static __always_inline void F(ct_key_of)(struct F(ct_tuple) *key, const struct F(pkt) *pkt, _Bool own)
-{
-	F(addr) saddr = pkt->saddr, daddr = pkt->daddr;
-	__u64 swap = (__u64)own - 1;
-	__be16 ports_apart;
-
-	asm volatile("" : "+r"(swap)); /* the compiler would make it a branch */
-	ports_apart = (pkt->l4.sport ^ pkt->l4.dport) & (__be16)swap;
-	F(addr_exchange)(&saddr, &daddr, swap);
-	key->daddr = daddr;
-	key->saddr = saddr;
-	key->dport = pkt->l4.dport ^ ports_apart;
-	key->sport = pkt->l4.sport ^ ports_apart;
-	key->nexthdr = pkt->l4.protocol;
-	key->flags = TUPLE_F_CONNECTION;
-}
-
 /* The live entry under a key, or NULL. */
 static __always_inline struct ct_entry *F(ct_get)(const struct F(ct_tuple) *key, const struct F(pkt) *pkt, __u32 now)
 {
@@ -117,7 +96,10 @@ static __always_inline void F(ct_lookup)(struct __sk_buff *ctx, const struct F(p
 	st->ct_other = 0;
 	for (int tries = 0; tries < 2; tries++, own = !own) {
 		view = own ? own_view : other_view;
-		F(ct_key_of)(&key, pkt, own);
+		if (own)
+			F(ct_key)(&key, pkt, TUPLE_F_CONNECTION);
+		else
+			F(ct_reply_key)(&key, pkt, TUPLE_F_CONNECTION);
 		*entry = F(ct_get)(&key, pkt, now);
 		if (likely(*entry && ct_view_is((*entry)->since[view], came))) {
 			if (!(st->ct_bits & CT_B_COUNTED))

@@ -40,23 +40,4 @@ static __always_inline _Bool addr_equal_v6(addr_v6 a, addr_v6 b)
 	return a.word[0] == b.word[0] && a.word[1] == b.word[1];
 }
 
-/* Exchange two addresses where `mask` is all ones, and leave them where it is zero: without a branch. */
-static __always_inline void addr_exchange_v4(addr_v4 *a, addr_v4 *b, __u64 mask)
-{
-	addr_v4 apart = (*a ^ *b) & (addr_v4)mask;
-
-	*a ^= apart;
-	*b ^= apart;
-}
-
-static __always_inline void addr_exchange_v6(addr_v6 *a, addr_v6 *b, __u64 mask)
-{
-	for (int i = 0; i < 2; i++) {
-		__u64 apart = (a->word[i] ^ b->word[i]) & mask;
-
-		a->word[i] ^= apart;
-		b->word[i] ^= apart;
-	}
-}
-
 #endif
