@@ -1,14 +1,7 @@
 // Rules of nft(8), and what they did.
 
-import { delimiter } from "node:path";
-import { run } from "../src/playground/command.ts";
+import { run, systemPath } from "../src/playground/command.ts";
 import { inNamespace } from "../src/playground/namespaces.ts";
-
-/** A program of npm's has the name of nft(8) as well, and comes first where npm or bin/waggle-bench starts something. */
-const systemPath = (process.env.PATH ?? "")
-  .split(delimiter)
-  .filter((directory) => !directory.includes("node_modules"))
-  .join(delimiter);
 
 const nft = (namespace: string, args: readonly string[], input = ""): Promise<string> =>
   run(inNamespace(namespace, ["nft", ...args]), { input, env: { PATH: systemPath }, timeoutMs: 120_000 });

@@ -1,6 +1,7 @@
 // Runs programs without a shell: arguments reach them as they are.
 
 import { type ExecFileException, execFile } from "node:child_process";
+import { delimiter } from "node:path";
 
 /** What a program did. */
 export interface CommandResult {
@@ -19,6 +20,12 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly signal?: AbortSignal;
 }
+
+/** PATH without npm's programs: one of them has the name of nft(8), and comes first where npm starts something. */
+export const systemPath = (process.env.PATH ?? "")
+  .split(delimiter)
+  .filter((directory) => !directory.includes("node_modules"))
+  .join(delimiter);
 
 /** A program that could not be run or did not end with 0. */
 export class CommandError extends Error {

@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import test from "ava";
 import type { BaseChain } from "../../../src/datapath/index.ts";
+import { systemPath } from "../../../src/playground/command.ts";
 import { eventually } from "../../support/eventually.ts";
-import { systemPath } from "../../support/nft.ts";
 import { makeNamespace } from "./namespaces.ts";
 
 /** nft(8) with a script, in a namespace. */
